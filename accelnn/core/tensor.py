@@ -1,0 +1,472 @@
+"""Tensor: memory with a shape and a dtype, and the place that it has on the tape."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .. import _C
+from .dims import Shape
+from .dispatch import contiguous, run
+from .dtypes import DType, as_dtype
+from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .graph import Node, Spec, Value
+from .registry import OPS
+
+
+class _Mode(threading.local):
+    """What is going on in this thread."""
+
+    trace: Any = None  # the Trace that records, or None
+    grad: bool = True
+
+
+mode = _Mode()
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Inside, no tape is kept."""
+    before, mode.grad = mode.grad, False
+    try:
+        yield
+    finally:
+        mode.grad = before
+
+
+@contextlib.contextmanager
+def enable_grad() -> Iterator[None]:
+    before, mode.grad = mode.grad, True
+    try:
+        yield
+    finally:
+        mode.grad = before
+
+
+class Tensor:
+    """An n-dimensional array on a device.
+
+    `view` is its memory (None while tracing: then it only has a Spec). Arithmetic, comparison and indexing follow numpy's broadcasting and torch's
+    names. Only `assign` changes memory in place."""
+
+    __slots__ = ("view", "node", "index", "requires_grad", "literal", "_grad", "_spec", "__weakref__")
+    __array_priority__ = 100  # numpy_array * tensor is ours
+
+    def __init__(self, view: Any, node: Node | None = None, index: int = 0, requires_grad: bool = False, literal: bool = False) -> None:
+        self.view, self.node, self.index, self.requires_grad, self.literal = view, node, index, requires_grad, literal
+        self._grad: Tensor | None = None
+        self._spec: Spec | None = None
+
+    # What it is
+
+    @property
+    def spec(self) -> Spec:
+        if self._spec is None:
+            self._spec = self.node.outputs[self.index] if self.view is None and self.node else Spec(self.view.shape, DType(self.view.dtype))
+        return self._spec
+
+    @property
+    def shape(self) -> Shape:
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
+    def is_traced(self) -> bool:
+        return self.view is None
+
+    def numel(self) -> int:
+        n = 1
+        for s in self.shape:
+            n *= s  # type: ignore[assignment]
+        return n
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError("len() of a 0-dimensional tensor")
+        return self.shape[0]  # type: ignore[return-value]
+
+    # The tape
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What backward() has accumulated here (during a trace: what it will)."""
+        return self._grad if mode.trace is None else mode.trace.grads.get(id(self))
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if mode.trace is None:
+            self._grad = value
+        else:
+            mode.trace.set_grad(self, value)
+
+    @property
+    def value(self) -> Value:
+        """The graph's name for a traced tensor."""
+        if self.node is None:
+            raise GraphError("this tensor is not part of a graph")
+        return Value(self.node, self.index)
+
+    def backward(self, gradient: Tensor | None = None) -> None:
+        """Adds d(self)/d(leaf), times `gradient` (default 1, for a single element), to `.grad` of every leaf that requires it."""
+        from .autograd import backward
+
+        backward(self, gradient)
+
+    def detach(self) -> Tensor:
+        """The same memory without the tape."""
+        return apply("detach", self) if self.is_traced else Tensor(self.view)
+
+    def requires_grad_(self, on: bool = True) -> Tensor:
+        if on and not self.dtype.is_float:
+            raise DTypeError(f"only floating-point tensors have gradients, not {self.dtype.name}")
+        self.requires_grad = on
+        return self
+
+    # Out of accelnn
+
+    def _concrete(self, what: str) -> Any:
+        if self.view is None:
+            raise GraphError(f"{what} asks for the value of a traced tensor, which does not exist until the Plan runs; keep it outside the compiled function")
+        return self.view
+
+    def numpy(self, raw: bool = False) -> np.ndarray:
+        """The elements as a numpy array that shares memory; bfloat16 is widened to a float32 copy, or given as uint16 with raw=True."""
+        view = self._concrete(".numpy()")
+        if view.dtype == DType.bfloat16 and not raw:
+            return (view.numpy().astype(np.uint32) << 16).view(np.float32)
+        return view.numpy()
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        array = self.numpy() if self._concrete(".item()") else None
+        if array is None or array.size != 1:
+            raise ShapeError(f"item() needs exactly one element, not {self.spec}")
+        return array.reshape(()).item()
+
+    def tolist(self) -> Any:
+        return self.numpy().tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __bool__(self) -> bool:
+        self._concrete("bool()")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
+        if dl_device not in (None, (1, 0)):
+            raise DeviceError(f"DLPack export to device {dl_device}: this tensor is in CPU memory")
+        source = Tensor(self._concrete("DLPack export"))
+        return (source.clone() if copy else source).view.dlpack()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __repr__(self) -> str:
+        if self.view is None:
+            return f"Tensor(traced {self.spec})"
+        body = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
+        extra = "" if self.dtype == DType.float32 else f", dtype={self.dtype!r}"
+        return f"tensor({body}{extra}{', requires_grad=True' if self.requires_grad else ''})"
+
+    # In place
+
+    def assign(self, value: Any) -> Tensor:
+        """Overwrites this tensor's memory with `value` (same shape, dtype). The only mutation: a backward pass that saved the old contents raises;
+        in a trace the Plan writes the tensor's own buffer when it ends."""
+        value = as_tensor(value, self.dtype)
+        if value.spec != self.spec:
+            raise ShapeError(f"assign: {value.spec} does not fit {self.spec}")
+        if mode.trace is not None:
+            mode.trace.assign(self, value)
+            return self
+        if self.node is not None:
+            raise GraphError("assign: this tensor is the result of an operation on the tape; assign to a leaf, or detach() it first")
+        _C.call_into(OPS["copy"].number, (value.view,), OPS["copy"].packed({}, 1), (self.view,))
+        self.view.bump()
+        return self
+
+    # Shapes
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """One size may be -1."""
+        return apply("reshape", self, shape=_resolve(self, _flat(shape)))
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        start, end = _axis(start_dim, self.ndim), _axis(end_dim, self.ndim)
+        return self.reshape(*self.shape[:start], -1, *self.shape[end + 1 :])
+
+    def permute(self, *axes: Any) -> Tensor:
+        return apply("permute", self, axes=tuple(_axis(a, self.ndim) for a in _flat(axes)))
+
+    def transpose(self, a: int, b: int) -> Tensor:
+        axes = list(range(self.ndim))
+        a, b = _axis(a, self.ndim), _axis(b, self.ndim)
+        axes[a], axes[b] = axes[b], axes[a]
+        return self.permute(axes)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 (torch's name)
+        """The last two dimensions exchanged."""
+        return self.transpose(-1, -2)
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802
+        return self.permute(tuple(reversed(range(self.ndim))))
+
+    def expand(self, *shape: Any) -> Tensor:
+        return apply("expand", self, shape=_flat(shape))
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        at = dim + self.ndim + 1 if dim < 0 else dim
+        return self.reshape(*self.shape[:at], 1, *self.shape[at:])
+
+    def squeeze(self, dim: int) -> Tensor:
+        at = _axis(dim, self.ndim)
+        return self.reshape(*self.shape[:at], *self.shape[at + 1 :]) if self.shape[at] == 1 else self
+
+    def contiguous(self) -> Tensor:
+        return self if self.view is not None and self.view.contiguous else apply("copy", self)
+
+    def clone(self) -> Tensor:
+        return apply("copy", self)
+
+    def to(self, dtype: Any) -> Tensor:
+        """Another element type; to the same one it is the tensor itself."""
+        dtype = as_dtype(dtype)
+        return self if dtype == self.dtype else apply("cast", self, dtype=dtype)
+
+    def float(self) -> Tensor:
+        return self.to(DType.float32)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        from ..ops.shape import index
+
+        return index(self, key)
+
+    # Reductions
+
+    def sum(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return _reduce(self, "sum", dim, keepdim)
+
+    def mean(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return _reduce(self, "mean", dim, keepdim)
+
+    def max(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return _reduce(self, "max", dim, keepdim)
+
+    def min(self, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return _reduce(self, "min", dim, keepdim)
+
+    # Functions
+
+    def exp(self) -> Tensor:
+        return apply("exp", self)
+
+    def log(self) -> Tensor:
+        return apply("log", self)
+
+    def sqrt(self) -> Tensor:
+        return apply("sqrt", self)
+
+    def abs(self) -> Tensor:
+        return apply("abs", self)
+
+    def tanh(self) -> Tensor:
+        return apply("tanh", self)
+
+    def sigmoid(self) -> Tensor:
+        return apply("sigmoid", self)
+
+    def relu(self) -> Tensor:
+        return apply("relu", self)
+
+    def softmax(self, dim: int = -1) -> Tensor:
+        from ..ops import softmax
+
+        return softmax(self, dim)
+
+    __hash__ = object.__hash__
+
+
+def _binary(name: str, swap: bool = False) -> Any:
+    def method(self: Tensor, other: Any) -> Tensor:
+        try:
+            other = as_tensor(other, self.dtype if not isinstance(other, (Tensor, np.ndarray)) else None)
+        except DTypeError:
+            return NotImplemented
+        return apply(name, other, self) if swap else apply(name, self, other)
+
+    return method
+
+
+def _unary(name: str) -> Any:
+    def method(self: Tensor) -> Tensor:
+        return apply(name, self)
+
+    return method
+
+
+for _symbol, _name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("matmul", "matmul"), ("pow", "pow")):
+    setattr(Tensor, f"__{_symbol}__", _binary(_name))
+    setattr(Tensor, f"__r{_symbol}__", _binary(_name, swap=True))
+for _symbol in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Tensor, f"__{_symbol}__", _binary(_symbol))
+setattr(Tensor, "__neg__", _unary("neg"))
+
+
+def _flat(args: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else tuple(args)
+
+
+def _axis(axis: int, ndim: int) -> int:
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"dimension {axis} of a tensor with {ndim} dimensions")
+    return axis % ndim
+
+
+def _resolve(x: Tensor, shape: Shape) -> Shape:
+    """Replaces a -1 by what is left."""
+    if sum(1 for s in shape if isinstance(s, int) and s == -1) > 1:
+        raise ShapeError(f"reshape to {shape}: only one size may be -1")
+    known: Any = 1
+    for s in shape:
+        known = known * (1 if isinstance(s, int) and s == -1 else s)
+    if not any(isinstance(s, int) and s == -1 for s in shape):
+        return shape
+    if isinstance(known, int) and (known == 0 or x.numel() % known != 0):
+        raise ShapeError(f"reshape: {x.spec} does not divide into {shape}")
+    return tuple(x.numel() // known if isinstance(s, int) and s == -1 else s for s in shape)
+
+
+def _reduce(x: Tensor, kind: str, dim: Any, keepdim: bool) -> Tensor:
+    dims = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    return apply(kind, x, axes=tuple(sorted(_axis(d, x.ndim) for d in dims)), keepdim=bool(keepdim))
+
+
+# Into accelnn
+
+
+def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str = "cpu") -> Tensor:
+    """A Tensor with a copy of `data` (numbers, nested lists, numpy arrays, tensors). Python floats and float64 become float32, ints int64."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        data = data.numpy(raw=True) if dtype is None and data.dtype == DType.bfloat16 else data.numpy()
+    array = np.asarray(data)
+    if dtype is None:
+        dtype = DType.float32 if array.dtype.kind == "f" and array.dtype != np.float16 else None
+    target = as_dtype(array.dtype if dtype is None else dtype)
+    if target == DType.bfloat16:
+        return Tensor(_share(np.array(array, np.float32), DType.float32)).to(target).requires_grad_(requires_grad)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"tensor(): cannot hold {array.dtype} ({type(data).__name__})")
+    fresh = _C.View.empty(array.shape, target)
+    fresh.numpy()[...] = array
+    return Tensor(fresh).requires_grad_(requires_grad) if requires_grad else Tensor(fresh)
+
+
+def asarray(data: Any) -> Tensor:
+    """A Tensor that shares the memory of a numpy array (any strides that are not negative) and keeps it alive."""
+    if isinstance(data, Tensor):
+        return data
+    array = np.asarray(data)
+    return Tensor(_share(array, as_dtype(array.dtype)))
+
+
+def _share(array: np.ndarray, dtype: DType) -> Any:
+    return _C.View.share(array, dtype)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A Tensor that shares the memory of any object with `__dlpack__` on the CPU (torch, numpy, jax ...)."""
+    if not hasattr(source, "__dlpack__"):
+        raise DTypeError(f"from_dlpack: {type(source).__name__} has no __dlpack__")
+    return Tensor(_C.View.from_dlpack(source.__dlpack__()))
+
+
+def zeros(*shape: Any, dtype: Any = DType.float32, requires_grad: bool = False) -> Tensor:
+    return tensor(np.zeros(_flat(shape), as_dtype(dtype).storage), dtype, requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = DType.float32, requires_grad: bool = False) -> Tensor:
+    return tensor(np.ones(_flat(shape)), dtype, requires_grad)
+
+
+def check_device(device: str) -> None:
+    if device != "cpu":
+        raise DeviceError(f"device {device!r}: this build computes on the CPU only; see: accelnn doctor")
+
+
+@lru_cache(maxsize=1024)
+def _literal(x: float, dtype: DType, sign: float) -> Tensor:
+    """`sign` tells 0.0 and -0.0 apart, which are equal as cache keys."""
+    return Tensor(tensor(x, dtype).view, literal=True)
+
+
+def as_tensor(x: Any, like: DType | None = None) -> Tensor:
+    """Tensors as they are; numbers as 0-dimensional literals of dtype `like` (floats of an integer tensor: float32); arrays are copied."""
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, (bool, int, float, np.generic)) or (isinstance(x, np.ndarray) and x.ndim == 0):
+        number = x.item() if isinstance(x, (np.generic, np.ndarray)) else x
+        if like is None or (isinstance(number, float) and not like.is_float):
+            like = DType.float32
+        return _literal(number, like, math.copysign(1.0, number))
+    if isinstance(x, (np.ndarray, list, tuple)):
+        t = tensor(x)
+        t.literal = True
+        return t
+    raise DTypeError(f"expected a Tensor, a number or an array, not {type(x).__name__}")
+
+
+def apply_all(name: str, *inputs: Any, **attrs: Any) -> tuple[Tensor, ...]:
+    """Calls an op: the one door for eager computation and tracing. None stands for an operand that is left out."""
+    op = OPS[name]
+    operands = [x if x is None or isinstance(x, Tensor) else as_tensor(x) for x in inputs]
+    if mode.trace is not None:
+        return mode.trace.record(op, operands, attrs)  # type: ignore[no-any-return]
+    for x in operands:
+        if x is not None and x.view is None:
+            raise GraphError(f"{name}: a tensor of a trace that has ended; return it from the traced function instead of keeping it")
+    outputs = op.specs([None if x is None else x.spec for x in operands], attrs)
+    views = run(op, [None if x is None else x.view for x in operands], attrs, outputs)
+    if not (mode.grad and any(x is not None and (x.requires_grad or x.node is not None) for x in operands)):
+        return tuple(Tensor(v) for v in views)
+    node = Node(name, operands, attrs, outputs)
+    node.saved = views
+    node.versions = tuple(-1 if x is None else x.view.version for x in operands)
+    return tuple(Tensor(v, node if s.dtype.is_float else None, i) for i, (v, s) in enumerate(zip(views, outputs)))
+
+
+def apply(name: str, *inputs: Any, **attrs: Any) -> Tensor:
+    """apply_all for ops with one output."""
+    return apply_all(name, *inputs, **attrs)[0]
+
+
+__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "contiguous", "enable_grad", "from_dlpack", "mode", "no_grad", "ones", "tensor", "zeros"]

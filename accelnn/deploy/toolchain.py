@@ -1,0 +1,239 @@
+"""The one table of compiler flags, keyed by (room, file suffix). Standard library only: setup.py loads this file by path before accelnn can be
+imported, and the binary builder uses the same flags for every other target, which is what makes their bits equal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+COMMON = ["-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing", "-ffunction-sections", "-fdata-sections",
+          "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi", "-Wno-unknown-pragmas", "-Wno-pass-failed"]
+# No exceptions, no RTTI, no guards, no unwind tables: nothing that would need libstdc++ in a stand-alone binary.
+BARE = ["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
+
+ROOM_FLAGS = {
+    "runtime": ["-O2", *BARE],
+    "kernels": ["-O3", "-fno-trapping-math", *BARE],   # -O2 leaves the register tiles in memory: 49 instead of 116 GFLOP/s
+    "engine": ["-O2", *BARE],
+    "deploy": ["-O2", *BARE],
+    "bindings": ["-O2"],                               # the only room that may throw
+}
+# A file's suffix says what its code needs of the CPU; everything else is the baseline. The prefix of a kernel file's name is its target.
+SUFFIX_FLAGS = {
+    "x86_avx2": ["-mavx2", "-mfma", "-mf16c"],
+    "x86_avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
+    "x86_vnni": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
+}
+BASELINE = {"x86_64": ["-march=x86-64-v2"], "aarch64": ["-march=armv8-a"]}
+ZIG_BASELINE = {"x86_64": ["-mcpu=x86_64_v2"], "aarch64": ["-mcpu=generic"]}      # zig has names of its own
+
+
+@dataclass(frozen=True)
+class Source:
+    """One translation unit: where it lies below the source root, the room it belongs to and the target its suffix names."""
+
+    path: str
+    room: str
+    target: str  # base, x86_avx2, x86_avx512 ... (the namespace of the vector code in it)
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A C++ compiler and what it compiles for."""
+
+    arch: str
+    cxx: tuple[str, ...]
+    baseline: tuple[str, ...]
+    ar: tuple[str, ...] = ("ar",)
+    link: tuple[str, ...] = ()
+
+
+def machine() -> str:
+    m = platform.machine().lower()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(m, m)
+
+
+LIBRARY = ("runtime", "kernels", "engine", "deploy")     # deploy's main() is taken from the archive only by a program that has none of its own
+
+
+def sources(root: Path, arch: str, rooms: tuple[str, ...] = LIBRARY) -> list[Source]:
+    """Every C++ file of the rooms that can be compiled for `arch`, in a fixed order."""
+    found = []
+    for room in rooms:
+        base = root / ("kernels" if room == "kernels" else f"csrc/{room}")
+        for path in sorted(base.rglob("*.cpp")):
+            stem = path.stem
+            target = stem if stem in SUFFIX_FLAGS else "base"
+            if target.startswith("x86_") and arch != "x86_64":
+                continue
+            found.append(Source(path.relative_to(root).as_posix(), room, target))
+    return found
+
+
+def flags(source: Source, chain: Toolchain) -> list[str]:
+    """Compiler flags of one file, without include paths."""
+    return [*COMMON, *ROOM_FLAGS[source.room], *chain.baseline, *SUFFIX_FLAGS.get(source.target, []), f"-DACCELNN_TARGET={source.target}"]
+
+
+def includes(root: Path) -> list[str]:
+    return [f"-I{root / 'csrc/runtime'}", f"-I{root / 'csrc'}", f"-I{root / 'kernels'}"]
+
+
+def source_root() -> Path:
+    """The folder that holds csrc/ and kernels/: the package itself in a wheel, the checkout otherwise."""
+    package = Path(__file__).resolve().parents[1]
+    return package if (package / "csrc").is_dir() else package.parent
+
+
+@cache
+def compiler() -> tuple[str, ...] | None:
+    """The system's C++ compiler: $CXX, then g++, clang++, c++."""
+    if os.environ.get("CXX"):
+        return tuple(shlex.split(os.environ["CXX"]))
+    for name in ("g++", "clang++", "c++"):
+        if path := shutil.which(name):
+            return (path,)
+    return None
+
+
+def native() -> Toolchain | None:
+    """The system's compiler for this machine; None where there is none."""
+    cxx = compiler()
+    # --as-needed: what uses nothing of libstdc++ or libm does not ask for it at run time either.
+    return cxx and Toolchain(machine(), cxx, tuple(BASELINE.get(machine(), [])), link=("-Wl,--as-needed",))
+
+
+@cache
+def compiler_version(cxx: tuple[str, ...]) -> str:
+    """First line of `cxx --version`; a new compiler makes every object stale."""
+    try:
+        return subprocess.run([*cxx, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return "unknown"
+
+
+def find_nvcc() -> Path | None:
+    """nvcc in $CUDACXX, $CUDA_HOME, PATH, or the registry's wheels; None under ACCELNN_CUDA=0; an error under ACCELNN_CUDA=1 when missing."""
+    wish = os.environ.get("ACCELNN_CUDA", "auto")
+    if wish not in ("auto", "0", "1"):
+        raise SystemExit(f"ACCELNN_CUDA={wish}: expected auto, 0 or 1")
+    if wish == "0":
+        return None
+    places = [os.environ.get("CUDACXX"), os.path.join(os.environ.get("CUDA_HOME", "/usr/local/cuda"), "bin", "nvcc"), shutil.which("nvcc")]
+    for entry in sys.path:
+        places += sorted(str(p) for p in Path(entry or ".").glob("nvidia/*/bin/nvcc"))
+    for place in places:
+        if place and os.path.isfile(place) and os.access(place, os.X_OK):
+            return Path(place)
+    if wish == "1":
+        raise SystemExit("ACCELNN_CUDA=1, but nvcc is neither in CUDACXX, CUDA_HOME, PATH nor in an installed nvidia-cuda-nvcc wheel")
+    return None
+
+
+def run(command: list[str]) -> None:
+    """Runs a compiler or linker; a failure carries its whole output."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    if done.stderr:
+        sys.stderr.write(done.stderr)
+
+
+# A compile step is up to date while its command line is the one that made the object and no file named in its .d is newer than the object.
+def _fresh(obj: Path, command: str) -> bool:
+    try:
+        made = obj.stat().st_mtime_ns
+        if obj.with_suffix(".cmd").read_text() != command:
+            return False
+        rule = obj.with_suffix(".d").read_text().replace("\\\n", " ").split(":", 1)[1]
+        return all(os.stat(name).st_mtime_ns < made for name in rule.split())
+    except (OSError, IndexError):
+        return False
+
+
+def _compile(command: list[str], obj: Path, key: str) -> None:
+    obj.parent.mkdir(parents=True, exist_ok=True)
+    obj.with_suffix(".cmd").unlink(missing_ok=True)
+    began = time.time_ns()
+    run([*command, "-MMD", "-MF", str(obj.with_suffix(".d")), "-o", str(obj)])
+    os.utime(obj, ns=(began, began))           # a source saved while it was being compiled counts as newer
+    obj.with_suffix(".cmd").write_text(key)
+
+
+def jobs() -> int:
+    """Compilers at a time: $ACCELNN_JOBS, else the cores this process may use."""
+    return int(os.environ.get("ACCELNN_JOBS") or len(os.sched_getaffinity(0)))
+
+
+def compile_all(found: Iterable[Source], root: Path, out: Path, chain: Toolchain, extra: Mapping[str, list[str]] | None = None,
+                failed: Callable[[Source, str], None] | None = None) -> tuple[list[Path], int]:
+    """Objects of the sources, several at a time, only the stale ones; and how many were compiled. `extra`: flags by room.
+    A failure raises, unless `failed` is there to take it: then the object is left out."""
+    version, stale, objects = compiler_version(chain.cxx), [], []
+    for source in found:
+        obj = out / (source.path + ".o")
+        command = [*chain.cxx, *flags(source, chain), *includes(root), *(extra or {}).get(source.room, []), "-c", str(root / source.path)]
+        key = f"{version}\n{shlex.join(command)}\n"
+        objects.append(obj)
+        if not _fresh(obj, key):
+            stale.append((source, command, obj, key))
+    # Longest first, so that no core ends with the wide kernels alone: those of 512 bits unroll most.
+    stale.sort(key=lambda job: (job[0].room != "kernels", job[0].target == "base", -(root / job[0].path).stat().st_size))
+    with ThreadPoolExecutor(jobs()) as pool:
+        running = [(source, obj, pool.submit(_compile, command, obj, key)) for source, command, obj, key in stale]
+        for source, obj, result in running:
+            try:
+                result.result()
+            except RuntimeError as error:
+                if failed is None:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+                objects.remove(obj)
+                failed(source, str(error))
+    return objects, len(stale)
+
+
+def archive(objects: Iterable[Path], path: Path, ar: tuple[str, ...] = ("ar",)) -> None:
+    """A static library with its index, the same bytes for the same objects."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    run([*ar, "rcsD", str(path), *map(str, objects)])
+
+
+def digest(found: Iterable[Source], root: Path, chain: Toolchain) -> str:
+    """Names a compiled library by what went into it: the bytes of every source and header of csrc and kernels, the compiler and the flags."""
+    h = hashlib.sha256(compiler_version(chain.cxx).encode())
+    for path in sorted(p for room in ("csrc", "kernels") for p in (root / room).rglob("*") if p.suffix in (".cpp", ".h", ".inc")):
+        h.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    for source in found:
+        h.update(repr((source, flags(source, chain))).encode())
+    return h.hexdigest()[:20]
+
+
+# CUDA images are made for every architecture since Turing, and as PTX for what comes later. nvcc 13 dropped what is older.
+CUDA_FLAGS = ["-std=c++17", "-O3", "-fatbin", *(f"-gencode=arch=compute_{a},code=sm_{a}" for a in (75, 80, 86, 89, 90)),
+              "-gencode=arch=compute_90,code=compute_90"]
+
+
+def incbin(begin: str, end: str, path: Path | None) -> str:
+    """Assembly that holds a file's bytes between two symbols, at a multiple of 64 (a C array of them takes minutes to compile)."""
+    content = f'.incbin "{path}"' if path else ""
+    return f""".section .rodata.{begin},"a",%progbits
+.global {begin}
+.global {end}
+.balign 64
+{begin}: {content}
+{end}:
+.section .note.GNU-stack,"",%progbits
+"""

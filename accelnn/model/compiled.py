@@ -1,0 +1,68 @@
+"""compile: a function of tensors as one Plan, traced again for new shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import _C
+from ..core.dispatch import contiguous
+from ..core.errors import GraphError
+from ..core.graph import Graph, Spec
+from ..core.tensor import Tensor, as_tensor, mode
+from ..core.trace import fill, trace
+from ..passes import STANDARD, Pass, run_passes
+from ..passes.plan import write_plan
+
+
+class CompiledFunction:
+    """Calls the Plan of a function: forward pass, or a whole training step. Tensors that the function meets (parameters, learning rate, RNG position)
+    are bound by reference; those it assigns to are updated in place. Equal, within the kernels' bounds, to calling the function."""
+
+    def __init__(self, f: Callable[..., Any], passes: Sequence[Pass]) -> None:
+        self.function, self.passes = f, tuple(passes)
+        self.traced: dict[Any, _Traced] = {}
+
+    def __call__(self, *args: Any) -> Any:
+        tensors = [as_tensor(a) for a in args]
+        if mode.trace is not None:
+            return self.function(*tensors)
+        key = (tuple(t.spec for t in tensors), mode.grad)
+        found = self.traced.get(key)
+        if found is None or not found.still_valid():
+            found = self.traced[key] = _Traced(self.function, [t.spec for t in tensors], self.passes)
+        return found.run(tensors)
+
+    def plan(self, *args: Any) -> Any:
+        """The Plan for arguments like these (traced if need be, not run)."""
+        tensors = [as_tensor(a) for a in args]
+        key = (tuple(t.spec for t in tensors), mode.grad)
+        if key not in self.traced:
+            self.traced[key] = _Traced(self.function, [t.spec for t in tensors], self.passes)
+        return self.traced[key]
+
+
+class _Traced:
+    def __init__(self, f: Callable[..., Any], specs: Sequence[Spec], passes: Sequence[Pass]) -> None:
+        raw, self.trace, self.result = trace(f, specs)
+        self.graph: Graph = run_passes(raw, passes)
+        data, state_nodes = write_plan(self.graph)
+        self.plan = _C.Plan(data)
+        self.tensors = [node.data for node in state_nodes]
+        for t in self.tensors:
+            if not t.view.contiguous:
+                raise GraphError(f"compile: the traced function reads {t.spec} through a non-contiguous tensor; call .contiguous() on it outside")
+        self.states = tuple(t.view for t in self.tensors)
+
+    def still_valid(self) -> bool:
+        """Layers that were in training when the function was traced still are, and the other way round."""
+        return all(m.training == flag for m, flag in self.trace.modules)
+
+    def run(self, tensors: Sequence[Tensor]) -> Any:
+        views = self.plan.run(tuple(contiguous(t.view) for t in tensors), self.states)
+        return fill(self.result, [Tensor(v) for v in views])
+
+
+def compile(f: Callable[..., Any], passes: Sequence[Pass] = STANDARD) -> CompiledFunction:  # noqa: A001 (torch's name)
+    """A function (or Module) of tensors -> the same function as a Plan. passes=() keeps every op as it was traced."""
+    return CompiledFunction(f, passes)

@@ -1,0 +1,131 @@
+"""Model: a graph whose weights are constants, ready to run, save, compress and build."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _C
+from ..core.dims import Dim, Size
+from ..core.dispatch import contiguous
+from ..core.dtypes import DType
+from ..core.errors import FormatError, GraphError, ShapeError
+from ..core.graph import Graph, Node, Spec, Value, rewrite
+from ..core.tensor import Tensor, as_tensor, no_grad, tensor
+from ..core.trace import trace
+from ..formats import accel
+from ..passes import DEPLOY, run_passes
+from ..passes.plan import write_plan
+
+
+class Model:
+    """A frozen network.
+
+    `graph` is what was traced or imported; `lowered` what runs. Calls take Tensors or arrays in the order of `inputs`, or a dict by name; concurrent
+    calls from several threads are fine."""
+
+    def __init__(self, graph: Graph, lowered: Graph | None = None) -> None:
+        self.graph = graph
+        self.ledger: dict[str, dict[str, float]] = {}  # what compression cost, where compress() made this
+        self.lowered = lowered if lowered is not None else run_passes(graph, DEPLOY)
+        self.file, states = write_plan(self.lowered, lambda offsets: accel.encode(self.lowered, offsets))
+        if states:
+            raise GraphError("a Model's weights are constants; freeze() the network first")
+        self.plan = _C.Plan(self.file)
+        self.inputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(0)]
+        self.outputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(1)]
+
+    def __call__(self, *args: Any) -> Any:
+        """One Tensor for one output, else a tuple."""
+        results = self._run([*args])
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def run(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
+        """By names, as onnxruntime does it."""
+        names = [name for name, _ in self.inputs]
+        if sorted(names) != sorted(feed):
+            raise ShapeError(f"run: inputs {names} expected, got {sorted(feed)}")
+        return dict(zip((name for name, _ in self.outputs), self._run([feed[n] for n in names])))
+
+    def _views(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        if len(args) != len(self.inputs):
+            raise ShapeError(f"{len(self.inputs)} inputs expected ({', '.join(n for n, _ in self.inputs)}), got {len(args)}")
+        return tuple(contiguous(as_tensor(a).view) for a in args)
+
+    def _run(self, args: Sequence[Any]) -> list[Tensor]:
+        return [Tensor(v) for v in self.plan.run(self._views(args), ())]
+
+    def report(self, *args: Any, profile: bool = False, repeat: int = 20) -> list[dict[str, Any]]:
+        """A row a call: op, layer, kernel row, shapes; with `profile` the median nanoseconds over `repeat` runs."""
+        views = self._views(args)
+        self.plan.run(views, ())
+        times = np.median([self.plan.run(views, (), True)[1] for _ in range(repeat)], axis=0) if profile else []
+        rows = [dict(call) for call in self.plan.calls]
+        for row, ns in zip(rows, times):
+            row["ns"] = int(ns)
+        return rows
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a `.accel` file: graph, plan and weights (beside, then renamed)."""
+        beside = Path(f"{os.fspath(path)}.part")
+        beside.write_bytes(self.file)
+        beside.replace(path)
+
+    def __repr__(self) -> str:
+        ports = [", ".join(f"{n}: {s}" for n, s in ports) for ports in (self.inputs, self.outputs)]
+        return f"Model({ports[0]} -> {ports[1]}; {self.plan.n_calls} calls, {len(self.file):,} bytes)"
+
+
+def freeze(net: Any, example: Any, dynamic_batch: bool = True, upper: int = 0) -> Model:
+    """A Module (or function of tensors) as a Model: traced in eval mode on `example` (Tensor, array, or a tuple of them), parameters copied as constants.
+
+    With dynamic_batch the first dimension of every input becomes the dim "N" (at most `upper`, where given), so that one plan serves every batch."""
+    if isinstance(net, Model):
+        return net
+    examples = [as_tensor(x) for x in (example if isinstance(example, (tuple, list)) else (example,))]
+    specs = [t.spec for t in examples]
+    if dynamic_batch:
+        sizes = {s.shape[0] for s in specs if s.shape}
+        n = Size.of(Dim("N", hint=max(int(max(sizes, default=2)), 1), lower=0, upper=upper))  # type: ignore[type-var, call-overload]
+        specs = [Spec((n, *s.shape[1:]), s.dtype) if s.shape else s for s in specs]
+    modules = [(m, m.training) for m in net.modules()] if hasattr(net, "modules") else []
+    for m, _ in modules:
+        m.training = False
+    try:
+        with no_grad():
+            graph, _, _ = trace(net, specs)
+    finally:
+        for m, training in modules:
+            m.training = training
+    if graph.updates:
+        raise GraphError("freeze: the traced function changes tensors (random numbers, running statistics?); a Model cannot")
+
+    def constants(node: Node, _: Any) -> Any:
+        return [Value(Node("constant", (), {}, node.outputs, node.label, data=_copy(node.data)))] if node.op == "state" else None
+
+    return Model(rewrite(graph, constants))
+
+
+def _copy(t: Tensor) -> Tensor:
+    fresh = tensor(t.numpy(), t.dtype)
+    fresh.literal = True
+    return fresh
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """A Model from a `.accel` file. Every byte is checked before anything of it runs."""
+    file = Path(path).read_bytes()
+    plan = _C.Plan(file)  # refuses what is not a sound file
+    text = plan.graph()
+    if not text:
+        raise FormatError(f"{path}: the file has no graph (it was stripped for a binary); it can be run by an executable only")
+    graph = accel.decode(text, file)
+    return Model(graph, graph)
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    model.save(path)

@@ -1,0 +1,123 @@
+"""Module: a tree of parameters and other modules, found by looking at the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import Error, ShapeError
+from ..core.tensor import Tensor, asarray, mode, tensor
+
+
+def Parameter(data: Any, requires_grad: bool = True) -> Tensor:  # noqa: N802 (torch's name)
+    """A tensor that training changes."""
+    return tensor(data, requires_grad=requires_grad)
+
+
+class Module:
+    """Base of all layers. Subclasses set Tensors and Modules as fields and define `forward`."""
+
+    def __init__(self) -> None:
+        self.training = True
+
+    def forward(self, *args: Any) -> Any:
+        raise Error(f"{type(self).__name__} defines no forward()")
+
+    def __call__(self, *args: Any) -> Any:
+        trace = mode.trace
+        if trace is None:
+            return self.forward(*args)
+        trace.modules.append((self, self.training))
+        trace.path.append(trace.name_of(self))
+        try:
+            return self.forward(*args)
+        finally:
+            trace.path.pop()
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """Direct sub-modules with their field names."""
+        for name, field in vars(self).items():
+            if isinstance(field, Module):
+                yield name, field
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        return (m for _, m in self.named_modules())
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor of the state: parameters and buffers, each once, by its path."""
+        seen: set[int] = set()
+        for path, module in self.named_modules():
+            for name, field in vars(module).items():
+                if isinstance(field, Tensor) and id(field) not in seen:
+                    seen.add(id(field))
+                    yield f"{path}.{name}" if path else name, field
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        return ((n, t) for n, t in self.named_tensors() if t.requires_grad)
+
+    def parameters(self) -> Iterator[Tensor]:
+        return (t for _, t in self.named_parameters())
+
+    def train(self, on: bool = True) -> Any:
+        for module in self.modules():
+            module.training = on
+        return self
+
+    def eval(self) -> Any:
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        for p in self.parameters():
+            p.grad = None
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all tensors by path, with torch's names."""
+        return {name: np.array(t.numpy()) for name, t in self.named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copies into the tensors that are there. Nothing is changed unless everything fits."""
+        own = dict(self.named_tensors())
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if strict and (missing or unknown):
+            raise Error(f"load_state_dict: missing {missing}, unknown {unknown}; pass strict=False to load what fits")
+        new = {name: asarray(np.asarray(state[name])).to(t.dtype) for name, t in own.items() if name in state}
+        for name, value in new.items():
+            if value.shape != own[name].shape:
+                raise ShapeError(f"load_state_dict: {name} is {own[name].spec}, the file has {value.spec}")
+        for name, value in new.items():
+            own[name].assign(value)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the state as safetensors (beside, then renamed)."""
+        from safetensors.numpy import save_file
+
+        beside = Path(f"{path}.part")
+        save_file({name: np.ascontiguousarray(a) for name, a in self.state_dict().items()}, beside)
+        beside.replace(path)
+
+    def load(self, path: str | Path, strict: bool = True) -> None:
+        """Reads a safetensors file into this module."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            state = load_file(path)
+        except SafetensorError as reason:
+            raise Error(f"{path}: not a sound safetensors file: {reason}") from reason
+        self.load_state_dict(state, strict)
+
+    def extra_repr(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
+        body = self.extra_repr() + ("\n  " + "\n  ".join(lines) + "\n" if lines else "")
+        return f"{type(self).__name__}({body})"

@@ -1,0 +1,210 @@
+"""Two-dimensional convolution (cross-correlation, as in torch) and its two gradients; layout NCHW."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.dims import AnySize, product
+from ..core.dtypes import DType
+from ..core.errors import DTypeError, ShapeError
+from ..core.graph import Spec
+from ..core.registry import Op
+from ..core.tensor import Tensor, apply
+from .matmul import _activate
+
+GEOMETRY: dict[str, int] = {"stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0, "dilation_h": 1, "dilation_w": 1,
+                            "groups": 1}  # fmt: skip
+
+
+def out_size(size: AnySize, kernel: AnySize, stride: int, dilation: int, before: int, after: int) -> AnySize:
+    return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def conv_shape(name: str, x: Spec, w: Spec, bias: Spec | None, g: dict[str, int], out: DType) -> Spec:
+    if len(x.shape) != 4 or len(w.shape) != 4:
+        raise ShapeError(f"{name}: x[N,C,H,W] and w[O,C/groups,R,S] expected, not {x} and {w}")
+    n, c, h, width = x.shape
+    o, per_group, r, s = w.shape
+    if c != per_group * g["groups"] or o % g["groups"]:
+        raise ShapeError(f"{name}: {c} input and {o} output channels do not fit weights {w} in {g['groups']} groups")
+    if bias is not None and bias.shape != (o,):
+        raise ShapeError(f"{name}: a bias of shape {bias.shape} for {o} channels")
+    oh = out_size(h, r, g["stride_h"], g["dilation_h"], g["pad_top"], g["pad_bottom"])
+    ow = out_size(width, s, g["stride_w"], g["dilation_w"], g["pad_left"], g["pad_right"])
+    if oh < 1 or ow < 1:
+        raise ShapeError(f"{name}: a kernel of {r} x {s} does not fit into {x} with this padding and dilation")
+    return Spec((n, o, oh, ow), out)
+
+
+def _floats(name: str, *specs: Spec | None) -> None:
+    for s in specs:
+        if s is not None and s.dtype != DType.float32:
+            raise DTypeError(f"{name}: float32 expected, not {s.dtype.name}")
+
+
+def _shape(x: Spec, w: Spec, bias: Spec | None = None, activation: int = 0, **g: int) -> Spec:
+    _floats("conv2d", x, w, bias)
+    return conv_shape("conv2d", x, w, bias, {**GEOMETRY, **g}, DType.float32)
+
+
+def columns(x: np.ndarray, r: int, s: int, g: dict[str, int], fill: Any = 0) -> np.ndarray:
+    """x[N,C,H,W] -> [N,C,R,S,OH,OW]: what each output pixel sees."""
+    x = np.pad(x, ((0, 0), (0, 0), (g["pad_top"], g["pad_bottom"]), (g["pad_left"], g["pad_right"])), constant_values=fill)
+    oh = out_size(x.shape[2], r, g["stride_h"], g["dilation_h"], 0, 0)
+    ow = out_size(x.shape[3], s, g["stride_w"], g["dilation_w"], 0, 0)
+    result = np.empty((*x.shape[:2], r, s, oh, ow), x.dtype)
+    for i in range(r):
+        for j in range(s):
+            top, left = i * g["dilation_h"], j * g["dilation_w"]
+            result[:, :, i, j] = x[:, :, top : top + g["stride_h"] * oh : g["stride_h"], left : left + g["stride_w"] * ow : g["stride_w"]][:, :, :oh, :ow]
+    return result
+
+
+def correlate(x: Any, w: Any, g: dict[str, int], fill: Any = 0) -> Any:
+    n, c = x.shape[:2]
+    o, per_group, r, s = w.shape
+    k = g["groups"]
+    cols = columns(x, r, s, g, fill).reshape(n, k, per_group, r, s, *columns(x[:, :0], r, s, g).shape[4:])
+    return np.einsum("ngcrshw,gocrs->ngohw", cols, w.reshape(k, o // k, per_group, r, s)).reshape(n, o, *cols.shape[5:])
+
+
+def _reference(x: Any, w: Any, bias: Any = None, activation: int = 0, **g: int) -> Any:
+    y = correlate(x, w, {**GEOMETRY, **g})
+    return _activate(y if bias is None else y + bias[None, :, None, None], activation)
+
+
+CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
+    ((1, 1, 5, 5), (1, 1, 3, 3), {}),
+    ((2, 1, 28, 28), (6, 1, 5, 5), {"pad_top": 2, "pad_left": 2, "pad_bottom": 2, "pad_right": 2}),
+    ((3, 6, 14, 14), (16, 6, 5, 5), {}),
+    ((2, 3, 9, 8), (5, 3, 3, 2), {"stride_h": 2, "stride_w": 3, "pad_top": 1, "pad_right": 2}),
+    ((1, 4, 10, 11), (6, 2, 3, 3), {"groups": 2, "dilation_h": 2, "dilation_w": 2, "pad_left": 1}),
+    ((2, 5, 6, 7), (5, 1, 3, 3), {"groups": 5, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
+    ((2, 17, 4, 4), (33, 17, 1, 1), {}),
+    ((0, 2, 6, 6), (3, 2, 3, 3), {}),
+)
+
+
+def _draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def _samples() -> Any:
+    rng = np.random.default_rng(0)
+    plain: list[Any] = [((_draw(rng, x), _draw(rng, w)), g) for x, w, g in CASES]
+    return plain + [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,))), {"activation": a}) for a in range(6)]
+
+
+def _cost(x: Spec, w: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
+    y = _shape(x, w, bias, **attrs)
+    return 2 * product(y.shape) * product(w.shape[1:]), 4 * (product(x.shape) + product(w.shape) + product(y.shape))
+
+
+conv2d_op = Op("conv2d", _shape, _reference, samples=_samples, cost=_cost)
+
+
+def _dgrad_shape(dy: Spec, w: Spec, in_h: AnySize, in_w: AnySize, **g: int) -> Spec:
+    _floats("conv2d_dgrad", dy, w)
+    full = {**GEOMETRY, **g}
+    x = Spec((dy.shape[0], w.shape[1] * full["groups"], in_h, in_w), DType.float32)
+    if conv_shape("conv2d_dgrad", x, w, None, full, DType.float32).shape != dy.shape:
+        raise ShapeError(f"conv2d_dgrad: {dy} is not the output of a convolution of {x} with {w}")
+    return x
+
+
+def _dgrad_reference(dy: Any, w: Any, in_h: int, in_w: int, **g: int) -> Any:
+    full = {**GEOMETRY, **g}
+    k, (o, per_group, r, s), n = full["groups"], w.shape, dy.shape[0]
+    cols = np.einsum("ngohw,gocrs->ngcrshw", dy.reshape(n, k, o // k, *dy.shape[2:]), w.reshape(k, o // k, per_group, r, s))
+    cols = cols.reshape(n, k * per_group, r, s, *dy.shape[2:])
+    dx = np.zeros((n, k * per_group, in_h + full["pad_top"] + full["pad_bottom"], in_w + full["pad_left"] + full["pad_right"]), dy.dtype)
+    oh, ow = dy.shape[2:]
+    for i in range(r):
+        for j in range(s):
+            top, left = i * full["dilation_h"], j * full["dilation_w"]
+            ys = top + full["stride_h"] * np.arange(oh)
+            xs = left + full["stride_w"] * np.arange(ow)
+            dx[:, :, ys[:, None], xs[None, :]] += cols[:, :, i, j]
+    return dx[:, :, full["pad_top"] : full["pad_top"] + in_h, full["pad_left"] : full["pad_left"] + in_w]
+
+
+def _gradient_samples(second: int) -> Any:
+    """Samples of dgrad (second operand w) or wgrad (second operand x) from the forward cases."""
+
+    def samples() -> Any:
+        rng = np.random.default_rng(0)
+        found = []
+        for x, w, g in CASES:
+            y = _shape(Spec(x, DType.float32), Spec(w, DType.float32), **g).shape
+            extra = {"in_h": x[2], "in_w": x[3]} if second == 1 else {"kernel_h": w[2], "kernel_w": w[3]}
+            found.append(((_draw(rng, y), _draw(rng, w if second == 1 else x)), {**g, **extra}))  # type: ignore[arg-type]
+        return found
+
+    return samples
+
+
+conv2d_dgrad = Op("conv2d_dgrad", _dgrad_shape, _dgrad_reference, samples=_gradient_samples(1))
+
+
+def _wgrad_shape(dy: Spec, x: Spec, kernel_h: int, kernel_w: int, **g: int) -> Spec:
+    _floats("conv2d_wgrad", dy, x)
+    full = {**GEOMETRY, **g}
+    w = Spec((dy.shape[1], x.shape[1] // full["groups"], kernel_h, kernel_w), DType.float32)
+    if conv_shape("conv2d_wgrad", x, w, None, full, DType.float32).shape != dy.shape:
+        raise ShapeError(f"conv2d_wgrad: {dy} is not the output of a convolution of {x} with {w}")
+    return w
+
+
+def _wgrad_reference(dy: Any, x: Any, kernel_h: int, kernel_w: int, **g: int) -> Any:
+    full = {**GEOMETRY, **g}
+    k, n, o = full["groups"], x.shape[0], dy.shape[1]
+    cols = columns(x, kernel_h, kernel_w, full)
+    cols = cols.reshape(n, k, x.shape[1] // k, *cols.shape[2:])
+    return np.einsum("ngohw,ngcrshw->gocrs", dy.reshape(n, k, o // k, *dy.shape[2:]), cols).reshape(o, x.shape[1] // k, kernel_h, kernel_w)
+
+
+conv2d_wgrad = Op("conv2d_wgrad", _wgrad_shape, _wgrad_reference, samples=_gradient_samples(0))
+
+
+@conv2d_op.vjp
+def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, **g: int) -> Any:
+    if activation:
+        raise ShapeError("conv2d with a fused activation has no gradient; passes fuse after differentiation")
+    dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], **g) if needs_gradient(x) else None
+    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
+    return (dx, dw) if len(rest) < 2 else (dx, dw, dy.sum((0, 2, 3)))
+
+
+@conv2d_dgrad.vjp
+def _(g: Tensor, dy: Tensor, w: Tensor, dx: Tensor, in_h: int, in_w: int, **geometry: int) -> Any:
+    return apply("conv2d", g, w, **geometry), apply("conv2d_wgrad", dy, g, kernel_h=w.shape[2], kernel_w=w.shape[3], **geometry)
+
+
+@conv2d_wgrad.vjp
+def _(g: Tensor, dy: Tensor, x: Tensor, dw: Tensor, kernel_h: int, kernel_w: int, **geometry: int) -> Any:
+    return apply("conv2d", x, g, **geometry), apply("conv2d_dgrad", dy, g, in_h=x.shape[2], in_w=x.shape[3], **geometry)
+
+
+def needs_gradient(x: Tensor) -> bool:
+    """Whether anything can flow on from here: the first layer's images need no gradient."""
+    return x.is_traced or x.requires_grad or x.node is not None
+
+
+def pair(x: int | tuple[int, int]) -> tuple[int, int]:
+    return (x, x) if isinstance(x, int) else (int(x[0]), int(x[1]))
+
+
+def geometry(stride: Any, padding: Any, dilation: Any, groups: int) -> dict[str, int]:
+    """Torch's arguments as the op's attributes."""
+    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
+    if min(sh, sw, dh, dw, groups) < 1 or min(ph, pw) < 0:
+        raise ShapeError(f"conv2d: stride {stride}, padding {padding}, dilation {dilation}, groups {groups}")
+    return dict(zip(GEOMETRY, (sh, sw, ph, pw, ph, pw, dh, dw, groups)))
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+    """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width)."""
+    g = geometry(stride, padding, dilation, groups)
+    return apply("conv2d", x, weight, **g) if bias is None else apply("conv2d", x, weight, bias, **g)

@@ -1,0 +1,125 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.dims import product
+from ..core.dtypes import DType
+from ..core.errors import DTypeError, ShapeError
+from ..core.graph import Spec
+from ..core.registry import Op
+from ..core.tensor import Tensor, apply
+from .elementwise import broadcast
+
+ACTIVATIONS = ("none", "relu", "gelu", "silu", "sigmoid", "tanh")  # codes of the kernels' epilogue
+PANEL = 16  # columns of a packed panel: 64 bytes of float32
+
+
+def _shape(a: Spec, b: Spec, bias: Spec | None = None, packed: int = 0, activation: int = 0, columns: Any = None) -> Spec:
+    if a.dtype != DType.float32 or b.dtype != DType.float32:
+        raise DTypeError(f"matmul: float32 operands expected, not {a.dtype.name} and {b.dtype.name}")
+    if packed:
+        k, n, batch = b.shape[1], columns, ()
+    elif len(a.shape) < 2 or len(b.shape) < 2:
+        raise ShapeError(f"matmul: {a} @ {b}: both operands need at least two dimensions")
+    else:
+        k, n, batch = b.shape[-2], b.shape[-1], b.shape[:-2]
+    if a.shape[-1] != k:
+        raise ShapeError(f"matmul: {a} @ {b}: {a.shape[-1]} columns against {k} rows")
+    if bias is not None and bias.shape != (n,):
+        raise ShapeError(f"matmul: a bias of shape {bias.shape} for {n} columns")
+    return Spec((*broadcast("matmul", a.shape[:-2], batch), a.shape[-2], n), DType.float32)
+
+
+def _activate(y: Any, activation: int) -> Any:
+    from .elementwise import erf
+
+    return {
+        "none": lambda: y,
+        "relu": lambda: np.maximum(y, 0),
+        "gelu": lambda: y * 0.5 * (1 + erf.reference(y * np.sqrt(0.5))),
+        "silu": lambda: y / (1 + np.exp(-y)),
+        "sigmoid": lambda: 1 / (1 + np.exp(-y)),
+        "tanh": lambda: np.tanh(y),
+    }[ACTIVATIONS[activation]]()
+
+
+def unpack(b: np.ndarray, columns: int) -> np.ndarray:
+    """[panels, K, 16] -> [K, columns]."""
+    return b.transpose(1, 0, 2).reshape(b.shape[1], -1)[:, :columns]
+
+
+def _reference(a: Any, b: Any, bias: Any = None, packed: int = 0, activation: int = 0, columns: Any = None) -> Any:
+    y = a @ (unpack(b, columns) if packed else b)
+    return _activate(y if bias is None else y + bias, activation)
+
+
+def _cost(a: Spec, b: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
+    y = _shape(a, b, bias, **attrs)
+    return 2 * product(y.shape) * a.shape[-1], 4 * (product(a.shape) + product(b.shape) + product(y.shape))
+
+
+_SIZES = ((1, 1, 1), (2, 3, 4), (5, 16, 7), (1, 33, 50), (17, 31, 64), (14, 32, 16), (64, 10, 84), (3, 0, 5), (0, 4, 5), (2, 5, 0), (129, 65, 260))
+
+
+def _samples() -> Any:
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    plain: list[Any] = [((draw(m, k), draw(k, n)), {}) for m, n, k in _SIZES]
+    plain += [((draw(6, 20), draw(20, 9), draw(9)), {"activation": c}) for c in range(len(ACTIVATIONS))]
+    plain += [((draw(2, 3, 4, 5), draw(3, 5, 6)), {}), ((draw(4, 5), draw(2, 5, 6)), {})]
+    return plain
+
+
+matmul = Op("matmul", _shape, _reference, strided=True, samples=_samples, cost=_cost)
+
+
+@matmul.vjp
+def _(dy: Tensor, a: Tensor, b: Tensor, *rest: Any, activation: int = 0, **_: Any) -> Any:
+    """[M,N][N,K] -> [M,K] and [K,M][M,N] -> [K,N]; batches are summed by autograd. Fused activations appear only after differentiation."""
+    if activation:
+        raise ShapeError("matmul with a fused activation has no gradient; passes fuse after differentiation")
+    bias = rest[0] if len(rest) == 2 else None
+    return (dy @ b.mT, a.mT @ dy) if bias is None else (dy @ b.mT, a.mT @ dy, dy)
+
+
+def _pack_shape(b: Spec) -> Spec:
+    if len(b.shape) != 2 or b.dtype not in (DType.float32, DType.int8):
+        raise ShapeError(f"matmul_pack: a matrix of float32 or int8 expected, not {b}")
+    k, n = b.shape
+    panels = (n + PANEL - 1) // PANEL
+    return Spec((panels, k, PANEL), b.dtype) if b.dtype == DType.float32 else Spec((panels, (k + 3) // 4 + 1, 4 * PANEL), b.dtype)
+
+
+def _pack_reference(b: Any) -> Any:
+    k, n = b.shape
+    panels = -(-n // PANEL)
+    full = np.zeros((k if b.dtype != np.int8 else -(-k // 4) * 4, panels * PANEL), b.dtype)
+    full[:k, :n] = b
+    if b.dtype != np.int8:
+        return full.reshape(k, panels, PANEL).transpose(1, 0, 2)
+    quads = full.reshape(-1, 4, panels, PANEL).transpose(2, 0, 3, 1).reshape(panels, -1, 4 * PANEL)
+    sums = full.astype(np.int32).sum(0).astype("<i4").reshape(panels, 1, PANEL).view(np.int8)
+    return np.concatenate([quads, sums], 1)
+
+
+def _pack_samples() -> Any:
+    rng = np.random.default_rng(0)
+    sizes = ((1, 1), (5, 16), (7, 17), (64, 33), (0, 4))
+    return [((rng.normal(size=s).astype(np.float32),), {}) for s in sizes] + [((rng.integers(-128, 128, s).astype(np.int8),), {}) for s in sizes]
+
+
+matmul_pack = Op("matmul_pack", _pack_shape, _pack_reference, strided=True, samples=_pack_samples)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x[..., in] @ weight[out, in].T + bias[out]; leading dimensions are flattened into rows."""
+    rows = x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x
+    y = apply("matmul", rows, weight.mT) if bias is None else apply("matmul", rows, weight.mT, bias)
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])

@@ -1,0 +1,176 @@
+"""Operations that only look at memory differently, and the two that move it (copy, cast)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.dims import AnySize, Shape, product
+from ..core.dispatch import broadcast_strides
+from ..core.dtypes import DType, as_dtype
+from ..core.errors import BoundError, ShapeError
+from ..core.graph import Spec
+from ..core.registry import Op
+from ..core.tensor import Tensor, apply
+from .elementwise import broadcast
+
+
+def _contiguous_strides(shape: Shape) -> tuple[AnySize, ...]:
+    strides: list[AnySize] = []
+    step: AnySize = 1
+    for s in reversed(shape):
+        strides.append(step)
+        step = step * s
+    return tuple(reversed(strides))
+
+
+def is_contiguous(shape: Shape, stride: Shape) -> bool:
+    return all(a == b or s == 1 for s, a, b in zip(shape, stride, _contiguous_strides(shape)))
+
+
+def _reshape_shape(x: Spec, shape: Shape) -> Spec:
+    if product(x.shape) != product(shape):
+        raise ShapeError(f"reshape: {x} has not as many elements as {tuple(shape)}")
+    return Spec(tuple(shape), x.dtype)
+
+
+def _reshape_view(shape: Shape, stride: Shape, to: Shape, attrs: dict[str, Any]) -> Any:
+    return (to, _contiguous_strides(to), 0) if is_contiguous(shape, stride) else None
+
+
+def _permute_shape(x: Spec, axes: tuple[int, ...]) -> Spec:
+    if sorted(axes) != list(range(len(x.shape))):
+        raise ShapeError(f"permute: {axes} is not an order of the {len(x.shape)} dimensions of {x}")
+    return Spec(tuple(x.shape[a] for a in axes), x.dtype)
+
+
+def _expand_shape(x: Spec, shape: Shape) -> Spec:
+    pad = len(shape) - len(x.shape)
+    if pad < 0:
+        raise ShapeError(f"expand: {x} to {tuple(shape)}")
+    full = tuple(x.shape[i - pad] if isinstance(s, int) and s == -1 else s for i, s in enumerate(shape))
+    if broadcast("expand", x.shape, full) != full:
+        raise ShapeError(f"expand: {x} does not broadcast to {full}")
+    return Spec(full, x.dtype)
+
+
+def _slice_shape(x: Spec, axis: int, start: int, length: AnySize, step: int) -> Spec:
+    return Spec((*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype)
+
+
+def _slice_view(shape: Shape, stride: Shape, to: Shape, attrs: dict[str, Any]) -> Any:
+    axis = attrs["axis"]
+    return to, (*stride[:axis], stride[axis] * attrs["step"], *stride[axis + 1 :]), attrs["start"] * stride[axis]
+
+
+def _samples_with(**attrs: Any) -> Any:
+    def samples() -> Any:
+        x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+        return [((x,), attrs)]
+
+    return samples
+
+
+def _same(x: Spec, **_: Any) -> Spec:
+    return x
+
+
+reshape = Op("reshape", _reshape_shape, lambda x, shape: x.reshape(shape), view=_reshape_view, samples=_samples_with(shape=(4, 6)))
+permute = Op("permute", _permute_shape, lambda x, axes: x.transpose(axes),
+             view=lambda shape, stride, to, attrs: (to, tuple(stride[a] for a in attrs["axes"]), 0), samples=_samples_with(axes=(2, 0, 1)))  # fmt: skip
+expand = Op("expand", _expand_shape, lambda x, shape: np.broadcast_to(x, shape),
+            view=lambda shape, stride, to, attrs: (to, broadcast_strides(shape, stride, to), 0), samples=_samples_with(shape=(5, 2, 3, 4)))  # fmt: skip
+slice_ = Op("slice", _slice_shape, lambda x, axis, start, length, step: np.take(x, range(start, start + length * step, step), axis),
+            view=_slice_view, samples=_samples_with(axis=1, start=1, length=2, step=1))  # fmt: skip
+alias = Op("alias", _same, lambda x: x, view=lambda shape, stride, to, attrs: (shape, stride, 0), samples=_samples_with())
+detach = Op("detach", _same, lambda x: x, view=lambda shape, stride, to, attrs: (shape, stride, 0), samples=_samples_with())
+copy = Op("copy", _same, lambda x: x, strided=True, samples=_samples_with(), cost=lambda x: (0, 2 * x.dtype.itemsize * product(x.shape)))
+cast = Op("cast", lambda x, dtype: Spec(x.shape, as_dtype(dtype)), lambda x, dtype: x, strided=True, samples=_samples_with(dtype=DType.bfloat16))
+
+
+@reshape.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor, shape: Shape) -> Any:
+    return dy.reshape(*x.shape)
+
+
+@permute.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor, axes: tuple[int, ...]) -> Any:
+    return dy.permute(tuple(axes.index(i) for i in range(len(axes))))
+
+
+@expand.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor, shape: Shape) -> Any:
+    return dy  # autograd sums it to the shape of x
+
+
+@slice_.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor, axis: int, start: int, length: int, step: int) -> Any:
+    """A product with the 0/1 matrix that puts the slice back in its place; exact, because every sum has one term."""
+    n = x.shape[axis]
+    place = np.zeros((length, n), np.float32)
+    place[np.arange(length), start + step * np.arange(length)] = 1
+    last = dy.transpose(axis, -1)
+    return apply("matmul", last.reshape(-1, length), place).reshape(*last.shape[:-1], n).transpose(axis, -1)
+
+
+@alias.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor) -> Any:
+    return dy
+
+
+@detach.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor) -> Any:
+    return None
+
+
+@copy.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor) -> Any:
+    return dy
+
+
+@cast.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor, dtype: DType) -> Any:
+    return dy.to(x.dtype) if x.dtype.is_float else None
+
+
+def index(x: Tensor, key: Any) -> Tensor:
+    """Basic indexing: integers, slices with a positive step, None, Ellipsis."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    given = sum(1 for k in keys if k is not None and k is not Ellipsis)
+    if given > x.ndim:
+        raise BoundError(f"{given} indices for {x.spec}")
+    if Ellipsis in [k for k in keys if not isinstance(k, Tensor)]:
+        at = next(i for i, k in enumerate(keys) if k is Ellipsis)
+        keys[at : at + 1] = [slice(None)] * (x.ndim - given)
+    axis = 0
+    for k in keys:
+        if k is None:
+            x = x.unsqueeze(axis)
+            axis += 1
+        elif isinstance(k, slice):
+            x = _take_slice(x, axis, k)
+            axis += 1
+        elif isinstance(k, (int, np.integer)):
+            x = _take_one(x, axis, int(k))
+        else:
+            raise BoundError(f"indexing with {type(k).__name__} is not supported; use integers, slices, None and ...")
+    return x
+
+
+def _take_slice(x: Tensor, axis: int, k: slice) -> Tensor:
+    if k == slice(None):
+        return x
+    start, stop, step = k.indices(x.shape[axis])  # type: ignore[arg-type]
+    if step < 1:
+        raise BoundError("slices need a positive step")
+    length = max(0, -(-(stop - start) // step))
+    return apply("slice", x, axis=axis, start=start if length else 0, length=length, step=step)
+
+
+def _take_one(x: Tensor, axis: int, k: int) -> Tensor:
+    n = x.shape[axis]
+    if not -n <= k < n:  # type: ignore[operator]
+        raise BoundError(f"index {k} of dimension {axis} of {x.spec}")
+    one = apply("slice", x, axis=axis, start=k % n, length=1, step=1)
+    return one.reshape(*one.shape[:axis], *one.shape[axis + 1 :])

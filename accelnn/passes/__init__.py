@@ -1,0 +1,23 @@
+"""Graph -> Graph, each a pure function of a page; and Graph -> Plan. `STANDARD` is what compile and build apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..core.graph import Graph
+from .fold import fold
+from .fuse import fuse_epilogues, fuse_pointwise
+from .pack import pack
+
+Pass = Callable[[Graph], Graph]
+STANDARD: tuple[Pass, ...] = (fold, fuse_epilogues, fuse_pointwise)
+DEPLOY: tuple[Pass, ...] = (fold, fuse_epilogues, fuse_pointwise, pack, fold)
+
+
+def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
+    for each in passes:
+        graph = each(graph)
+    return graph
+
+
+__all__ = ["DEPLOY", "STANDARD", "Pass", "fold", "fuse_epilogues", "fuse_pointwise", "pack", "run_passes"]

@@ -1,0 +1,179 @@
+"""Fewer passes over memory: bias and activation into the store of products, chains of pointwise operations into one program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.dtypes import DType
+from ..core.graph import Graph, Node, Spec, Value, rewrite, users
+from ..core.registry import OPCODES, OPS, Op, Program
+from ..ops.matmul import ACTIVATIONS
+
+PRODUCTS = ("matmul", "conv2d")
+MAX_INSTRUCTIONS, MAX_INPUTS = 60, 16
+
+
+def _fused_specs(*inputs: Spec, program: Sequence[int], shape: Any, dtypes: Sequence[int]) -> tuple[Spec, ...]:
+    return tuple(Spec(tuple(shape), DType(d)) for d in dtypes)
+
+
+def _fused_reference(*inputs: Any, program: Sequence[int], shape: Any, dtypes: Sequence[int]) -> Any:
+    """Interprets the program in float64."""
+    names = {number: name for name, (number, _) in OPCODES.items()}
+    values = [np.broadcast_to(np.asarray(x), shape) for x in inputs]
+    n_out = program[0]
+    for at in range(1 + n_out, len(program), 4):
+        opcode, *operands = program[at : at + 4]
+        values.append(INTERPRET[names[opcode]](*operands) if names[opcode] == "constant" else INTERPRET[names[opcode]](*(values[i] for i in operands)))
+    results = tuple(np.broadcast_to(values[i], shape) for i in program[1 : 1 + n_out])
+    return results if n_out > 1 else results[0]
+
+
+# What each instruction means, in numpy; extra operands are ignored. Only the instructions that ops emit are listed.
+INTERPRET: dict[str, Any] = {
+    "constant": lambda bits, *_: float(np.array(bits, np.int32).view(np.float32)),
+    "copy": lambda a, *_: a, "neg": lambda a, *_: -a, "abs": lambda a, *_: np.abs(a),
+    "add": lambda a, b, _: a + b, "sub": lambda a, b, _: a - b, "mul": lambda a, b, _: a * b, "div": lambda a, b, _: a / b,
+    "min": lambda a, b, _: np.minimum(a, b), "max": lambda a, b, _: np.maximum(a, b), "fma": lambda a, b, c: a * b + c,
+    "sqrt": lambda a, *_: np.sqrt(a), "exp": lambda a, *_: np.exp(a), "log": lambda a, *_: np.log(a), "tanh": lambda a, *_: np.tanh(a),
+    "sigmoid": lambda a, *_: 1 / (1 + np.exp(-a)), "erf": lambda a, *_: OPS["erf"].reference(a), "relu": lambda a, *_: np.maximum(a, 0),
+    "pow": lambda a, b, _: np.power(a, b), "select": lambda a, b, c: np.where(a != 0, b, c),
+    "eq": lambda a, b, _: (a == b) * 1.0, "ne": lambda a, b, _: (a != b) * 1.0, "lt": lambda a, b, _: (a < b) * 1.0,
+    "le": lambda a, b, _: (a <= b) * 1.0, "gt": lambda a, b, _: (a > b) * 1.0, "ge": lambda a, b, _: (a >= b) * 1.0,
+}  # fmt: skip
+
+
+class _Fused(Op):
+    """A pointwise program that stands for several ops; made by this pass, never by hand."""
+
+    def kernel_attrs(self, attrs: dict[str, Any], n_inputs: int) -> dict[str, Any]:
+        return {"program": list(attrs["program"])}
+
+
+_Fused("pointwise", _fused_specs, _fused_reference, kernel="pointwise", strided=True)
+
+
+def _only_user(graph: Graph) -> dict[Value, Node | None]:
+    """The node that alone reads a value, once."""
+    return {v: found[0] if len(found) == 1 and found[0] is not v.node else None for v, found in users(graph).items()}
+
+
+def fuse_epilogues(graph: Graph) -> Graph:
+    """add(product, bias) and activation(product), where nobody else reads the product. The order of arithmetic stays, so results stay equal."""
+    alone = _only_user(graph)
+
+    def product_of(old: Value | None, new: Value | None, user: Node) -> Node | None:
+        if old is None or new is None or alone.get(old) is not user or new.node.op not in PRODUCTS or new.node.attrs.get("activation"):
+            return None
+        return new.node
+
+    def with_bias(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        for i in (0, 1):
+            product, bias = product_of(node.inputs[i], inputs[i], node), inputs[1 - i]
+            if product is None or len(product.inputs) != 2 or bias is None or bias.spec.dtype != DType.float32 or bias.node is product:
+                continue
+            out = product.outputs[0].shape
+            wanted = (out[-1],) if product.op == "matmul" else (out[1], 1, 1)
+            if bias.spec.shape not in (wanted, (1, *wanted)) or node.outputs[0].shape != out:
+                continue
+            if product.op == "conv2d" or bias.spec.shape != wanted:
+                bias = Value(Node("reshape", (bias,), {"shape": (wanted[0],)}, (Spec((wanted[0],), DType.float32),)))
+            return [Value(Node(product.op, (*product.inputs, bias), product.attrs, product.outputs, product.label))]
+        return None
+
+    def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.op == "add":
+            return with_bias(node, inputs)
+        if node.op in ACTIVATIONS and (product := product_of(node.inputs[0], inputs[0], node)):
+            attrs = {**product.attrs, "activation": ACTIVATIONS.index(node.op)}
+            return [Value(Node(product.op, product.inputs, attrs, product.outputs, product.label))]
+        return None
+
+    return rewrite(graph, change)
+
+
+class _Builder:
+    """Collects the instructions of one program."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Value] = []
+        self.code: list[tuple[str, tuple[Any, ...]]] = []  # operands: ("in", i) or ("op", j)
+
+    def operand(self, v: Value) -> tuple[str, int]:
+        if v.node.op == "constant" and v.spec.shape == () and v.spec.dtype == DType.float32:
+            return self.emit("constant", (int(v.node.data.numpy().view(np.int32)),))
+        if v not in self.inputs:
+            self.inputs.append(v)
+        return "in", self.inputs.index(v)
+
+    def emit(self, opcode: str, operands: tuple[Any, ...]) -> tuple[str, int]:
+        if (opcode, operands) not in self.code:
+            self.code.append((opcode, operands))
+        return "op", self.code.index((opcode, operands))
+
+    def append(self, program: Program, inputs: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """The instructions of `program` on operands that are already here; its outputs."""
+        values = list(inputs)
+        for opcode, *operands in program.code:
+            values.append(self.emit(opcode, (operands[0],) if opcode == "constant" else tuple(values[i] for i in operands[: OPCODES[opcode][1]])))
+        return [values[i] for i in program.outputs]
+
+    def encode(self, outputs: Sequence[tuple[str, int]]) -> tuple[int, ...]:
+        def number(v: Any) -> int:
+            return v if isinstance(v, int) else v[1] if v[0] == "in" else len(self.inputs) + v[1]
+
+        flat = [len(outputs), *(number(v) for v in outputs)]
+        for opcode, operands in self.code:
+            flat += [OPCODES[opcode][0], *([number(v) for v in operands] + [0, 0, 0])[:3]]
+        return tuple(flat)
+
+
+def fuse_pointwise(graph: Graph) -> Graph:
+    """A pointwise op takes in the pointwise ops whose only reader it is, where the shapes agree; literals become constants of the program."""
+    alone = _only_user(graph)
+    inlined: dict[int, Node] = {}  # id(node) -> the reader that takes it in
+    for node in graph.nodes():
+        if not _is_pointwise(node):
+            continue
+        for v in node.inputs:
+            if alone.get(v) is node and _is_pointwise(v.node) and len(v.node.outputs) == 1 and v.spec.shape == node.outputs[0].shape:
+                inlined[id(v.node)] = node
+    new_inputs: dict[int, list[Value | None]] = {}
+    old_nodes = {id(n): n for n in graph.nodes()}
+
+    def gather(builder: _Builder, node: Node, inputs: list[Value | None]) -> list[tuple[str, int]]:
+        operands = []
+        for old, new in zip(node.inputs, inputs):
+            source = old.node
+            if inlined.get(id(source)) is node:
+                operands.append(gather(builder, source, new_inputs[id(source)])[old.index])
+            else:
+                assert new is not None
+                operands.append(builder.operand(new))
+        return builder.append(OPS[node.op].build_program(len(operands), node.attrs), operands)
+
+    def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if not _is_pointwise(node) or id(node) not in old_nodes:
+            return None
+        new_inputs[id(node)] = inputs
+        builder = _Builder()
+        outputs = gather(builder, node, inputs)
+        if not builder.inputs or len(builder.code) > MAX_INSTRUCTIONS or len(builder.inputs) > MAX_INPUTS:
+            for k in [k for k, reader in inlined.items() if reader is node]:
+                del inlined[k]  # too long: its operands stay programs of their own
+            builder = _Builder()
+            outputs = gather(builder, node, inputs)
+            if not builder.inputs:
+                return None
+        attrs = {"program": builder.encode(outputs), "shape": node.outputs[0].shape, "dtypes": tuple(int(s.dtype) for s in node.outputs)}
+        fused = Node("pointwise", builder.inputs, attrs, node.outputs, node.label or node.op)
+        return [Value(fused, i) for i in range(len(node.outputs))]
+
+    return rewrite(graph, change)
+
+
+def _is_pointwise(node: Node) -> bool:
+    return not node.is_source and OPS[node.op].program is not None

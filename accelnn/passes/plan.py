@@ -1,0 +1,202 @@
+"""Graph -> Plan: the bytes that the engine runs (csrc/engine/plan.h), and the `.accel` file around them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .. import _C
+from ..core.dims import AnySize, Dim, Size
+from ..core.errors import GraphError
+from ..core.graph import Graph, Node
+from ..core.registry import KERNELS
+from .plan_memory import END, Buffer, Schedule, Window, schedule
+
+ALIGN = 64
+SECTIONS = {"strings": 1, "numbers": 2, "dims": 3, "buffers": 4, "values": 5, "attrs": 6, "operands": 7, "calls": 8, "blocks": 9, "ports": 10, "weights": 11,
+            "graph": 64}  # fmt: skip
+TERMS = {"constant": 0, "dim": 1, "add": 2, "sub": 3, "mul": 4, "floordiv": 5}
+STORAGE = {"temporary": 0, "input": 1, "output": 2, "state": 3, "constant": 4}
+ATTR_KINDS = {"integer": 0, "real": 1, "integers": 2}
+NO_VALUE = 0xFFFFFFFF
+MAX_RANK = 8
+
+
+class _Writer:
+    """Collects the sections; equal texts, expressions, values and constants are written once."""
+
+    def __init__(self) -> None:
+        self.strings = bytearray()
+        self.numbers: list[int] = []
+        self.dims: list[Dim] = []
+        self.tables: dict[str, list[bytes]] = {name: [] for name in ("buffers", "values", "attrs", "operands", "calls", "ports")}
+        self.weights = bytearray()
+        self.texts: dict[str, bytes] = {}
+        self.exprs: dict[tuple[int, ...], bytes] = {}
+        self.buffer_numbers: dict[Any, int] = {}
+        self.value_numbers: dict[Any, int] = {}
+        self.offsets: dict[int, int] = {}  # id of a constant's tensor -> offset in the weights
+
+    def text(self, s: str) -> bytes:
+        if s not in self.texts:
+            raw = s.encode()[:1024]
+            self.texts[s] = struct.pack("<II", len(self.strings), len(raw))
+            self.strings += raw
+        return self.texts[s]
+
+    def terms(self, size: AnySize) -> list[tuple[int, int]]:
+        """The size in postfix order."""
+        if not isinstance(size, Size):
+            return [(TERMS["constant"], int(size))]
+        code: list[tuple[int, int]] = []
+        for atoms, coefficient in size.terms.items():
+            part = [] if coefficient == 1 and atoms else [(TERMS["constant"], coefficient)]
+            for a in atoms:
+                known = bool(part)
+                if isinstance(a, Dim):
+                    part.append((TERMS["dim"], self.dim(a)))
+                else:
+                    part += [*self.terms(a.numerator), (TERMS["constant"], a.denominator), (TERMS["floordiv"], 0)]
+                if known:
+                    part.append((TERMS["mul"], 0))
+            code += part + ([(TERMS["add"], 0)] if code else [])
+        return code
+
+    def dim(self, d: Dim) -> int:
+        for i, known in enumerate(self.dims):
+            if known.name == d.name:
+                return i
+        self.dims.append(d)
+        return len(self.dims) - 1
+
+    def expr(self, size: AnySize) -> bytes:
+        flat = tuple(x for pair in self.terms(size) for x in pair)
+        if flat not in self.exprs:
+            self.exprs[flat] = struct.pack("<II", len(self.numbers), len(flat) // 2)
+            self.numbers += flat
+        return self.exprs[flat]
+
+    def buffer(self, b: Buffer) -> int:
+        key: Any = (b.storage, b.port) if b.storage in ("input", "output", "state") else id(b.data) if b.storage == "constant" else id(b)
+        if key not in self.buffer_numbers:
+            offset = length = 0
+            if b.storage == "constant":
+                offset, length = self.constant(b.data)
+            temporary = b.storage == "temporary"
+            touched = [t for t in b.touched if t != END]
+            first, last = (min(touched), max(touched)) if temporary else (0, 0)
+            size = self.expr(b.elements * b.dtype.itemsize if temporary else 0)
+            self.buffer_numbers[key] = self.row("buffers", struct.pack("<II", STORAGE[b.storage], b.port) + size + struct.pack("<QQII", offset, length, first, last))
+        return self.buffer_numbers[key]
+
+    def constant(self, tensor: Any) -> tuple[int, int]:
+        raw = np.ascontiguousarray(tensor.numpy(raw=True)).tobytes()
+        if id(tensor) not in self.offsets:
+            self.weights += b"\0" * (-len(self.weights) % ALIGN)
+            self.offsets[id(tensor)] = len(self.weights)
+            self.weights += raw
+        return self.offsets[id(tensor)], len(raw)
+
+    def row(self, table: str, record: bytes) -> int:
+        self.tables[table].append(record)
+        return len(self.tables[table]) - 1
+
+    def value(self, w: Window | None) -> int:
+        if w is None:
+            return NO_VALUE
+        rank = len(w.spec.shape)
+        pad = [self.expr(0)] * (MAX_RANK - rank)
+        shape, stride = [[*map(self.expr, sizes), *pad] for sizes in (w.spec.shape, w.stride)]
+        record = struct.pack("<IBBH", self.buffer(w.buffer), w.spec.dtype, rank, 0) + self.expr(w.offset) + b"".join(shape) + b"".join(stride)
+        if record not in self.value_numbers:
+            self.value_numbers[record] = self.row("values", record)
+        return self.value_numbers[record]
+
+    def attrs(self, op: str, given: dict[str, Any]) -> tuple[int, int]:
+        first = len(self.tables["attrs"])
+        for a in KERNELS[op]["attrs"]:
+            value = given.get(a["name"], [] if a["kind"] == "integers" else a["default"])
+            count = 0
+            if a["kind"] == "real":
+                raw = struct.pack("<d", value)
+            elif a["kind"] == "integer":
+                raw = struct.pack("<q", int(value))
+            else:
+                count = len(value)
+                raw = struct.pack("<q", len(self.numbers) if count else 0)
+                self.numbers += [int(x) for x in value]
+            self.row("attrs", struct.pack("<II", ATTR_KINDS[a["kind"]], count) + raw)
+        return first, len(self.tables["attrs"]) - first
+
+    def schedule(self, s: Schedule) -> None:
+        for call in s.calls:
+            if len(call.inputs) > KERNELS[call.op]["max_in"]:
+                raise GraphError(f"{call.op}: too many operands")
+            first_attr, n_attrs = self.attrs(call.op, call.attrs)
+            numbers = [self.value(w) for w in (*call.inputs, *call.outputs)]
+            first = len(self.tables["operands"])
+            for n in numbers:
+                self.row("operands", struct.pack("<I", n))
+            self.row("calls", self.text(call.op) + self.text(call.label) + struct.pack("<6I", first_attr, n_attrs, first, len(call.inputs), len(call.outputs), 0))
+
+    def ports(self, kind: int, windows: Iterable[Window], names: Iterable[str]) -> None:
+        for w, name in zip(windows, names):
+            self.row("ports", struct.pack("<II", kind, self.value(w)) + self.text(name))
+
+    def assemble(self, n_calls: int, graph_json: bytes) -> bytes:
+        dims = b"".join(self.text(d.name) + struct.pack("<qq", d.lower, d.upper) for d in self.dims)
+        body: list[tuple[str, int, bytes]] = [
+            ("strings", len(self.strings), bytes(self.strings)),
+            ("numbers", len(self.numbers), np.asarray(self.numbers, "<i8").tobytes()),
+            ("dims", len(self.dims), dims),
+            *((name, len(rows), b"".join(rows)) for name, rows in self.tables.items()),
+            ("blocks", 1, struct.pack("<II", 0, n_calls)),
+            ("weights", len(self.weights), bytes(self.weights)),
+        ]
+        if graph_json:
+            body.append(("graph", len(graph_json), graph_json))
+        return container([(SECTIONS[name], count, data) for name, count, data in body])
+
+
+def container(sections: list[tuple[int, int, bytes]]) -> bytes:
+    """Header, section table, sections at multiples of 64 bytes: (kind, count, data)."""
+    at = 32 + 24 * len(sections)
+    table, data = b"", bytearray()
+    for kind, count, raw in sections:
+        start = -(-(at + len(data)) // ALIGN) * ALIGN
+        data += b"\0" * (start - at - len(data)) + raw
+        table += struct.pack("<IIQQ", kind, count, start, len(raw))
+    rest = table + bytes(data)
+    return struct.pack("<8sIIQQ", b"ACCELPLN", _C.plan_version, len(sections), 32 + len(rest), _C.checksum(rest)) + rest
+
+
+def sections(file: bytes) -> dict[int, bytes]:
+    """The sections of a file that the engine has accepted."""
+    (n,) = struct.unpack_from("<I", file, 12)
+    found = {}
+    for i in range(n):
+        kind, _, offset, size = struct.unpack_from("<IIQQ", file, 32 + 24 * i)
+        found[kind] = file[offset : offset + size]
+    return found
+
+
+def write_plan(graph: Graph, describe: Any = None) -> tuple[bytes, list[Node]]:
+    """The Plan of a graph, and the state nodes in the order in which a run takes their tensors.
+
+    `describe(offsets)` may give the JSON of the graph section, knowing where each constant lies in the weights: {id(tensor): offset}."""
+    s = schedule(graph)
+    w = _Writer()
+    for windows in (s.inputs, s.outputs, s.states):
+        for window in windows:
+            w.value(window)
+    w.schedule(s)
+    w.ports(0, s.inputs, graph.input_names())
+    w.ports(1, s.outputs, graph.output_names())
+    w.ports(2, s.states, (n.label or f"state{i}" for i, n in enumerate(s.state_nodes)))
+    for node in graph.nodes():
+        if node.op == "constant" and describe is not None:
+            w.constant(node.data)
+    return w.assemble(len(s.calls), describe(w.offsets) if describe is not None else b""), s.state_nodes

@@ -1,0 +1,196 @@
+"""Graph -> Schedule: calls in order, every value a window on a buffer, every buffer with a lifetime.
+
+Views cost nothing here. An operand that a kernel cannot take as it lies gets a `copy` before the call. A state that is updated by a pointwise call
+after its last use is written where it lies; others are copied into at the end. The engine places the temporaries when it knows their sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.dims import AnySize, Shape, product
+from ..core.dispatch import broadcast_strides
+from ..core.graph import Graph, Node, Spec, Value, users
+from ..core.registry import OPS, Op
+from ..ops.shape import _contiguous_strides, is_contiguous
+
+OPTIONAL_OUTPUTS = {"max_pool2d": (1,), "random_uniform": (1,)}  # not computed when nobody reads them
+END = 1 << 31
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory: temporary, input, output, state (port: its number) or constant (data: a Tensor)."""
+
+    storage: str
+    elements: AnySize
+    dtype: Any
+    port: int = 0
+    data: Any = None
+    writer: int = -1
+    touched: list[int] = field(default_factory=list)  # calls that read or write it; END for what happens after them
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A value: shape, strides and offset in elements of its buffer."""
+
+    buffer: Buffer
+    spec: Spec
+    stride: Shape
+    offset: AnySize = 0
+
+    @property
+    def whole(self) -> bool:
+        return self.offset == 0 and is_contiguous(self.spec.shape, self.stride) and product(self.spec.shape) == self.buffer.elements
+
+
+@dataclass
+class ScheduledCall:
+    op: str
+    attrs: dict[str, Any]
+    inputs: list[Window | None]
+    outputs: list[Window | None]
+    label: str
+
+
+@dataclass
+class Schedule:
+    calls: list[ScheduledCall] = field(default_factory=list)
+    inputs: list[Window] = field(default_factory=list)
+    outputs: list[Window] = field(default_factory=list)
+    states: list[Window] = field(default_factory=list)
+    state_nodes: list[Node] = field(default_factory=list)
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.s = Schedule()
+        self.windows: dict[Value, Window] = {}
+        self.read = users(graph)
+
+    def fresh(self, spec: Spec, storage: str = "temporary", port: int = 0, data: Any = None) -> Window:
+        return Window(Buffer(storage, product(spec.shape), spec.dtype, port, data), spec, _contiguous_strides(spec.shape))
+
+    def emit(self, op: str, attrs: dict[str, Any], inputs: list[Window | None], outputs: list[Window | None], label: str) -> None:
+        number = len(self.s.calls)
+        for w in (*inputs, *outputs):
+            if w is not None:
+                w.buffer.touched.append(number)
+        for w in outputs:
+            if w is not None:
+                w.buffer.writer = number
+        self.s.calls.append(ScheduledCall(op, attrs, inputs, outputs, label))
+
+    def copied(self, w: Window, to: Window | None = None, label: str = "") -> Window:
+        to = to or self.fresh(w.spec)
+        self.emit("copy", {}, [w], [to], label)
+        return to
+
+    def contiguous(self, w: Window, label: str) -> Window:
+        return w if is_contiguous(w.spec.shape, w.stride) else self.copied(w, label=label)
+
+    def source(self, node: Node) -> None:
+        spec = node.outputs[0]
+        if node.op == "input":
+            window = self.fresh(spec, "input", len(self.s.inputs))
+            self.s.inputs.append(window)
+        elif node.op == "state":
+            window = self.fresh(spec, "state", len(self.s.states))
+            self.s.states.append(window)
+            self.s.state_nodes.append(node)
+        else:
+            window = self.fresh(spec, "constant", data=node.data)
+        self.windows[Value(node)] = window
+
+    def call(self, node: Node) -> None:
+        op = OPS[node.op]
+        inputs = [None if v is None else self.windows[v] for v in node.inputs]
+        if op.view is not None:
+            self.windows[Value(node)] = self.view(op, node, inputs[0])
+            return
+        operands = [None if w is None else self.operand(op, i, w, node) for i, w in enumerate(inputs)]
+        outputs: list[Window | None] = []
+        for i, spec in enumerate(node.outputs):
+            unread = i in OPTIONAL_OUTPUTS.get(node.op, ()) and Value(node, i) not in self.read
+            outputs.append(None if unread else self.fresh(spec))
+            if not unread:
+                self.windows[Value(node, i)] = outputs[-1]  # type: ignore[assignment]
+        self.emit(op.kernel or "pointwise", op.kernel_attrs(node.attrs, len(inputs)), operands, outputs, node.label)
+
+    def view(self, op: Op, node: Node, w: Window | None) -> Window:
+        assert w is not None and op.view is not None
+        spec = node.outputs[0]
+        found = op.view(w.spec.shape, w.stride, spec.shape, node.attrs)
+        if found is None:
+            w = self.copied(w, label=node.label)
+            found = op.view(w.spec.shape, w.stride, spec.shape, node.attrs)
+        _, stride, offset = found
+        return Window(w.buffer, spec, tuple(stride), w.offset + offset)
+
+    def operand(self, op: Op, i: int, w: Window, node: Node) -> Window:
+        out = node.outputs[0].shape
+        if op.program is not None or op.kernel == "pointwise":
+            return self.expanded(w, out)
+        if op.name == "matmul" and i < 2 and len(out) > 2:
+            return self.expanded(w, (*out[:-2], *w.spec.shape[-2:]))
+        return w if op.strided else self.contiguous(w, node.label)
+
+    def expanded(self, w: Window, shape: Shape) -> Window:
+        return w if w.spec.shape == shape else Window(w.buffer, Spec(shape, w.spec.dtype), broadcast_strides(w.spec.shape, w.stride, shape), w.offset)
+
+    def outputs(self) -> None:
+        for number, v in enumerate(self.graph.outputs):
+            w = self.windows[v]
+            if w.buffer.storage == "temporary" and w.whole:
+                w.buffer.storage, w.buffer.port = "output", number
+            else:
+                w = self.copied(w, self.fresh(w.spec, "output", number))
+            self.s.outputs.append(w)
+
+    def updates(self) -> None:
+        late: list[tuple[Window, Window]] = []
+        plan = [(self.windows[Value(state)], self.windows[v]) for state, v in self.graph.updates]
+        for _, source in plan:
+            source.buffer.touched.append(END)
+        for target, source in plan:
+            if not self.in_place(target, source):
+                late.append((target, source))
+        # What is read from another state is read before any state is overwritten.
+        staged = [(t, self.copied(w) if w.buffer.storage == "state" and w.buffer is not t.buffer else w) for t, w in late if w.buffer is not t.buffer]
+        for target, source in staged:
+            self.copied(source, target)
+
+    def in_place(self, target: Window, source: Window) -> bool:
+        """Whether the call that makes `source` can write the state's own memory."""
+        temporary, state = source.buffer, target.buffer
+        if temporary.storage != "temporary" or not source.whole or temporary.writer < 0:
+            return False
+        writer = self.s.calls[temporary.writer]
+        if writer.op != "pointwise" or any(t > temporary.writer for t in state.touched):
+            return False
+        for w in writer.inputs:  # the kernel takes an output that is exactly an input, not one that overlaps it
+            if w is not None and w.buffer is state and not (w.whole and w.spec == target.spec):
+                return False
+        if any(t != END and t > temporary.writer for t in temporary.touched):
+            return False  # somebody reads the new value: it may do so from the state, but keep it simple and safe
+        temporary.storage, temporary.port = "state", state.port
+        return True
+
+
+def schedule(graph: Graph) -> Schedule:
+    """Calls, windows and lifetimes for a graph."""
+    p = _Scheduler(graph)
+    for node in graph.inputs:
+        p.source(node)
+    for node in graph.nodes():
+        if node.op == "input":
+            continue
+        if node.is_source:
+            p.source(node)
+        else:
+            p.call(node)
+    p.outputs()
+    p.updates()
+    return p.s

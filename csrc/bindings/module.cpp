@@ -1,0 +1,29 @@
+#include "cuda_image.h"
+#include "view.h"
+
+namespace accelnn {
+
+// A failed Status becomes the exception class that accelnn.core.errors keeps for its code.
+static void raise(std::exception_ptr p) {
+  try {
+    if (p) std::rethrow_exception(p);
+  } catch (const StatusError& e) {
+    const py::object error = py::module_::import("accelnn.core.errors").attr("from_status")(int(e.status.code), e.status.text);
+    PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
+  }
+}
+
+}  // namespace accelnn
+
+PYBIND11_MODULE(_C, m) {
+  using namespace accelnn;
+  m.doc() = "The C++ half of accelnn: memory views, op tables, plans.";
+  pybind11::register_local_exception_translator(&raise);
+  py::list names;
+  for (int i = 0; i < n_dtypes; i++) names.append(name_of(DType(i)));
+  m.attr("dtypes") = names;
+  m.attr("cuda_image_bytes") = accelnn_cuda_image_end - accelnn_cuda_image_begin;
+  bind_views(m);
+  bind_ops(m);
+  bind_plan(m);
+}

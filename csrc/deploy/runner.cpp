@@ -1,0 +1,5 @@
+// Only in the prebuilt runner: asks the linker for every op. A user's binary defines accelnn_model_tables instead.
+#include "op.h"
+
+extern "C" const accelnn::Table* const* accelnn_runner_tables;
+const accelnn::Table* const* accelnn_runner_tables = accelnn::all_tables;

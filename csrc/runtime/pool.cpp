@@ -1,0 +1,212 @@
+// One job at a time. The job's parts are claimed from a shared counter; a generation number in the high half of the counter keeps a worker that
+// comes late from claiming parts of the next job.
+#include "pool.h"
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <csignal>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace accelnn {
+
+namespace {
+
+constexpr int max_threads = 256;
+constexpr int64_t spin_ns = 50'000;                 // after the last job; then the worker sleeps
+constexpr int64_t worth_hot = 100'000;              // about 2 us of work: handing it to a spinning worker costs 0.1-0.3 us
+
+ACCELNN_INLINE void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+}
+
+long futex(std::atomic<uint32_t>* word, int operation, uint32_t value) {
+  return syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), operation | FUTEX_PRIVATE_FLAG, value, nullptr, nullptr, 0);
+}
+
+struct State {
+  // The job, written by its owner before `claim` is published.
+  void (*task)(void*, int64_t) = nullptr;
+  void* context = nullptr;
+  std::atomic<int64_t> parts{0};
+  alignas(64) std::atomic<uint64_t> claim{0};       // generation << 32 | next part
+  alignas(64) std::atomic<int64_t> done{0};         // parts finished
+  alignas(64) std::atomic<uint32_t> signal{0};      // generation as a futex word: what sleepers wait on
+  std::atomic<int> sleeping{0}, inside{0}, hot{0};
+  std::atomic<bool> stop{false};
+  std::atomic_flag busy = ATOMIC_FLAG_INIT;
+  pthread_t worker[max_threads];
+  std::atomic<int> workers{0};
+};
+
+State state;
+Pool the_pool;
+int wanted = 0;                                     // 0: not yet decided
+pthread_mutex_t setup = PTHREAD_MUTEX_INITIALIZER;
+
+void take_parts(uint32_t generation) {
+  uint64_t seen = state.claim.load(std::memory_order_acquire);
+  while (uint32_t(seen >> 32) == generation && int64_t(uint32_t(seen)) < state.parts.load(std::memory_order_relaxed)) {
+    if (!state.claim.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) continue;
+    state.task(state.context, int64_t(uint32_t(seen)));
+    state.done.fetch_add(1, std::memory_order_acq_rel);
+    seen = state.claim.load(std::memory_order_acquire);
+  }
+}
+
+void* worker_main(void*) {
+  uint32_t seen = state.signal.load(std::memory_order_acquire);
+  while (!state.stop.load(std::memory_order_acquire)) {
+    const int64_t until = now_ns() + spin_ns;
+    uint32_t generation;
+    for (int i = 0; (generation = state.signal.load(std::memory_order_acquire)) == seen; i++) {
+      relax();
+      if ((i & 255) != 255 || state.hot.load(std::memory_order_relaxed) || now_ns() < until) continue;
+      state.sleeping.fetch_add(1);
+      if (state.signal.load() == seen) futex(&state.signal, FUTEX_WAIT, seen);
+      state.sleeping.fetch_sub(1);
+    }
+    seen = generation;
+    // `inside` is raised before the generation is read again: an owner waits for it to fall before it writes the next job.
+    state.inside.fetch_add(1);
+    take_parts(uint32_t(state.claim.load() >> 32));
+    state.inside.fetch_sub(1);
+  }
+  return nullptr;
+}
+
+void start_workers(int n) {
+  sigset_t all, before;
+  sigfillset(&all);                                 // signals are the caller's business
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (state.workers < n && !pthread_create(&state.worker[state.workers], nullptr, worker_main, nullptr)) state.workers++;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void stop_workers() {
+  state.stop = true;
+  state.signal.fetch_add(1);
+  futex(&state.signal, FUTEX_WAKE, INT_MAX);
+  for (int i = 0; i < state.workers; i++) pthread_join(state.worker[i], nullptr);
+  state.workers = 0;
+  state.stop = false;
+}
+
+void forget_workers() {                             // in a forked child the threads do not exist
+  state.workers = 0;
+  state.sleeping = 0;
+  state.inside = 0;
+  state.hot = 0;
+  state.stop = false;
+  state.busy.clear();
+  pthread_mutex_init(&setup, nullptr);
+}
+
+int positive(const char* name) {
+  const char* text = getenv(name);
+  const int n = text ? atoi(text) : 0;
+  return n > 0 ? n : INT_MAX;
+}
+
+int cgroup_limit() {                                // cgroup v2: "max 100000" or "150000 100000"
+  char line[64] = {};
+  FILE* f = fopen("/sys/fs/cgroup/cpu.max", "r");
+  if (!f) return INT_MAX;
+  const size_t n = fread(line, 1, sizeof line - 1, f);
+  fclose(f);
+  char* end = nullptr;
+  const long quota = n ? strtol(line, &end, 10) : 0, period = end && end != line ? strtol(end, nullptr, 10) : 0;
+  return quota > 0 && period > 0 ? int((quota + period - 1) / period) : INT_MAX;
+}
+
+int smaller(int a, int b) { return a < b ? a : b; }
+
+}  // namespace
+
+int default_thread_count() {
+  cpu_set_t mask;
+  int n = 1;
+  if (!sched_getaffinity(0, sizeof mask, &mask)) n = CPU_COUNT(&mask);
+  n = smaller(smaller(n, cgroup_limit()), smaller(positive("OMP_NUM_THREADS"), positive("ACCELNN_NUM_THREADS")));
+  return smaller(n, max_threads);
+}
+
+int thread_count() {
+  int n = __atomic_load_n(&wanted, __ATOMIC_ACQUIRE);
+  if (n) return n;
+  pthread_mutex_lock(&setup);
+  if (!wanted) {
+    pthread_atfork(nullptr, nullptr, forget_workers);
+    __atomic_store_n(&wanted, default_thread_count(), __ATOMIC_RELEASE);
+  }
+  n = wanted;
+  pthread_mutex_unlock(&setup);
+  return n;
+}
+
+void set_thread_count(int n) {
+  thread_count();
+  pthread_mutex_lock(&setup);
+  stop_workers();
+  __atomic_store_n(&wanted, n < 1 ? 1 : smaller(n, max_threads), __ATOMIC_RELEASE);
+  pthread_mutex_unlock(&setup);
+}
+
+Pool* pool() {
+  const int n = thread_count();
+  if (n == 1) return nullptr;
+  if (state.workers.load(std::memory_order_acquire) < n - 1) {
+    pthread_mutex_lock(&setup);
+    start_workers(n - 1);
+    pthread_mutex_unlock(&setup);
+  }
+  return &the_pool;
+}
+
+int Pool::threads() const { return thread_count(); }
+void Pool::begin_run() { state.hot.fetch_add(1, std::memory_order_relaxed); }
+void Pool::end_run() { state.hot.fetch_sub(1, std::memory_order_relaxed); }
+
+bool worth_threads(const Pool*, int64_t worth) {
+  const bool asleep = state.sleeping.load(std::memory_order_relaxed) > 0;
+  return worth >= (asleep ? worth_waking : worth_hot);
+}
+
+void Pool::run(int64_t parts, void (*task)(void*, int64_t), void* context) {
+  if (parts > INT_MAX || state.busy.test_and_set(std::memory_order_acquire)) {
+    for (int64_t i = 0; i < parts; i++) task(context, i);
+    return;
+  }
+  const uint32_t generation = uint32_t(state.claim.load() >> 32) + 1;
+  state.claim.store(uint64_t(generation) << 32 | 0xffffffffu, std::memory_order_seq_cst);   // nothing to claim while the job is written
+  while (state.inside.load()) relax();
+  state.task = task;
+  state.context = context;
+  state.parts.store(parts, std::memory_order_relaxed);
+  state.done.store(0, std::memory_order_relaxed);
+  state.claim.store(uint64_t(generation) << 32, std::memory_order_seq_cst);
+  state.signal.fetch_add(1);
+  if (state.sleeping.load()) futex(&state.signal, FUTEX_WAKE, INT_MAX);
+  take_parts(generation);
+  while (state.done.load(std::memory_order_acquire) < parts) relax();
+  state.busy.clear(std::memory_order_release);
+}
+
+}  // namespace accelnn

@@ -1,0 +1,211 @@
+// One width-generic SIMD vector over GCC/Clang vector extensions. A kernel body is written once over these names and compiled by each <isa>.cpp at
+// that file's width; ACCELNN_TARGET (base, x86_avx2, x86_avx512 ...: from the flag table, accelnn/deploy/toolchain.py) also names an inline namespace,
+// so that two widths never share a symbol. Nothing here or in a kernel body may come from the C++ library as a function: an out-of-line std::min
+// compiled for AVX-512 would be picked by the linker for everyone.
+#pragma once
+#include <cstring>
+#include "dtype.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#ifndef ACCELNN_TARGET
+#error "compile kernel files with the flags of accelnn/deploy/toolchain.py"
+#endif
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64;
+#elif defined(__AVX2__)
+constexpr int vector_bytes = 32;
+#else
+constexpr int vector_bytes = 16;
+#endif
+constexpr int lanes = vector_bytes / 4;
+
+typedef float vf __attribute__((vector_size(vector_bytes)));
+typedef int32_t vi __attribute__((vector_size(vector_bytes)));
+typedef uint32_t vu __attribute__((vector_size(vector_bytes)));
+typedef float vf_any __attribute__((vector_size(vector_bytes), aligned(4), may_alias));       // the same at any address
+typedef int32_t vi_any __attribute__((vector_size(vector_bytes), aligned(1), may_alias));
+
+ACCELNN_INLINE vf load(const float* p) { return *reinterpret_cast<const vf_any*>(p); }
+ACCELNN_INLINE void store(float* p, vf v) { *reinterpret_cast<vf_any*>(p) = v; }
+ACCELNN_INLINE vi load_bits(const void* p) { return *static_cast<const vi_any*>(p); }
+ACCELNN_INLINE void store_bits(void* p, vi v) { *static_cast<vi_any*>(p) = v; }
+ACCELNN_INLINE vf as_float(vi v) { return reinterpret_cast<vf>(v); }
+ACCELNN_INLINE vi as_bits(vf v) { return reinterpret_cast<vi>(v); }
+// `x - zero` is a move for g++ and clang alike; `zero + x` would be a real addition (it changes -0).
+ACCELNN_INLINE vf splat(float x) { return x - vf{}; }
+ACCELNN_INLINE vi splat(int32_t x) { return x - vi{}; }
+
+// First n lanes, 0 <= n <= lanes; the rest reads as zero and is not written.
+ACCELNN_INLINE vf load(const float* p, int n) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<vf>(_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p));
+#elif defined(__AVX2__)
+  alignas(32) static const int32_t ramp[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  return reinterpret_cast<vf>(_mm256_maskload_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ramp + 8 - n))));
+#else
+  vf v = {};
+  for (int i = 0; i < n; i++) v[i] = p[i];
+  return v;
+#endif
+}
+ACCELNN_INLINE void store(float* p, vf v, int n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), reinterpret_cast<__m512>(v));
+#elif defined(__AVX2__)
+  alignas(32) static const int32_t ramp[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  _mm256_maskstore_ps(p, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ramp + 8 - n)), reinterpret_cast<__m256>(v));
+#else
+  for (int i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+
+// a * b + c. One rounding where the ISA has it; the base row rounds twice on every machine (also on Arm), so that base equals base everywhere.
+ACCELNN_INLINE vf fma(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<vf>(_mm512_fmadd_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<vf>(_mm256_fmadd_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(c)));
+#else
+  return a * b + c;
+#endif
+}
+ACCELNN_INLINE float fma(float a, float b, float c) {
+#if defined(__AVX2__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+ACCELNN_INLINE vf select(vi mask, vf yes, vf no) { return as_float((mask & as_bits(yes)) | (~mask & as_bits(no))); }
+ACCELNN_INLINE vi select(vi mask, vi yes, vi no) { return (mask & yes) | (~mask & no); }
+ACCELNN_INLINE vf abs(vf x) { return as_float(as_bits(x) & 0x7fffffff); }
+// NaN in either operand gives NaN (torch's and numpy's maximum): x87-style max would drop it.
+ACCELNN_INLINE vf max(vf a, vf b) { return select((a > b) | (a != a), a, b); }
+ACCELNN_INLINE vf min(vf a, vf b) { return select((a < b) | (a != a), a, b); }
+ACCELNN_INLINE vf sqrt(vf x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<vf>(_mm512_maskz_sqrt_ps(__mmask16(-1), reinterpret_cast<__m512>(x)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<vf>(_mm256_sqrt_ps(reinterpret_cast<__m256>(x)));
+#else
+  vf r;
+  for (int i = 0; i < lanes; i++) r[i] = __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+// Nearest integer, halves to even. 1.5 * 2^23 pushes the fraction out; beyond 2^22 every float is an integer or half of one, beyond 2^23 an integer.
+ACCELNN_INLINE vf rint(vf x) {
+  const vf magic = splat(8388608.0f), positive = abs(x);
+  const vf rounded = (positive + magic) - magic;
+  const vf r = select(positive < magic, rounded, positive);
+  return as_float(as_bits(r) | (as_bits(x) & int32_t(0x80000000)));
+}
+ACCELNN_INLINE vf floor(vf x) {
+  const vf r = rint(x);
+  return select(r > x, r - 1.0f, r);
+}
+ACCELNN_INLINE vf to_float(vi x) { return __builtin_convertvector(x, vf); }
+ACCELNN_INLINE vi to_int(vf x) { return __builtin_convertvector(x, vi); }       // truncates; |x| < 2^31
+
+// Across lanes in a fixed tree, so that the sum depends on the width alone.
+ACCELNN_INLINE float sum_of(vf v) {
+  float part[lanes];
+  std::memcpy(part, &v, sizeof v);
+#pragma GCC unroll 4
+  for (int step = lanes / 2; step; step /= 2)
+#pragma GCC unroll 8
+    for (int i = 0; i < step; i++) part[i] = part[i] + part[i + step];
+  return part[0];
+}
+ACCELNN_INLINE float max_of(vf v) {
+  float best = v[0];
+  for (int i = 1; i < lanes; i++) best = v[i] > best || v[i] != v[i] ? v[i] : best;
+  return best;
+}
+
+// exp(x) = 2^n p(r), n = rint(x / ln 2), r = x - n ln 2 in two parts, p the degree-6 polynomial of Cephes expf. Within 2 ulp; 0 below -87.34
+// (no denormal results), inf above 88.72, NaN stays.
+ACCELNN_INLINE vf exp(vf x) {
+  const vf clamped = select(x < -87.336548f, splat(-87.336548f), select(x > 88.7228394f, splat(88.7228394f), x));
+  const vf shifted = fma(clamped, splat(1.44269504f), splat(12582912.0f));       // 1.5 * 2^23: the integer lands in the low mantissa bits
+  const vf n = shifted - 12582912.0f;
+  vf r = fma(n, splat(-0.693359375f), clamped);
+  r = fma(n, splat(2.12194440e-4f), r);
+  vf p = fma(r, splat(1.9875691500e-4f), splat(1.3981999507e-3f));
+  p = fma(p, r, splat(8.3334519073e-3f));
+  p = fma(p, r, splat(4.1665795894e-2f));
+  p = fma(p, r, splat(1.6666665459e-1f));
+  p = fma(p, r, splat(5.0000001201e-1f));
+  p = fma(p, r * r, r) + 1.0f;
+  // 2^n in two halves: n = 128 (x near 88.7) does not fit one exponent field
+  const vi k = as_bits(shifted) - as_bits(splat(12582912.0f)), half = k >> 1;
+  const vf lo = as_float((half + 127) << 23), hi = as_float((k - half + 127) << 23);
+  vf y = p * lo * hi;
+  y = select(x < -87.336548f, splat(0.0f), y);
+  y = select(x > 88.7228394f, splat(__builtin_inff()), y);
+  return select(x != x, x, y);
+}
+ACCELNN_INLINE vf sigmoid(vf x) {
+  // exp of -|x| never overflows; the other side by symmetry
+  const vf e = exp(as_float(as_bits(x) | int32_t(0x80000000)));
+  const vf y = 1.0f / (1.0f + e);
+  return select(x < 0.0f, e * y, y);
+}
+// Odd polynomial (Cephes tanhf) below 0.625, where 1 - 2/(e^2x + 1) loses digits. Within 3 ulp.
+ACCELNN_INLINE vf tanh(vf x) {
+  const vf a = abs(x), z = x * x;
+  vf p = fma(z, splat(-5.70498872745e-3f), splat(2.06390887954e-2f));
+  p = fma(p, z, splat(-5.37397155531e-2f));
+  p = fma(p, z, splat(1.33314422036e-1f));
+  p = fma(p, z, splat(-3.33332819422e-1f));
+  const vf small = fma(p * z, x, x);
+  const vf large = 1.0f - 2.0f / (exp(a + a) + 1.0f);
+  return select(a < 0.625f, small, as_float(as_bits(large) | (as_bits(x) & int32_t(0x80000000))));
+}
+// log(x) = n ln 2 + log(m), m in [sqrt(1/2), sqrt 2), the degree-8 polynomial of Cephes logf. Within 2 ulp (denormals too); 0 -> -inf, below 0 NaN.
+ACCELNN_INLINE vf log(vf x) {
+  const vi tiny = x < 1.17549435e-38f;
+  const vi bits = as_bits(select(tiny, x * 8388608.0f, x));
+  const vi k = (bits - 0x3f3504f3) >> 23;
+  const vf f = as_float(bits - (k << 23)) - 1.0f, n = to_float(k) - select(tiny, splat(23.0f), splat(0.0f)), z = f * f;
+  vf p = fma(f, splat(7.0376836292e-2f), splat(-1.1514610310e-1f));
+  p = fma(p, f, splat(1.1676998740e-1f));
+  p = fma(p, f, splat(-1.2420140846e-1f));
+  p = fma(p, f, splat(1.4249322787e-1f));
+  p = fma(p, f, splat(-1.6668057665e-1f));
+  p = fma(p, f, splat(2.0000714765e-1f));
+  p = fma(p, f, splat(-2.4999993993e-1f));
+  p = fma(p, f, splat(3.3333331174e-1f));
+  vf y = fma(n, splat(-2.12194440e-4f), f * z * p);
+  y = fma(z, splat(-0.5f), y) + f;
+  y = fma(n, splat(0.693359375f), y);
+  y = select(x == 0.0f, splat(-__builtin_inff()), y);
+  y = select(x < 0.0f, splat(__builtin_nanf("")), y);
+  return select((x == __builtin_inff()) | (x != x), x, y);
+}
+// Odd polynomial below 0.93; above it 1 - exp(polynomial), exactly 1 from 3.93 on. The coefficients are those of N. Juffa's erff. Within 2 ulp.
+ACCELNN_INLINE vf erf(vf x) {
+  const vf a = abs(x), t = select(a > 4.0f, splat(4.0f), a), s = t * t;
+  vf p = fma(s, splat(-5.96761703e-4f), splat(4.99119423e-3f));
+  p = fma(p, s, splat(-2.67681349e-2f));
+  p = fma(p, s, splat(1.12819925e-1f));
+  p = fma(p, s, splat(-3.76125336e-1f));
+  p = fma(p, s, splat(1.28379166e-1f));
+  const vf small = fma(p, x, x);
+  vf q = fma(fma(t, splat(-1.72853470e-5f), splat(3.83197126e-4f)), s, fma(t, splat(-3.88396438e-3f), splat(2.42546219e-2f)));
+  q = fma(q, t, splat(-1.06777877e-1f));
+  q = fma(q, t, splat(-6.34846687e-1f));
+  q = fma(q, t, splat(-1.28717512e-1f));
+  const vf large = 1.0f - exp(fma(q, t, -t));
+  return select(a < 0.927734375f, small, as_float(as_bits(large) | (as_bits(x) & int32_t(0x80000000))));
+}
+
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn

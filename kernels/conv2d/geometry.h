@@ -1,0 +1,66 @@
+// Shapes of a convolution and the way it is cut into parts: plain numbers, the same for check, workspace and every row (no SIMD in here).
+#pragma once
+#include "op.h"
+
+namespace accelnn {
+namespace conv {
+
+// The slots of attributes.inc.
+enum Slot : int { stride_h, stride_w, pad_top, pad_left, pad_bottom, pad_right, dilation_h, dilation_w, groups, first_own };
+
+struct Geometry {
+  int64_t n, c, h, w, o, oh, ow, r, s;
+  int64_t sh, sw, top, left, bottom, right, dh, dw, groups;
+  int64_t cg, og, k;                    // channels, outputs and taps (channel, row, column) of one group
+  int64_t pixels;                       // oh * ow
+  bool padded;
+};
+Geometry geometry(const Call& call, const TensorView& x, const TensorView& w, const TensorView& y);
+
+// Ranks, contiguity, shapes against each other and the attributes' ranges, all without overflow; no output may overlap an input.
+Status check(const char* op, const Call& call, const TensorView& x, const TensorView& w, const TensorView& y);
+Status check_floats(const char* op, const Call& call);          // every operand is f32
+Status check_vector(const char* op, const char* name, const TensorView& v, DType dtype, int64_t length);
+Status check_scalar(const char* op, const char* name, const TensorView& v, DType dtype);
+
+constexpr int64_t most_parts = 8;       // enough for the cores of a workstation; each part has its own workspace
+constexpr int64_t group_pixels = 16;    // pixels are gathered 16 at a time: one panel of the register tile
+
+ACCELNN_INLINE int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+ACCELNN_INLINE int64_t at_least(int64_t a, int64_t b) { return a < b ? b : a; }
+ACCELNN_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+ACCELNN_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+
+// Where 16 successive output pixels begin in the plane of one channel, and how far each of them lies behind the first.
+struct Lanes { int64_t start; int32_t distance[group_pixels]; };
+
+// The input of one band of output rows: taps at base + tap[k] + pixel. Without padding it is x itself, else a copy with borders.
+struct Band {
+  int64_t rows, count;                  // output rows of a band (the largest), bands an image
+  int64_t in_rows, row, plane;          // of the copy, or of x: elements from row to row and from channel to channel
+  bool copy;
+  int64_t groups16;                     // table entries: pixels of a band / 16
+};
+Band band(const Geometry& g, int64_t pixels, bool always_copy);
+
+// Workspace: shared tables first, then one slice a part. Sizes in bytes, multiples of 64; saturating, so that a hostile shape ends as "no memory".
+struct Layout {
+  Band band;
+  int64_t taps, lanes;                  // offsets of the shared tables
+  int64_t weights, start;               // offsets: weights rearranged for the tile; qconv2d: the start of each output's sum
+  int64_t part, plane, panel, sums;     // offset of part 0's slice; offsets in a slice
+  int64_t slice;                        // bytes of a slice
+  int64_t parts, images, channels;      // how many parts; wgrad: groups of images, channels of a block; dgrad: channels of a block
+  int64_t columns, k_block;             // pixels and taps of a packed panel
+  size_t bytes;
+};
+Layout forward_layout(const Geometry& g);
+Layout dgrad_layout(const Geometry& g);
+Layout wgrad_layout(const Geometry& g);
+Layout quantized_layout(const Geometry& g);
+
+// Fills both tables of a layout. `extra` taps more than g.k are given offset 0 (bytes come in fours).
+void fill_tables(const Geometry& g, const Band& b, int64_t channels, int64_t taps, int64_t* tap, Lanes* lanes);
+
+}  // namespace conv
+}  // namespace accelnn

@@ -1,0 +1,23 @@
+#include "matmul/generic.h"
+#include "matmul/generic_i8.h"
+
+namespace accelnn {
+
+Status matmul_f32_base(const Call& call) { return matmul(call); }
+Status qmatmul_u8_base(const Call& call) { return qmatmul(call); }
+
+// Packing only moves bytes: wider vectors would not be faster.
+template <class T>
+static Status pack(const Call& call, int64_t panel_size) {
+  const TensorView &b = call.in[0], &p = call.out[0];
+  const int64_t k = b.shape[0], n = b.shape[1];
+  parallel(call, p.shape[0], work_of(k, n, 2 * sizeof(T)), [&](int64_t i) {
+    const int64_t j = i * panel_columns, columns = n - j < panel_columns ? n - j : panel_columns;
+    pack_panel(b.as<T>() + j * b.stride[1], b.stride[0], b.stride[1], k, columns, p.as<T>() + i * panel_size);
+  });
+  return {};
+}
+Status matmul_pack_f32_base(const Call& call) { return pack<float>(call, call.out[0].shape[1] * 16); }
+Status matmul_pack_i8_base(const Call& call) { return pack<int8_t>(call, call.out[0].shape[1] * 64); }
+
+}  // namespace accelnn

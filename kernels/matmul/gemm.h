@@ -1,0 +1,151 @@
+// The register tile under matmul and convolution, f32: C[rows, columns] = A * B (+ C), one operand broadcast element by element, the other read in
+// vectors. gemm_i8.h is the same for bytes. A tile computes every output in one chain over k: how work is cut into tiles never changes a bit.
+#pragma once
+#include "matmul/activation.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+
+// As many accumulators as the registers hold beside the operands: 28 of 32, 12 of 16, 8 of 16 (without fma a product needs a register of its own).
+#if defined(__AVX512F__)
+constexpr int tile_rows = 14, tile_vectors = 2;
+#elif defined(__AVX2__)
+constexpr int tile_rows = 6, tile_vectors = 2;
+#else
+constexpr int tile_rows = 4, tile_vectors = 2;
+#endif
+constexpr int tile_columns = tile_vectors * lanes;      // 32, 16, 8
+constexpr int panel_columns = 16;                       // packed B: 64 bytes a row on every ISA, [panel][k][16]
+constexpr int vectors_per_panel = panel_columns / lanes;
+
+// y = activation(sum + row_bias[i] + column_bias[j]). Pointers may be null.
+struct Epilogue {
+  const float* row_bias = nullptr;
+  const float* column_bias = nullptr;
+  int activation = activation::none;
+  ACCELNN_INLINE Epilogue at(int64_t row, int64_t column) const {
+    return {row_bias ? row_bias + row : nullptr, column_bias ? column_bias + column : nullptr, activation};
+  }
+};
+
+// A: element (i, k) at a[i * a_row + k].
+// B: element (k, j) at b[k * b_row + j / 16 * b_panel + j % 16]. A matrix or buffer with contiguous rows has b_panel = 16; packed panels of a whole
+// K have b_row = 16, b_panel = 16 K. Whole vectors are read: B must be readable (any values) up to the next multiple of `lanes` columns.
+// C: exactly rows x columns are written.
+struct F32Tile {
+  int64_t k;
+  const float* a;
+  int64_t a_row;
+  const float* b;
+  int64_t b_row, b_panel;
+  float* c;
+  int64_t c_row;
+  int columns;                // 1..tile_columns
+  bool accumulate;            // add to C
+};
+
+#define ACCELNN_EACH(statement)                                                \
+  _Pragma("GCC unroll 16") for (int i = 0; i < R; i++)                         \
+      _Pragma("GCC unroll 8") for (int j = 0; j < V; j++) statement
+
+template <int R, int V>
+void f32_tile_body(const F32Tile& t, const Epilogue& e) {
+  vf acc[R][V];
+  ACCELNN_EACH(acc[i][j] = vf{});
+  // A run-time row stride fits the registers as three base pointers and multiples {1, 2, 3, 4} of it: no copy of A with a constant stride needed.
+  const int64_t s = t.a_row;
+  const float *a0 = t.a, *a5 = a0 + 5 * s, *a10 = a0 + 10 * s, *b = t.b;
+  if (t.accumulate)           // 95.5 -> 102 GFLOP/s at 2048
+    for (int i = 0; i < R; i++)
+      for (int j = 0; j < V; j++) __builtin_prefetch(t.c + i * t.c_row + j * lanes, 1, 2);
+  for (int64_t k = 0; k < t.k; k++, b += t.b_row) {
+    vf bv[V];
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++) {
+      const float* p = b + j / vectors_per_panel * t.b_panel + j % vectors_per_panel * lanes;
+      bv[j] = load(p);
+      if (R > 4) __builtin_prefetch(p + 8 * t.b_row);      // 2 to 5 % when B comes from L3
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+      const float* row = i < 5 ? a0 : i < 10 ? a5 : a10;
+      const vf x = splat(row[i % 5 * s + k]);
+#pragma GCC unroll 8
+      for (int j = 0; j < V; j++) acc[i][j] = fma(x, bv[j], acc[i][j]);
+    }
+  }
+  // Each step over all accumulators, unrolled: a loop that is not leaves them in memory during the whole loop over k, and branches inside the loop
+  // over rows make the code three times as large.
+  if (t.accumulate) ACCELNN_EACH(acc[i][j] += load(t.c + i * t.c_row + j * lanes));
+  if (e.row_bias) ACCELNN_EACH(acc[i][j] += e.row_bias[i]);
+  if (e.column_bias) ACCELNN_EACH(acc[i][j] += load(e.column_bias + j * lanes));
+  if (e.activation == activation::relu) ACCELNN_EACH(acc[i][j] = max(acc[i][j], vf{}));
+  ACCELNN_EACH(store(t.c + i * t.c_row + j * lanes, acc[i][j]));
+}
+#undef ACCELNN_EACH
+
+// What a body leaves to others: tiles that end inside a vector come through a buffer, the expensive activations go over the tile once more in L1.
+// Inlined into every height of the tile, either would double its code.
+inline __attribute__((noinline)) void finish_tile(const float* from, int64_t from_row, float* c, int64_t c_row, int rows, int64_t columns,
+                                                  bool accumulate, const Epilogue& e) {
+  for (int i = 0; i < rows; i++, c += c_row, from += from_row) {
+    for (int64_t j = 0; j < columns; j += lanes) {
+      const int n = int(columns - j < lanes ? columns - j : lanes);
+      vf v = n == lanes ? load(from + j) : load(from + j, n);
+      if (accumulate) v += load(c + j, n);
+      if (e.row_bias) v += e.row_bias[i];
+      if (e.column_bias) v += load(e.column_bias + j, n);
+      v = activate(v, e.activation);
+      if (n == lanes) store(c + j, v);
+      else store(c + j, v, n);
+    }
+  }
+}
+
+using F32TileBody = void (*)(const F32Tile&, const Epilogue&);
+template <int V, int most>
+struct F32Tiles {
+  F32TileBody height[most + 1];
+  constexpr F32Tiles() : height{} { fill<most>(); }
+  template <int R> constexpr void fill() {
+    height[R] = f32_tile_body<R, V>;
+    if constexpr (R > 1) fill<R - 1>();
+  }
+};
+template <int V, int most> constexpr F32Tiles<V, most> f32_tiles;
+
+// rows in 1..tile_rows, columns in 1..tile_columns. The epilogue's pointers point at the tile's first row and column.
+inline void f32_tile(int rows, const F32Tile& t, const Epilogue& e) {
+  const F32TileBody body = t.columns <= lanes ? f32_tiles<1, tile_rows>.height[rows] : f32_tiles<tile_vectors, tile_rows>.height[rows];
+  if (t.columns % lanes) {
+    float sums[tile_rows * tile_columns];
+    F32Tile whole = t;
+    whole.c = sums;
+    whole.c_row = tile_columns;
+    whole.accumulate = false;
+    body(whole, {});
+    finish_tile(sums, tile_columns, t.c, t.c_row, rows, t.columns, t.accumulate, e);
+    return;
+  }
+  body(t, e);
+  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, t.c, t.c_row, rows, t.columns, false, {nullptr, nullptr, e.activation});
+}
+
+// Few rows: two vectors are two chains of additions, which wait for each other. Four of them, exactly wide_columns.
+#if defined(__AVX512F__)
+constexpr int wide_rows = 4;
+#else
+constexpr int wide_rows = 2;
+#endif
+constexpr int wide_columns = 4 * lanes;
+inline void f32_wide_tile(int rows, const F32Tile& t, const Epilogue& e) {
+  f32_tiles<4, wide_rows>.height[rows](t, e);
+  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, t.c, t.c_row, rows, wide_columns, false, {nullptr, nullptr, e.activation});
+}
+
+// Balanced tiles: 64 rows are 13 + 13 + 13 + 13 + 12, not 4 x 14 + 8. Tile i of `tiles_of(n)` starts at row tile_start(n, i).
+ACCELNN_INLINE int64_t tiles_of(int64_t rows, int most = tile_rows) { return (rows + most - 1) / most; }
+ACCELNN_INLINE int64_t tile_start(int64_t rows, int64_t tiles, int64_t i) { return i * rows / tiles; }
+
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn

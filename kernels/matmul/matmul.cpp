@@ -1,0 +1,151 @@
+#include "matmul/matmul.h"
+#include "matmul/activation.h"
+
+#define ACCELNN_OP matmul
+#define ACCELNN_TABLE "matmul/matmul.inc"
+#include "define_op.h"
+#define ACCELNN_OP matmul_pack
+#define ACCELNN_TABLE "matmul/matmul_pack.inc"
+#include "define_op.h"
+
+namespace accelnn {
+
+namespace {
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+int64_t clamp(int64_t n, int64_t low, int64_t high) { return n < low ? low : n > high ? high : n; }
+
+// a's rows, batch dims included, as one dimension with one stride.
+bool fold_rows(const TensorView& a, int64_t* rows, int64_t* stride) {
+  *rows = 1;
+  *stride = 0;
+  for (int d = a.rank - 2; d >= 0; d--) {
+    if (a.shape[d] == 1) continue;
+    if (*rows == 1) *stride = a.stride[d];
+    else if (a.stride[d] != *rows * *stride) return false;
+    *rows *= a.shape[d];
+  }
+  return true;
+}
+
+bool repeats(const TensorView& b) {
+  for (int d = 0; d < b.rank - 2; d++) if (b.shape[d] != 1 && b.stride[d] != 0) return false;
+  return true;
+}
+
+}  // namespace
+
+int64_t batch_offset(const TensorView& v, int64_t item, int batch_dims) {
+  int64_t offset = 0;
+  for (int d = batch_dims - 1; d >= 0; d--) {
+    offset += item % v.shape[d] * v.stride[d];
+    item /= v.shape[d];
+  }
+  return offset;
+}
+
+int64_t work_of(int64_t m, int64_t n, int64_t k) {
+  const double flops = 2.0 * double(m) * double(n) * double(k);
+  return flops < 1e18 ? int64_t(flops) : int64_t(1e18);
+}
+bool addressable(int64_t rows, int64_t columns) { return double(rows + 16) * double(columns + 16) < 1e14; }
+
+// About 16 parts in all, each of 100 000 multiply-adds at least: fewer have too little work to be split.
+int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts) {
+  const int64_t by_work = work_of(m, n, k) / 200000 / (row_parts < 1 ? 1 : row_parts);
+  const int64_t wanted = row_parts < 1 ? 1 : (16 + row_parts - 1) / row_parts;
+  return clamp(wanted < by_work ? wanted : by_work, 1, n < strip ? 1 : n / strip);
+}
+
+MatmulProblem matmul_problem(const Call& call) {
+  const TensorView &a = call.in[0], &b = call.in[1], &y = call.out[0];
+  MatmulProblem p = {};
+  p.packed = call.integer(matmul_attr::packed) != 0;
+  p.n = y.dim(-1);
+  p.k = a.dim(-1);
+  if ((p.packed || repeats(b)) && fold_rows(a, &p.m, &p.a_row)) {
+    p.batch = 1;
+  } else {
+    p.m = y.dim(-2);
+    p.batch = 1;
+    for (int d = 0; d < y.rank - 2; d++) p.batch *= y.shape[d];
+    p.a_row = a.stride[a.rank - 2];
+  }
+  p.a_k = p.k <= 1 ? 1 : a.stride[a.rank - 1];
+  if (!p.packed) {
+    p.b_k = b.stride[b.rank - 2];
+    p.b_column = p.n <= 1 ? 1 : b.stride[b.rank - 1];
+  }
+  // Up to 4 rows are bound by reading b, transposed or not; packing would read and write it first.
+  p.dots = !p.packed && p.b_column != 1 && p.b_k == 1 && p.a_k == 1 && p.m <= 4;
+  // In place the tiles read b at its row stride: fine while it stays near the core (100 000 elements) or few rows would pay for the copy. A stride
+  // that is no multiple of a cache line makes every other vector straddle two (127^3: 82 in place, 100 packed), which many rows pay for.
+  const bool large = p.k * p.n > 100000, straddles = p.b_k % 16 != 0;
+  p.copy_b = !p.packed && !p.dots && (p.b_column != 1 || (p.m > 32 && large) || (p.m >= 96 && straddles));
+  p.copy_tail = !p.packed && !p.dots && !p.copy_b && p.n % 16 != 0;
+  // Rows 2 KiB or a multiple apart share the cache sets of L1, where a tile wants 14 of them at once.
+  p.copy_a = !p.dots && (p.a_k != 1 || (p.a_row % 512 == 0 && p.m > 8 && p.n > 2 * strip));
+  p.copied_a_row = ((p.k + 15) / 16 | 1) * 16;             // an odd number of cache lines: all sets in turn
+  p.row_parts = (p.m + row_block - 1) / row_block;
+  p.column_parts = column_parts_of(p.m, p.n, p.k, p.row_parts);
+  p.group = p.m && p.n && p.batch ? clamp(16 / (p.row_parts * p.column_parts), 1, p.batch) : 0;
+  p.a_bytes = p.copy_a ? size_t(round_up(p.m * p.copied_a_row * 4, 64)) : 0;
+  p.b_bytes = p.copy_b ? size_t(round_up(p.n, 16) * p.k * 4) : p.copy_tail ? size_t(strip * p.k * 4) : 0;
+  return p;
+}
+
+static Status check_matmul(const Call& c) {
+  const TensorView &a = c.in[0], &b = c.in[1], &bias = c.in[2], &y = c.out[0];
+  ACCELNN_CHECK(a.dtype == DType::f32 && b.dtype == DType::f32 && y.dtype == DType::f32, dtype, "matmul: f32 operands expected, not %s @ %s -> %s",
+                describe(a).text, describe(b).text, describe(y).text);
+  ACCELNN_CHECK(a.rank >= 2 && y.rank == a.rank, shape, "matmul: a of rank >= 2 and y of the same rank expected, not %s -> %s", describe(a).text,
+                describe(y).text);
+  const int64_t packed = c.integer(matmul_attr::packed), how = c.integer(matmul_attr::activation);
+  ACCELNN_CHECK(packed == 0 || packed == 1, attribute, "matmul: packed is 0 or 1, not %lld", static_cast<long long>(packed));
+  ACCELNN_CHECK(how >= 0 && how < activation::count_, attribute, "matmul: activation is 0..%d, not %lld", activation::count_ - 1,
+                static_cast<long long>(how));
+  bool fits = a.dim(-2) == y.dim(-2);
+  for (int d = 0; d < a.rank - 2; d++) fits = fits && a.shape[d] == y.shape[d];
+  if (packed) {
+    fits = fits && b.rank == 3 && b.shape[0] == (y.dim(-1) + 15) / 16 && b.shape[1] == a.dim(-1) && b.shape[2] == 16 && b.contiguous();
+  } else {
+    fits = fits && b.rank == a.rank && b.dim(-2) == a.dim(-1) && b.dim(-1) == y.dim(-1);
+    for (int d = 0; fits && d < a.rank - 2; d++) fits = b.shape[d] == y.shape[d];
+  }
+  ACCELNN_CHECK(fits, shape, "matmul: [..., M, K] @ %s -> [..., M, N] expected, not %s @ %s -> %s",
+                packed ? "contiguous [ceil(N/16), K, 16]" : "[..., K, N]", describe(a).text, describe(b).text, describe(y).text);
+  ACCELNN_CHECK(bias.absent() || (bias.dtype == DType::f32 && bias.rank == 1 && bias.shape[0] == y.dim(-1) && bias.contiguous()), shape,
+                "matmul: bias f32[%lld], contiguous, expected, not %s", static_cast<long long>(y.dim(-1)), describe(bias).text);
+  // Broadcast operands (stride 0) can be larger than memory; copies of them cannot.
+  ACCELNN_CHECK(addressable(y.dim(-1) ? y.count() / y.dim(-1) : 0, a.dim(-1)) && addressable(a.dim(-1), y.dim(-1)), shape, "matmul: %s @ %s is too large", describe(a).text,
+                describe(b).text);
+  ACCELNN_CHECK(y.contiguous(), shape, "matmul: the output must be contiguous");
+  for (int i = 0; i < 3; i++) ACCELNN_CHECK(c.in[i].absent() || !overlap(c.in[i], y), aliasing, "matmul: the output overlaps input %d", i);
+  return {};
+}
+
+static size_t matmul_workspace(const Call& call, const Row& row) {
+  if (row.exactness == Exactness::reference) return 0;
+  const MatmulProblem p = matmul_problem(call);
+  return size_t(p.group) * (p.a_bytes + p.b_bytes);
+}
+
+const Op op_matmul = {"matmul", matmul_attrs, matmul_attr::count_, 2, 3, 1, check_matmul, refuse_nothing, matmul_workspace};
+
+static Status check_matmul_pack(const Call& c) {
+  const TensorView &b = c.in[0], &p = c.out[0];
+  ACCELNN_CHECK((b.dtype == DType::f32 || b.dtype == DType::i8) && p.dtype == b.dtype, dtype, "matmul_pack: f32 -> f32 or i8 -> i8 expected, not %s -> %s",
+                describe(b).text, describe(p).text);
+  ACCELNN_CHECK(b.rank == 2 && p.rank == 3, shape, "matmul_pack: rank 2 -> rank 3 expected, not %s -> %s", describe(b).text, describe(p).text);
+  const bool bytes = b.dtype == DType::i8;
+  const int64_t rows = bytes ? (b.shape[0] + 3) / 4 + 1 : b.shape[0], width = bytes ? 64 : 16;
+  ACCELNN_CHECK(p.shape[0] == (b.shape[1] + 15) / 16 && p.shape[1] == rows && p.shape[2] == width && p.contiguous(), shape,
+                "matmul_pack: contiguous [%lld, %lld, %lld] expected, not %s", static_cast<long long>((b.shape[1] + 15) / 16),
+                static_cast<long long>(rows), static_cast<long long>(width), describe(p).text);
+  ACCELNN_CHECK(!overlap(b, p), aliasing, "matmul_pack: the output overlaps the input");
+  return {};
+}
+
+const Op op_matmul_pack = {"matmul_pack", matmul_pack_attrs, 0, 1, 1, 1, check_matmul_pack, refuse_nothing, no_workspace};
+
+}  // namespace accelnn

@@ -1,0 +1,44 @@
+// matmul(a[..., M, K], b, bias?[N]) -> y[..., M, N], f32
+//   y[..., i, j] = activation(sum_k a[..., i, k] * b[..., k, j] + bias[j])
+//   b is [..., K, N], or with packed = 1 what matmul_pack made of a [K, N]: [ceil(N/16), K, 16], contiguous, the same for the whole batch.
+//   activation: kernels/matmul/activation.h.
+// matmul_pack(b[K, N]) -> the panels that all CPU rows read
+//   f32 -> f32 [ceil(N/16), K, 16]:              p[q, k, j] = b[k, 16 q + j], zero beyond N
+//   i8  -> i8  [ceil(N/16), ceil(K/4) + 1, 64]:  p[q, k, 4 j + r] = b[4 k + r, 16 q + j], zero beyond K and N; the last row holds the 16 column
+//                                                sums as int32, from which the kernel gets rid of the activations' zero point
+// a, b: any strides, any alignment. bias and packed panels contiguous. y contiguous, overlapping no input. M, N, K and batch from 0; an empty sum is 0.
+// Error: |y - exact| <= gamma_(K+1) (|A| |B| + |bias|) before the activation, which adds a few ulp (vec.h).
+// Every output is one chain over k, in blocks that depend on K alone: packing, batch and threads never change a bit. The ISA does, and so does a
+// transposed b with M <= 4 (dot products across lanes: the bytes of b are read once, in their order).
+#pragma once
+#include "op.h"
+
+#define ACCELNN_OP matmul
+#define ACCELNN_TABLE "matmul/matmul.inc"
+#include "attr_slots.h"
+
+namespace accelnn {
+
+// A checked call, taken apart: what the tiles read in place, what is copied before. A function of shapes and strides alone.
+struct MatmulProblem {
+  int64_t batch, m, n, k;             // batch dims that only repeat b are folded into m
+  int64_t a_row, a_k, b_k, b_column;  // strides of one item, in elements
+  bool packed;                        // b comes in panels
+  bool copy_a, copy_b, copy_tail;     // a -> rows at copied_a_row; b -> panels; only b's last strip of columns -> panels
+  bool dots;                          // few rows against a transposed b: dot products in place
+  int64_t copied_a_row;               // elements
+  int64_t row_parts, column_parts;    // of one item
+  int64_t group;                      // items that are worked on at a time, each with its workspace
+  size_t a_bytes, b_bytes;            // workspace of an item, multiples of 64
+};
+MatmulProblem matmul_problem(const Call&);
+int64_t work_of(int64_t m, int64_t n, int64_t k);                         // floating-point operations, at most 1e18
+bool addressable(int64_t rows, int64_t columns);                         // a copy of so many elements can be thought of
+int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts);
+int64_t batch_offset(const TensorView&, int64_t item, int batch_dims);   // in elements
+
+constexpr int64_t k_block = 512;      // 128: 77, 256: 86, 384: 87, 512: 93 GFLOP/s at 2048
+constexpr int64_t row_block = 168;    // 12 tiles of 14 rows x k_block of A stay in L2; 84 and 280 are within noise
+constexpr int64_t strip = 32;         // columns that one part at least has: the widest tile
+
+}  // namespace accelnn

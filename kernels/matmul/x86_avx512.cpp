@@ -1,0 +1,7 @@
+#include "matmul/generic.h"
+#include "matmul/generic_i8.h"
+
+namespace accelnn {
+Status matmul_f32_x86_avx512(const Call& call) { return matmul(call); }
+Status qmatmul_u8_x86_avx512(const Call& call) { return qmatmul(call); }
+}  // namespace accelnn

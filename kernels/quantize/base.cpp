@@ -1,0 +1,10 @@
+#include "generic.h"
+
+namespace accelnn {
+
+Status quantize_linear_f32_base(const Call& c) { return quantize::quantize_linear(c); }
+Status dequantize_linear_u8_base(const Call& c) { return quantize::dequantize_linear<uint8_t>(c); }
+Status dequantize_linear_i8_base(const Call& c) { return quantize::dequantize_linear<int8_t>(c); }
+Status dequantize_linear_i32_base(const Call& c) { return quantize::dequantize_linear<int32_t>(c); }
+
+}  // namespace accelnn

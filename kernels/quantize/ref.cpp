@@ -1,0 +1,42 @@
+// Slow truth of the family: the contract's formula, element by element. Division and product are in float, as the contract says: exact means these bits.
+#include <cmath>
+#include "quantize_linear.h"
+#include "dequantize_linear.h"
+
+namespace accelnn {
+
+// The channel of element i.
+static int64_t channel_of(const TensorView& x, const TensorView& scale, int64_t axis, int64_t i) {
+  if (scale.rank == 0) return 0;
+  if (axis < 0) axis += x.rank;
+  for (int d = x.rank - 1; d > axis; d--) i /= x.shape[d];
+  return i % x.shape[axis];
+}
+
+template <class T> static void quantize_ref(const Call& c) {
+  constexpr double least = T(-1) < T(0) ? -128 : 0, greatest = least + 255;
+  const int64_t count = c.in[0].count();
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t k = channel_of(c.in[0], c.in[1], c.integer(quantize_linear_attr::axis), i);
+    const double zero = c.in[2].as<T>()[k], q = ::nearbyint(double(c.in[0].as<float>()[i] / c.in[1].as<float>()[k])) + zero;
+    c.out[0].as<T>()[i] = T(q != q ? zero : q < least ? least : q > greatest ? greatest : q);
+  }
+}
+Status quantize_linear_f32_ref(const Call& c) {
+  if (c.out[0].dtype == DType::u8) quantize_ref<uint8_t>(c); else quantize_ref<int8_t>(c);
+  return {};
+}
+
+template <class T> static Status dequantize_ref(const Call& c) {
+  const int64_t count = c.in[0].count();
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t k = channel_of(c.in[0], c.in[1], c.integer(dequantize_linear_attr::axis), i), zero = c.in[2].absent() ? 0 : int64_t(c.in[2].as<T>()[k]);
+    c.out[0].as<float>()[i] = float(int64_t(c.in[0].as<T>()[i]) - zero) * c.in[1].as<float>()[k];
+  }
+  return {};
+}
+Status dequantize_linear_u8_ref(const Call& c) { return dequantize_ref<uint8_t>(c); }
+Status dequantize_linear_i8_ref(const Call& c) { return dequantize_ref<int8_t>(c); }
+Status dequantize_linear_i32_ref(const Call& c) { return dequantize_ref<int32_t>(c); }
+
+}  // namespace accelnn
