@@ -60,9 +60,9 @@ def test_program(program: str, objects: tuple[str, list[str]], tmp_path: Path) -
 
 
 def test_fuzz_targets(tmp_path: Path) -> None:
-    """Ten seconds of libFuzzer a target where clang++ has it; else the seeds and past findings, replayed."""
+    """Five seconds of libFuzzer a target where clang++ has it; else the seeds and past findings, replayed."""
     _compiler()
     if not (shutil.which("clang++") or shutil.which("clang++-14") or shutil.which("g++")):
         pytest.skip("neither clang++ nor g++")
-    done = subprocess.run([ROOT / "tests/fuzz/run.sh", "10", tmp_path], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([ROOT / "tests/fuzz/run.sh", "5", tmp_path], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]

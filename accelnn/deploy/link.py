@@ -139,7 +139,7 @@ def _partial_link(objects: list[str], archive: Path, made: Path, work: Path, cha
 
 def link_main(library_of_net: Path, out: Path, chain: tc.Toolchain) -> None:
     """An executable of a library that link() made, with the main() of csrc/deploy: to verify it."""
-    _run([*as_c(chain.cxx), *chain.link, str(library_of_net), str(library(chain)), "-o", str(out), "-Wl,-z,muldefs", "-lm", "-pthread"])
+    _run([*as_c(chain.cxx), *chain.link, "-Wl,-u,accelnn_open_linked", str(library_of_net), str(library(chain)), "-o", str(out), "-Wl,-z,muldefs", "-lm", "-pthread"])
 
 
 def append_to_runner(plan: bytes, out: Path) -> None:

@@ -133,6 +133,29 @@ py::list explain(int number, const py::tuple& inputs, const Attrs& attrs, const 
   return rows;
 }
 
+// One row by its name, whatever the dispatcher would choose: for contract tests and benchmarks. Returns why the row cannot take the call, or None.
+py::object run_row(int number, const std::string& name, const py::tuple& inputs, const Attrs& attrs, const py::tuple& outputs, bool threads) {
+  const Table& table = table_at(number);
+  Question q;
+  ask(*table.op, inputs, attrs, &q);
+  fill_outputs(*table.op, outputs, &q);
+  if (!threads) q.call.pool = nullptr;
+  require(table.op->check(q.call));
+  const Row* row = nullptr;
+  for (int i = 0; i < table.n_rows; i++)
+    if (name == table.rows[i]->name) row = table.rows[i];
+  if (!row) refuse(Code::kernel, std::string(table.op->name) + ": no row " + name);
+  const Row* const alone[] = {row};
+  const Table only = {table.op, alone, 1};
+  Caps c = caps();
+  c.isa = detect_isa();
+  const std::string force = std::string(table.op->name) + ":" + row->name;
+  c.force = force.c_str();
+  if (const char* why = why_not(only, *row, q.call, c)) return py::str(why);
+  require(execute(only, q.call, c));
+  return py::none();
+}
+
 py::list list_ops() {
   static const char* const kinds[] = {"integer", "real", "integers"};
   static const char* const words[] = {"reference", "exact", "gamma_k", "ulps"};
@@ -174,6 +197,7 @@ void bind_ops(py::module_& m) {
   m.def("call", &call, py::arg("op"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"));
   m.def("call_into", &call_into, py::arg("op"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"));
   m.def("explain", &explain, py::arg("op"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"), py::arg("isa") = ~0u, py::arg("force") = "");
+  m.def("run_row", &run_row, py::arg("op"), py::arg("row"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"), py::arg("threads") = true);
   m.def("ops", &list_ops, "Every op with its attributes and rows, as the C++ preprocessor expanded them.");
   m.def("opcodes", [] {
     py::list l;

@@ -137,7 +137,8 @@ void Model::complete(bool zeros) {
   if (zeros) need(plan->smallest(1, inputs.data()), run_failed);
   for (int i = 0; i < inputs.size(); i++) {
     TensorView& v = inputs[i];
-    if (v.absent()) stop(bad_usage, "input '%s' is missing: --input %s=FILE", plan->port(PortKind::input, i).name, plan->port(PortKind::input, i).name);
+    const char* name = plan->port(PortKind::input, i).name;
+    if (v.absent()) stop(bad_usage, "input '%s' is missing: --input %s=FILE", name, name);
     if (!zeros) continue;
     const size_t bytes = size_t(v.count()) * size_of(v.dtype);
     v.data = allocate(bytes);
@@ -152,7 +153,8 @@ void Model::complete(bool zeros) {
 
 void info(const Model& m, bool zeros) {
   const Plan& p = *m.plan;
-  printf("%s: a network compiled by accelnn, %s bytes (weights %s)\n", program, grouped(int64_t(p.bytes())).text, grouped(int64_t(p.weight_bytes())).text);
+  printf("%s: a network compiled by accelnn, %s bytes (weights %s)\n", program, grouped(int64_t(p.bytes())).text,
+         grouped(int64_t(p.weight_bytes())).text);
   const PortKind kinds[] = {PortKind::input, PortKind::output};
   for (const PortKind kind : kinds)
     for (int i = 0; i < p.n(kind); i++)
@@ -167,14 +169,13 @@ void info(const Model& m, bool zeros) {
   printf("\nkernels for %s:\n", zeros ? "the smallest input" : "this input");
   for (int i = 0; i < p.n_calls(); i++) {
     const CallInfo c = m.run->call(i);
-    printf("  %-22.22s  %-32s  %s\n", c.label, c.row->name, describe(c.call->out[0]).text);
+    printf("  %-22.22s  %-32s  %s\n", *c.label ? c.label : "-", c.row->name, describe(c.call->out[0]).text);
   }
   printf("  memory for temporaries: %s bytes\n", grouped(m.run->arena_bytes()).text);
   printf("\nmachine: %s\n  instructions:", cpu_name());
-  const IsaName* best = isa_levels;     // the highest level that is here whole; `native` asks for more than exists
   for (int i = 0; i < n_isa_levels; i++)
-    if ((caps().isa & isa_levels[i].bits) == isa_levels[i].bits) best = isa_levels + i;
-  printf(" %s", caps().isa & isa::neon ? "neon" : best->name);
+    if ((caps().isa & isa_levels[i].bits) == isa_levels[i].bits) printf(" %s", isa_levels[i].name);
+  if (caps().isa & isa::neon) printf(" neon");
   if (caps().isa != detect_isa()) printf(" (capped by ACCELNN_ISA)");
   printf("\n  threads: %d\n", thread_count());
 }

@@ -159,7 +159,8 @@ bool write_to(FILE* f, const TensorView& view) {
   if (view.rank > 1) n--;               // numpy writes (3,) but (3, 4)
   n += snprintf(text + n, sizeof text - size_t(n), "), }");
   const int padded = (10 + n + 1 + 63) / 64 * 64 - 10;           // the data begins at a multiple of 64
-  const unsigned char start[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<unsigned char>(padded & 255), static_cast<unsigned char>(padded >> 8)};
+  const unsigned char start[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<unsigned char>(padded & 255),
+                                   static_cast<unsigned char>(padded >> 8)};
   bool ok = fwrite(start, 1, sizeof start, f) == sizeof start && fprintf(f, "%s%*s\n", text, padded - n - 1, "") == padded;
   const size_t count = size_t(view.count());
   if (view.dtype != DType::bf16) return ok && fwrite(view.data, size_of(view.dtype), count, f) == count;

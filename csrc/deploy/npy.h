@@ -7,7 +7,7 @@ namespace npy {
 
 struct Header { DType dtype; int rank; int64_t shape[max_rank]; int64_t data, bytes; };   // data: offset in the file
 
-// `text` is the start of a file of `file_bytes` bytes, at least min(n, file_bytes) of it. Refuses a file that is longer or shorter than its shape says.
+// `text` is the first `n` bytes of a file of `file_bytes`. Refuses a file that is longer or shorter than its shape says.
 constexpr size_t longest_header = 64 << 10;
 Status parse(const void* text, size_t n, int64_t file_bytes, Header* header);
 

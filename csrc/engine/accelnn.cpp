@@ -7,7 +7,8 @@
 using namespace accelnn;
 using plan::PortKind;
 
-static_assert(ACCELNN_MAX_RANK == max_rank && ACCELNN_BOOL == int(DType::boolean) && ACCELNN_BOUND == int(Code::bound), "accelnn.h repeats our numbers");
+static_assert(ACCELNN_MAX_RANK == max_rank && ACCELNN_BOOL == int(DType::boolean) && ACCELNN_BOUND == int(Code::bound),
+              "accelnn.h repeats our numbers");
 
 namespace {
 
@@ -59,7 +60,8 @@ struct accelnn_model {
     const Tables tables = linked_tables();
     ACCELNN_CHECK(tables.n, unsupported, "this program was linked without any op of accelnn");
     ACCELNN_TRY(Plan::open(bytes, size, tables.at, tables.n, Plan::Keep::borrow, &plan));
-    ACCELNN_CHECK(!plan->n(PortKind::state), unsupported, "this Plan keeps state ('%.60s') and runs from Python alone; build it from a net, not from a step",
+    ACCELNN_CHECK(!plan->n(PortKind::state), unsupported,
+                  "this Plan keeps state ('%.60s') and runs from Python alone; build it from a net, not from a step",
                   plan->port(PortKind::state, 0).name);
     return {};
   }

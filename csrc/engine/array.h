@@ -20,7 +20,8 @@ template <class T> class Array {
     data_ = nullptr;
     size_ = 0;
     size_t bytes;
-    if (n < 0 || __builtin_mul_overflow(size_t(n), sizeof(T), &bytes)) return fail(Code::memory, "no memory for %lld elements", static_cast<long long>(n));
+    if (n < 0 || __builtin_mul_overflow(size_t(n), sizeof(T), &bytes))
+      return fail(Code::memory, "no memory for %lld elements", static_cast<long long>(n));
     if (!n) return {};
     data_ = static_cast<T*>(allocate(bytes));
     ACCELNN_CHECK(data_, memory, "no memory for %zu bytes", bytes);

@@ -299,7 +299,8 @@ Status Run::take_pointers(const TensorView* inputs, const TensorView* outputs, c
     if (port.kind == PortKind::output) ACCELNN_TRY(plan_->same_port(i, current_->ports[i], *view));
     char* data = view->as<char>();
     ACCELNN_CHECK(data || !view->count(), unsupported, "'%.60s' (%s) has no data", port.info.name, describe(*view).text);
-    ACCELNN_CHECK(reinterpret_cast<uintptr_t>(data) % size_of(view->dtype) == 0, unsupported, "'%.60s' (%s) does not begin at a multiple of its element",
+    ACCELNN_CHECK(reinterpret_cast<uintptr_t>(data) % size_of(view->dtype) == 0, unsupported,
+                  "'%.60s' (%s) does not begin at a multiple of its element",
                   port.info.name, describe(*view).text);
     base_[i] = data;
   }

@@ -35,7 +35,8 @@ enum class SectionKind : uint32_t {
   strings = 1, numbers = 2, dims = 3, buffers = 4, values = 5, attrs = 6, operands = 7, calls = 8, blocks = 9, ports = 10, weights = 11,
   graph = 64,                 // JSON for Python; the engine skips it and every other kind above 63
 };
-struct Section { uint32_t kind; uint32_t count; uint64_t offset, bytes; };      // count: elements; not read for strings, weights, graph (bytes says it)
+// count: elements; not read for strings, weights and graph, where `bytes` says it.
+struct Section { uint32_t kind; uint32_t count; uint64_t offset, bytes; };
 
 struct Text { uint32_t offset, length; };
 struct Expr { uint32_t offset, terms; };                                        // terms pairs in numbers; 1 <= terms <= 64

@@ -40,7 +40,8 @@ bool printable(const char* text, int64_t n) {
       if ((p[i] & 0xc0) != 0x80) return false;
       code = code << 6 | (p[i++] & 0x3fu);
     }
-    if ((more == 2 && code < 0x800) || (more == 3 && (code < 0x10000 || code > 0x10ffff)) || (code >= 0xd800 && code < 0xe000) || code < 0xa0) return false;
+    if ((more == 2 && code < 0x800) || (more == 3 && (code < 0x10000 || code > 0x10ffff)) || (code >= 0xd800 && code < 0xe000) ||
+        code < 0xa0) return false;
   }
   return true;
 }
@@ -81,7 +82,8 @@ Status Reader::header(size_t n) {
 
 template <class T> Status take(const Section& s, const char* base, int64_t limit, Span<T>* span) {
   FORMAT(s.count <= limit, "section %u has %u elements, the limit is %lld", s.kind, s.count, ll(limit));
-  FORMAT(s.bytes == s.count * uint64_t(sizeof(T)), "section %u has %llu bytes for %u elements of %zu", s.kind, static_cast<unsigned long long>(s.bytes),
+  FORMAT(s.bytes == s.count * uint64_t(sizeof(T)), "section %u has %llu bytes for %u elements of %zu", s.kind,
+         static_cast<unsigned long long>(s.bytes),
          s.count, sizeof(T));
   span->at = reinterpret_cast<const T*>(base + s.offset);
   span->count = s.count;
@@ -132,7 +134,8 @@ Status Reader::sections() {
 }
 
 Status Reader::text(Text t, const char* what, int64_t i) {
-  FORMAT(t.offset <= f.strings.count && t.length <= f.strings.count - t.offset && t.length <= max_text, "the name of %s %lld is not in the strings", what, ll(i));
+  FORMAT(t.offset <= f.strings.count && t.length <= f.strings.count - t.offset && t.length <= max_text, "the name of %s %lld is not in the strings",
+         what, ll(i));
   FORMAT(printable(f.strings.at + t.offset, t.length), "the name of %s %lld is not printable UTF-8", what, ll(i));
   return {};
 }
@@ -157,7 +160,8 @@ Status Reader::dims() {
   for (int64_t i = 0; i < f.dims.count; i++) {
     const Dim& d = f.dims[i];
     ACCELNN_TRY(text(d.name, "dim", i));
-    FORMAT(d.lower >= 0 && d.upper >= 0 && d.upper <= max_elements && d.lower <= (d.upper ? d.upper : max_elements), "dim %lld is bounded by %lld and %lld",
+    FORMAT(d.lower >= 0 && d.upper >= 0 && d.upper <= max_elements && d.lower <= (d.upper ? d.upper : max_elements),
+           "dim %lld is bounded by %lld and %lld",
            ll(i), ll(d.lower), ll(d.upper));
   }
   return {};
@@ -170,7 +174,8 @@ Status Reader::buffers() {
     FORMAT(b.storage <= Storage::constant, "buffer %lld is of unknown storage %u", ll(i), uint32_t(b.storage));
     if (b.storage == Storage::temporary) {
       FORMAT(++temporaries <= max_temporaries, "more than %lld temporaries", ll(max_temporaries));
-      FORMAT(b.first <= b.last && b.last < f.calls.count, "temporary %lld lives from call %u to %u of %lld", ll(i), b.first, b.last, ll(f.calls.count));
+      FORMAT(b.first <= b.last && b.last < f.calls.count, "temporary %lld lives from call %u to %u of %lld", ll(i), b.first, b.last,
+             ll(f.calls.count));
       ACCELNN_TRY(expression(b.bytes, "buffer", i));
     } else if (b.storage == Storage::constant) {
       const uint64_t all = uint64_t(f.weights.count);
@@ -200,7 +205,8 @@ Status Reader::attrs() {
     const AttrValue& a = f.attrs[i];
     FORMAT(a.kind <= attr_expression, "attribute %lld is of unknown kind %u", ll(i), a.kind);
     if (a.kind == 2)
-      FORMAT(a.value >= 0 && a.value <= f.numbers.count && a.count <= f.numbers.count - a.value, "the list of attribute %lld is not in the numbers", ll(i));
+      FORMAT(a.value >= 0 && a.value <= f.numbers.count && a.count <= f.numbers.count - a.value, "the list of attribute %lld is not in the numbers",
+             ll(i));
     if (a.kind == attr_expression) {
       FORMAT(a.value >= 0 && a.value <= f.numbers.count, "the expression of attribute %lld is not in the numbers", ll(i));
       ACCELNN_TRY(expression({uint32_t(a.value), a.count}, "attribute", i));
@@ -221,7 +227,8 @@ Status Reader::touch(uint32_t value, int64_t call, bool writes) {
     written[at] = 1;
   } else {
     // What no call has written may hold an earlier run's data: not dangerous, but not a result of this run's inputs either.
-    FORMAT(written[at] || (b.storage != Storage::temporary && b.storage != Storage::output), "call %lld reads buffer %u before any call writes it", ll(call), at);
+    FORMAT(written[at] || (b.storage != Storage::temporary && b.storage != Storage::output), "call %lld reads buffer %u before any call writes it",
+           ll(call), at);
   }
   return {};
 }
@@ -233,10 +240,12 @@ Status Reader::calls() {
     ACCELNN_TRY(text(c.op, "the op of call", i));
     ACCELNN_TRY(text(c.label, "call", i));
     // One after the other, so that their sum is bounded by the file.
-    FORMAT(c.first_attr == next_attr && c.n_attrs <= uint64_t(f.attrs.count) - next_attr, "the attributes of call %lld do not follow those before", ll(i));
+    FORMAT(c.first_attr == next_attr && c.n_attrs <= uint64_t(f.attrs.count) - next_attr, "the attributes of call %lld do not follow those before",
+           ll(i));
     next_attr += c.n_attrs;
     const uint64_t n = uint64_t(c.n_in) + c.n_out;
-    FORMAT(c.first_operand == next_operand && n <= uint64_t(f.operands.count) - next_operand, "the operands of call %lld do not follow those before", ll(i));
+    FORMAT(c.first_operand == next_operand && n <= uint64_t(f.operands.count) - next_operand, "the operands of call %lld do not follow those before",
+           ll(i));
     for (uint64_t k = 0; k < n; k++) ACCELNN_TRY(touch(f.operands[int64_t(next_operand + k)], i, k >= c.n_in));
     next_operand += n;
   }

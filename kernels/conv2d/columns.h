@@ -13,6 +13,14 @@ inline namespace conv2d_family {      // the names below are common words: anoth
 using conv::Lanes;
 template <class T> ACCELNN_INLINE T* slice_at(char* work, int64_t offset) { return reinterpret_cast<T*>(work + offset); }
 
+// A band of output rows of one image and group.
+struct Unit {
+  int64_t image, group, first_row, rows, pixels;
+  ACCELNN_INLINE Unit(const conv::Geometry& g, const conv::Band& b, int64_t number)
+      : image(number / b.count / g.groups), group(number / b.count % g.groups), first_row(number % b.count * g.oh / b.count),
+        rows((number % b.count + 1) * g.oh / b.count - first_row), pixels(rows * g.ow) {}
+};
+
 // `lanes` pixels from number `first` of a group on, of which n exist: read from p + distance[i] - distance[0], written as one whole vector.
 // Reads nothing outside of the span of the n elements, so that x can be used in place.
 struct Gather {
@@ -36,10 +44,13 @@ template <Gather::Kind kind> ACCELNN_INLINE vf gather(const float* p, const Gath
   if constexpr (kind == Gather::run) return load(p, g.n);
 #if defined(__AVX512F__)
   const __m512i index = _mm512_loadu_si512(g.index);
-  if constexpr (kind == Gather::shuffle)
-    return reinterpret_cast<vf>(_mm512_permutex2var_ps(reinterpret_cast<__m512>(load(p, g.low)), index, reinterpret_cast<__m512>(load(p + lanes, g.high))));
-  else return reinterpret_cast<vf>(_mm512_mask_i32gather_ps(_mm512_setzero_ps(), __mmask16((1u << g.n) - 1), index, p, 4));
-#elif defined(__AVX2__)
+  if constexpr (kind == Gather::shuffle) {
+    const __m512 low = reinterpret_cast<__m512>(load(p, g.low)), high = reinterpret_cast<__m512>(load(p + lanes, g.high));
+    return reinterpret_cast<vf>(_mm512_permutex2var_ps(low, index, high));
+  }
+  return reinterpret_cast<vf>(_mm512_mask_i32gather_ps(_mm512_setzero_ps(), __mmask16((1u << g.n) - 1), index, p, 4));
+#else
+#if defined(__AVX2__)
   const __m256i index = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(g.index));
   if constexpr (kind == Gather::shuffle) {
     const __m256 low = _mm256_permutevar8x32_ps(reinterpret_cast<__m256>(load(p, g.low)), index);
@@ -50,10 +61,12 @@ template <Gather::Kind kind> ACCELNN_INLINE vf gather(const float* p, const Gath
   vf v = {};
   for (int i = 0; i < g.n; i++) v[i] = p[g.index[i]];
   return v;
+#endif
 }
 
 // One vector of pixels for many taps: to[k * to_row] .. to[k * to_row + lanes - 1].
-template <Gather::Kind kind> ACCELNN_INLINE void gather_taps(const float* from, const int64_t* tap, int64_t taps, const Gather& g, float* to, int64_t to_row) {
+template <Gather::Kind kind>
+ACCELNN_INLINE void gather_taps(const float* from, const int64_t* tap, int64_t taps, const Gather& g, float* to, int64_t to_row) {
   for (int64_t k = 0; k < taps; k++) store(to + k * to_row, gather<kind>(from + tap[k], g));
 }
 
@@ -69,7 +82,7 @@ inline void pack_columns(const float* base, const int64_t* tap, int64_t taps, co
   }
 }
 
-// Copies `channels` planes of x for one band of output rows, with borders of `fill`. Plain loops over whole rows: the compiler's memcpy and memset.
+// Copies `channels` planes of x for one band of output rows, with borders of `fill`.
 template <class T>
 void copy_band(const conv::Geometry& g, const conv::Band& b, const T* x, int64_t channels, int64_t first_row, int64_t rows, T fill, T* to) {
   const int64_t top = first_row * g.sh - g.top, in_rows = (rows - 1) * g.sh + (g.r - 1) * g.dh + 1;
@@ -95,7 +108,8 @@ inline void transpose(const float* from, int64_t from_row, int64_t rows, int64_t
     const float* f = from + i * from_row;
     int64_t j = 0;
     for (; j + 4 <= columns; j += 4) {
-      __m128 a = _mm_loadu_ps(f + j), b = _mm_loadu_ps(f + from_row + j), c = _mm_loadu_ps(f + 2 * from_row + j), d = _mm_loadu_ps(f + 3 * from_row + j);
+      __m128 a = _mm_loadu_ps(f + j), b = _mm_loadu_ps(f + from_row + j);
+      __m128 c = _mm_loadu_ps(f + 2 * from_row + j), d = _mm_loadu_ps(f + 3 * from_row + j);
       _MM_TRANSPOSE4_PS(a, b, c, d);
       float* t = to + j * to_row + i;
       _mm_storeu_ps(t, a), _mm_storeu_ps(t + to_row, b), _mm_storeu_ps(t + 2 * to_row, c), _mm_storeu_ps(t + 3 * to_row, d);

@@ -1,5 +1,6 @@
 // conv2d: cross-correlation with zero padding, NCHW.
-//   y[n, o, i, j] = act( bias[o] + sum over c < C/g, p < R, q < S of  X[n, (o / (O/g)) C/g + c, i sh + p dh - pad_top, j sw + q dw - pad_left] w[o, c, p, q] )
+//   y[n, o, i, j] = act( bias[o] + sum over c < C/g, p < R, q < S of
+//                                  X[n, (o / (O/g)) C/g + c, i sh + p dh - pad_top, j sw + q dw - pad_left] w[o, c, p, q] )
 // where X is x, and 0 outside of it.   OH = floor((H + pad_top + pad_bottom - (R - 1) dh - 1) / sh) + 1, OW alike.
 //   in:  x f32[N, C, H, W], w f32[O, C/g, R, S], bias? f32[O]         out: y f32[N, O, OH, OW]
 //   attributes: strides, pads (each side its own), dilations >= 1, groups (divides C and O), activation (matmul/activation.h).

@@ -12,6 +12,13 @@ inline namespace conv2d_family {
 
 ACCELNN_INLINE int64_t conv_flops(const conv::Geometry& g) { return 2 * g.n * g.o * g.pixels * g.k; }
 
+// Where the taps of a unit start: x itself, or its copy with borders.
+ACCELNN_INLINE const float* band_of(const conv::Geometry& g, const conv::Band& b, const float* x, int64_t channels, const Unit& u, float* plane) {
+  if (!b.copy) return x + u.first_row * g.sh * g.w;
+  copy_band(g, b, x, channels, u.first_row, u.rows, 0.0f, plane);
+  return plane;
+}
+
 // y[o, pixel] = w[o, tap] columns[tap, pixel]: weights are the broadcast operand, read in place.
 inline Status conv2d_f32(const Call& call) {
   const TensorView &x = call.in[0], &w = call.in[1], &bias = call.in[2], &y = call.out[0];
@@ -30,18 +37,11 @@ inline Status conv2d_f32(const Call& call) {
     char* const slice = work + l.part + part * l.slice;
     float *const plane = slice_at<float>(slice, l.plane), *const panel = slice_at<float>(slice, l.panel);
     for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
-      const int64_t band = unit % l.band.count, group = unit / l.band.count % g.groups, image = unit / l.band.count / g.groups;
-      const int64_t first_row = band * g.oh / l.band.count, rows = (band + 1) * g.oh / l.band.count - first_row, pixels = rows * g.ow;
-      const float* base = x.as<float>() + (image * g.c + group * g.cg) * g.h * g.w;
-      if (l.band.copy) {
-        copy_band(g, l.band, base, g.cg, first_row, rows, 0.0f, plane);
-        base = plane;
-      } else {
-        base += first_row * g.sh * g.w;
-      }
-      float* const out = y.as<float>() + (image * g.o + group * g.og) * g.pixels + first_row * g.ow;
-      for (int64_t p = 0; p < pixels; p += l.columns) {
-        const int64_t columns = conv::at_most(l.columns, pixels - p);
+      const Unit u(g, l.band, unit);
+      const float* const base = band_of(g, l.band, x.as<float>() + (u.image * g.c + u.group * g.cg) * g.h * g.w, g.cg, u, plane);
+      float* const out = y.as<float>() + (u.image * g.o + u.group * g.og) * g.pixels + u.first_row * g.ow;
+      for (int64_t p = 0; p < u.pixels; p += l.columns) {
+        const int64_t columns = conv::at_most(l.columns, u.pixels - p);
         int64_t k = 0;
         do {                  // once even without taps: the bias remains
           const int64_t depth = conv::at_most(l.k_block, g.k - k);
@@ -50,13 +50,14 @@ inline Status conv2d_f32(const Call& call) {
                          conv::group_pixels);
           const bool last = k + depth == g.k;
           for (int64_t tile = 0; tile < tiles; tile++) {
-            const int64_t o = tile_start(g.og, tiles, tile), tile_height = tile_start(g.og, tiles, tile + 1) - o, all = group * g.og + o;
+            const int64_t o = tile_start(g.og, tiles, tile), tile_height = tile_start(g.og, tiles, tile + 1) - o, all = u.group * g.og + o;
             Epilogue epilogue;
             if (last) epilogue = {bias.absent() ? nullptr : bias.as<float>() + all, nullptr, how};
             for (int64_t q = 0; q < columns; q += tile_columns)
               f32_tile(int(tile_height),
-                       {depth, w.as<float>() + all * g.k + k, g.k, panel + q / panel_columns * panel_columns * depth + q % panel_columns, panel_columns,
-                        panel_columns * depth, out + o * g.pixels + p + q, g.pixels, int(conv::at_most(tile_columns, columns - q)), k > 0},
+                       {depth, w.as<float>() + all * g.k + k, g.k, panel + q / panel_columns * panel_columns * depth + q % panel_columns,
+                        panel_columns, panel_columns * depth, out + o * g.pixels + p + q, g.pixels,
+                        int(conv::at_most(tile_columns, columns - q)), k > 0},
                        epilogue);
           }
           k += depth;
@@ -88,7 +89,8 @@ inline void sum_columns(const conv::Geometry& g, const float* products, int64_t 
         for (int64_t i = 0; i < g.oh; i++) {
           const int64_t h = i * g.sh + r * g.dh - g.top, shift = s * g.dw - g.left;
           if (h < 0 || h >= g.h) continue;
-          const int64_t from = shift < 0 ? conv::divide_up(-shift, g.sw) : 0, to = shift >= g.w ? 0 : conv::at_most((g.w - 1 - shift) / g.sw + 1, g.ow);
+          const int64_t from = shift < 0 ? conv::divide_up(-shift, g.sw) : 0;
+          const int64_t to = shift >= g.w ? 0 : conv::at_most((g.w - 1 - shift) / g.sw + 1, g.ow);
           float* const d = dx + h * g.w + shift;
           const float* const q = products + i * g.ow;
           for (int64_t j = from; j < to; j++) d[j * g.sw] += q[j];
@@ -177,7 +179,8 @@ inline Status conv2d_wgrad_f32(const Call& call) {
 
   parallel(call, l.parts, conv_flops(g), [&](int64_t part) {
     char* const slice = work + l.part + part * l.slice;
-    float *const plane = slice_at<float>(slice, l.plane), *const panel = slice_at<float>(slice, l.panel), *const columns = slice_at<float>(slice, l.sums);
+    float *const plane = slice_at<float>(slice, l.plane), *const panel = slice_at<float>(slice, l.panel);
+    float* const columns = slice_at<float>(slice, l.sums);
     if (o16 != g.og) std::memset(panel, 0, size_t(l.columns * o16) * 4);       // lanes without an output are computed too: no denormals there
     for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
       const int64_t block = unit % blocks, group = unit / blocks % g.groups, images = unit / blocks / g.groups;
@@ -186,25 +189,20 @@ inline Status conv2d_wgrad_f32(const Call& call) {
       bool accumulate = false;
       for (int64_t image = images * g.n / l.images; image < (images + 1) * g.n / l.images; image++)
         for (int64_t band = 0; band < l.band.count; band++) {
-          const int64_t first_row = band * g.oh / l.band.count, band_rows = (band + 1) * g.oh / l.band.count - first_row, pixels = band_rows * g.ow;
-          const float* base = x.as<float>() + (image * g.c + group * g.cg + c) * g.h * g.w;
-          if (l.band.copy) {
-            copy_band(g, l.band, base, channels, first_row, band_rows, 0.0f, plane);
-            base = plane;
-          } else {
-            base += first_row * g.sh * g.w;
-          }
+          const Unit u(g, l.band, (image * g.groups + group) * l.band.count + band);
+          const int64_t pixels = u.pixels;
+          const float* const base = band_of(g, l.band, x.as<float>() + (image * g.c + group * g.cg + c) * g.h * g.w, channels, u, plane);
           for (int64_t p = 0; p < pixels; p += conv::group_pixels)
             pack_columns(base, tap, rows, lane[p / conv::group_pixels], conv::at_most(conv::group_pixels, pixels - p), columns + p, l.columns);
-          const float* const from = dy.as<float>() + (image * g.o + group * g.og) * g.pixels + first_row * g.ow;
+          const float* const from = dy.as<float>() + (image * g.o + group * g.og) * g.pixels + u.first_row * g.ow;
           for (int64_t o = 0; o < g.og; o += panel_columns)
             transpose(from + o * g.pixels, g.pixels, conv::at_most(panel_columns, g.og - o), pixels, panel + o * pixels, panel_columns);
           for (int64_t tile = 0; tile < tiles; tile++) {
             const int64_t k = tile_start(rows, tiles, tile), tile_height = tile_start(rows, tiles, tile + 1) - k;
             for (int64_t o = 0; o < g.og; o += tile_columns)
               f32_tile(int(tile_height),
-                       {pixels, columns + k * l.columns, l.columns, panel + o / panel_columns * panel_columns * pixels + o % panel_columns, panel_columns,
-                        panel_columns * pixels, sums + k * o16 + o, o16, int(conv::at_most(tile_columns, g.og - o)), accumulate},
+                       {pixels, columns + k * l.columns, l.columns, panel + o / panel_columns * panel_columns * pixels + o % panel_columns,
+                        panel_columns, panel_columns * pixels, sums + k * o16 + o, o16, int(conv::at_most(tile_columns, g.og - o)), accumulate},
                        {});
           }
           accumulate = true;

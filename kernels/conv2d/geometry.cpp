@@ -181,23 +181,24 @@ Status check(const char* op, const Call& call, const TensorView& x, const Tensor
       ACCELNN_CHECK(v.shape[d] >= 0 && v.shape[d] < limit, shape, "%s: the %s is %s, a dimension is out of range", op, names[i], describe(v).text);
     ACCELNN_CHECK(v.contiguous(), shape, "%s: the %s must be contiguous", op, names[i]);
   }
-  static const char* const slot_names[] = {"stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right", "dilation_h", "dilation_w", "groups"};
+  static const char* const slot_names[] = {"stride_h",  "stride_w",   "pad_top",    "pad_left", "pad_bottom",
+                                           "pad_right", "dilation_h", "dilation_w", "groups"};
   for (int slot = 0; slot < first_own; slot++) {
     const int64_t value = call.integer(slot), least = slot >= pad_top && slot <= pad_right ? 0 : 1;
     ACCELNN_CHECK(value >= least && value < limit, attribute, "%s: %s = %lld, expected at least %lld and below 2^31", op, slot_names[slot],
                   static_cast<long long>(value), static_cast<long long>(least));
   }
   const int64_t g = call.integer(groups), c = x.shape[1], o = w.shape[0];
-  ACCELNN_CHECK(c % g == 0 && o % g == 0, shape, "%s: %lld groups must divide both %lld channels and %lld outputs", op, static_cast<long long>(g),
-                static_cast<long long>(c), static_cast<long long>(o));
-  ACCELNN_CHECK(w.shape[1] == c / g, shape, "%s: the weight is %s, expected %lld channels in dimension 1 (%lld over %lld groups)", op, describe(w).text,
-                static_cast<long long>(c / g), static_cast<long long>(c), static_cast<long long>(g));
+  ACCELNN_CHECK(c % g == 0 && o % g == 0, shape, "%s: %lld groups must divide both %lld channels and %lld outputs", op,
+                static_cast<long long>(g), static_cast<long long>(c), static_cast<long long>(o));
+  ACCELNN_CHECK(w.shape[1] == c / g, shape, "%s: the weight is %s, expected %lld channels in dimension 1 (%lld over %lld groups)", op,
+                describe(w).text, static_cast<long long>(c / g), static_cast<long long>(c), static_cast<long long>(g));
   ACCELNN_CHECK(w.shape[2] >= 1 && w.shape[3] >= 1, shape, "%s: the weight is %s, its window is empty", op, describe(w).text);
   for (int axis = 0; axis < 2; axis++) {
     const int64_t reach = (w.shape[2 + axis] - 1) * call.integer(dilation_h + axis) + 1;
     const int64_t size = x.shape[2 + axis] + call.integer(pad_top + axis) + call.integer(pad_bottom + axis);
-    ACCELNN_CHECK(reach <= size, shape, "%s: a window of %lld (dilated) does not fit %lld (padded) in %s", op, static_cast<long long>(reach),
-                  static_cast<long long>(size), axis ? "width" : "height");
+    ACCELNN_CHECK(reach <= size, shape, "%s: a window of %lld (dilated) does not fit %lld (padded) in %s", op,
+                  static_cast<long long>(reach), static_cast<long long>(size), axis ? "width" : "height");
     const int64_t expect = (size - reach) / call.integer(stride_h + axis) + 1;
     ACCELNN_CHECK(y.shape[2 + axis] == expect, shape, "%s: the output map is %s, expected %lld in dimension %d", op, describe(y).text,
                   static_cast<long long>(expect), 2 + axis);

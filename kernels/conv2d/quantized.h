@@ -22,7 +22,8 @@ inline void pack_byte_columns(const uint8_t* base, const int64_t* tap, int64_t t
       control[0][i] = at < 16 ? uint8_t(at) : 0x80;
       control[1][i] = at < 16 ? 0x80 : uint8_t(at - 16);
     }
-    const __m128i low = _mm_load_si128(reinterpret_cast<const __m128i*>(control[0])), high = _mm_load_si128(reinterpret_cast<const __m128i*>(control[1]));
+    const __m128i low = _mm_load_si128(reinterpret_cast<const __m128i*>(control[0]));
+    const __m128i high = _mm_load_si128(reinterpret_cast<const __m128i*>(control[1]));
     const auto pick = [&](int64_t k) {
       const __m128i* p = reinterpret_cast<const __m128i*>(from + tap[k]);
       return _mm_or_si128(_mm_shuffle_epi8(_mm_loadu_si128(p), low), _mm_shuffle_epi8(_mm_loadu_si128(p + 1), high));
@@ -79,23 +80,23 @@ inline Status qconv2d_u8(const Call& call) {
     uint8_t *const plane = slice_at<uint8_t>(slice, l.plane), *const panel = slice_at<uint8_t>(slice, l.panel);
     I8Sums sums;
     for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
-      const int64_t band = unit % l.band.count, group = unit / l.band.count % g.groups, image = unit / l.band.count / g.groups;
-      const int64_t first_row = band * g.oh / l.band.count, rows = (band + 1) * g.oh / l.band.count - first_row, pixels = rows * g.ow;
-      copy_band(g, l.band, x.as<uint8_t>() + (image * g.c + group * g.cg) * g.h * g.w, g.cg, first_row, rows, zero, plane);
-      char* const out = y.as<char>() + ((image * g.o + group * g.og) * g.pixels + first_row * g.ow) * size;
-      for (int64_t p = 0; p < pixels; p += l.columns) {
-        const int64_t columns = conv::at_most(l.columns, pixels - p);
+      const Unit u(g, l.band, unit);
+      copy_band(g, l.band, x.as<uint8_t>() + (u.image * g.c + u.group * g.cg) * g.h * g.w, g.cg, u.first_row, u.rows, zero, plane);
+      char* const out = y.as<char>() + ((u.image * g.o + u.group * g.og) * g.pixels + u.first_row * g.ow) * size;
+      for (int64_t p = 0; p < u.pixels; p += l.columns) {
+        const int64_t columns = conv::at_most(l.columns, u.pixels - p);
         for (int64_t q = 0; q < columns; q += conv::group_pixels)
           pack_byte_columns(plane, tap, taps, lane[(p + q) / conv::group_pixels], conv::at_most(conv::group_pixels, columns - q), panel + q * taps);
         for (int64_t tile = 0; tile < tiles; tile++) {
-          const int64_t o = tile_start(g.og, tiles, tile), tile_height = tile_start(g.og, tiles, tile + 1) - o, all = group * g.og + o;
+          const int64_t o = tile_start(g.og, tiles, tile), tile_height = tile_start(g.og, tiles, tile + 1) - o, all = u.group * g.og + o;
           Requantize mine = rule;
           mine.scale += all, mine.start += all;
           for (int64_t q = 0; q < columns; q += tile_columns) {
             i8_tile<false>(int(tile_height),
                            {taps / 4, weights + all * taps, taps, panel + q / panel_columns * panel_columns * taps + q % panel_columns * 4, 64,
                             panel_columns * taps}, sums);
-            requantize_tile<true>(sums, int(tile_height), int(conv::at_most(tile_columns, columns - q)), out + (o * g.pixels + p + q) * size, g.pixels, mine);
+            requantize_tile<true>(sums, int(tile_height), int(conv::at_most(tile_columns, columns - q)), out + (o * g.pixels + p + q) * size,
+                                  g.pixels, mine);
           }
         }
       }

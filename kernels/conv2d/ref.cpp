@@ -12,7 +12,7 @@ namespace {
 
 using conv::Geometry;
 
-// visit(offset in x, offset in w, offset in y, inside) for every product of the convolution; outside of x the offset is -1.
+// visit(offset in x, offset in w) for every product of one output; outside of x the offset is -1.
 template <class F> void each_product(const Geometry& g, int64_t image, int64_t o, int64_t i, int64_t j, const F& visit) {
   for (int64_t c = 0; c < g.cg; c++)
     for (int64_t r = 0; r < g.r; r++)
@@ -45,7 +45,6 @@ Status conv2d_f32_ref(const Call& call) {
   return {};
 }
 
-// One element of the result at a time would need divisions; a column of doubles is enough to visit the products in the forward order.
 Status conv2d_dgrad_f32_ref(const Call& call) {
   const Geometry g = conv::geometry(call, call.out[0], call.in[1], call.in[0]);
   const float *dy = call.in[0].as<float>(), *w = call.in[1].as<float>();

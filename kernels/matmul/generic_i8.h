@@ -30,7 +30,8 @@ inline Status qmatmul(const Call& call) {
   if (!q.packed)
     parallel(call, panels, work_of(q.k, q.n, 4), [&](int64_t i) {
       const int64_t j = i * panel_columns;
-      pack_panel(b.as<int8_t>() + j * q.b_column, q.b_k, q.b_column, q.k, q.n - j < panel_columns ? q.n - j : panel_columns, packed_b + i * panel_bytes);
+      const int64_t columns = q.n - j < panel_columns ? q.n - j : panel_columns;
+      pack_panel(b.as<int8_t>() + j * q.b_column, q.b_k, q.b_column, q.k, columns, packed_b + i * panel_bytes);
     });
   // The zero point of a leaves the inner loop: sum (a - zero) b = sum a b - zero * sum b. Unsigned arithmetic, because it may wrap.
   const uint32_t a_zero = *call.in[1].as<uint8_t>();
@@ -46,7 +47,8 @@ inline Status qmatmul(const Call& call) {
   const int64_t strips = (q.n + strip - 1) / strip, bytes = int64_t(size_of(y.dtype));
   parallel(call, q.row_parts * q.column_parts, work_of(q.m, q.n, q.k) / 4, [&](int64_t part) {
     const int64_t row_part = part / q.column_parts, column_part = part % q.column_parts;
-    const int64_t m0 = tile_start(q.m, q.row_parts, row_part), m1 = tile_start(q.m, q.row_parts, row_part + 1), tiles = tiles_of(m1 - m0, i8_tile_rows);
+    const int64_t m0 = tile_start(q.m, q.row_parts, row_part), m1 = tile_start(q.m, q.row_parts, row_part + 1);
+    const int64_t tiles = tiles_of(m1 - m0, i8_tile_rows);
     const int64_t n0 = tile_start(strips, q.column_parts, column_part) * strip, n1 = tile_start(strips, q.column_parts, column_part + 1) * strip;
     const int64_t end = n1 < q.n ? n1 : q.n;
     I8Sums sums;

@@ -117,7 +117,8 @@ static Status check_matmul(const Call& c) {
   ACCELNN_CHECK(bias.absent() || (bias.dtype == DType::f32 && bias.rank == 1 && bias.shape[0] == y.dim(-1) && bias.contiguous()), shape,
                 "matmul: bias f32[%lld], contiguous, expected, not %s", static_cast<long long>(y.dim(-1)), describe(bias).text);
   // Broadcast operands (stride 0) can be larger than memory; copies of them cannot.
-  ACCELNN_CHECK(addressable(y.dim(-1) ? y.count() / y.dim(-1) : 0, a.dim(-1)) && addressable(a.dim(-1), y.dim(-1)), shape, "matmul: %s @ %s is too large", describe(a).text,
+  const int64_t rows = y.dim(-1) ? y.count() / y.dim(-1) : 0;
+  ACCELNN_CHECK(addressable(rows, a.dim(-1)) && addressable(a.dim(-1), y.dim(-1)), shape, "matmul: %s @ %s is too large", describe(a).text,
                 describe(b).text);
   ACCELNN_CHECK(y.contiguous(), shape, "matmul: the output must be contiguous");
   for (int i = 0; i < 3; i++) ACCELNN_CHECK(c.in[i].absent() || !overlap(c.in[i], y), aliasing, "matmul: the output overlaps input %d", i);
@@ -134,8 +135,8 @@ const Op op_matmul = {"matmul", matmul_attrs, matmul_attr::count_, 2, 3, 1, chec
 
 static Status check_matmul_pack(const Call& c) {
   const TensorView &b = c.in[0], &p = c.out[0];
-  ACCELNN_CHECK((b.dtype == DType::f32 || b.dtype == DType::i8) && p.dtype == b.dtype, dtype, "matmul_pack: f32 -> f32 or i8 -> i8 expected, not %s -> %s",
-                describe(b).text, describe(p).text);
+  ACCELNN_CHECK((b.dtype == DType::f32 || b.dtype == DType::i8) && p.dtype == b.dtype, dtype,
+                "matmul_pack: f32 -> f32 or i8 -> i8 expected, not %s -> %s", describe(b).text, describe(p).text);
   ACCELNN_CHECK(b.rank == 2 && p.rank == 3, shape, "matmul_pack: rank 2 -> rank 3 expected, not %s -> %s", describe(b).text, describe(p).text);
   const bool bytes = b.dtype == DType::i8;
   const int64_t rows = bytes ? (b.shape[0] + 3) / 4 + 1 : b.shape[0], width = bytes ? 64 : 16;

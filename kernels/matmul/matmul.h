@@ -4,9 +4,9 @@
 //   activation: kernels/matmul/activation.h.
 // matmul_pack(b[K, N]) -> the panels that all CPU rows read
 //   f32 -> f32 [ceil(N/16), K, 16]:              p[q, k, j] = b[k, 16 q + j], zero beyond N
-//   i8  -> i8  [ceil(N/16), ceil(K/4) + 1, 64]:  p[q, k, 4 j + r] = b[4 k + r, 16 q + j], zero beyond K and N; the last row holds the 16 column
-//                                                sums as int32, from which the kernel gets rid of the activations' zero point
-// a, b: any strides, any alignment. bias and packed panels contiguous. y contiguous, overlapping no input. M, N, K and batch from 0; an empty sum is 0.
+//   i8  -> i8  [ceil(N/16), ceil(K/4) + 1, 64]:  p[q, k, 4 j + r] = b[4 k + r, 16 q + j], zero beyond K and N; the last row holds the 16
+//                                                column sums as int32, from which the kernel takes out the activations' zero point
+// a, b: any strides, any alignment. bias and packed panels contiguous. y contiguous, overlapping no input. All sizes from 0; an empty sum is 0.
 // Error: |y - exact| <= gamma_(K+1) (|A| |B| + |bias|) before the activation, which adds a few ulp (vec.h).
 // Every output is one chain over k, in blocks that depend on K alone: packing, batch and threads never change a bit. The ISA does, and so does a
 // transposed b with M <= 4 (dot products across lanes: the bytes of b are read once, in their order).

@@ -9,7 +9,8 @@ typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
 ACCELNN_INLINE void transpose_4x4(const float* from, int64_t from_step, float* to, int64_t to_step) {
 #if defined(__x86_64__)
-  __m128 r0 = _mm_loadu_ps(from), r1 = _mm_loadu_ps(from + from_step), r2 = _mm_loadu_ps(from + 2 * from_step), r3 = _mm_loadu_ps(from + 3 * from_step);
+  __m128 r0 = _mm_loadu_ps(from), r1 = _mm_loadu_ps(from + from_step);
+  __m128 r2 = _mm_loadu_ps(from + 2 * from_step), r3 = _mm_loadu_ps(from + 3 * from_step);
   _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
   _mm_storeu_ps(to, r0);
   _mm_storeu_ps(to + to_step, r1);

@@ -23,8 +23,9 @@
 namespace accelnn {
 
 // window.h addresses every op's attributes through max_pool2d's slots.
-static_assert(int(max_pool2d_grad_attr::pad_right) == max_pool2d_attr::pad_right && int(max_pool2d_gather_attr::pad_right) == max_pool2d_attr::pad_right &&
-              int(avg_pool2d_attr::pad_right) == max_pool2d_attr::pad_right && int(avg_pool2d_grad_attr::pad_right) == max_pool2d_attr::pad_right);
+constexpr int last_slot = max_pool2d_attr::pad_right;
+static_assert(int(max_pool2d_grad_attr::pad_right) == last_slot && int(max_pool2d_gather_attr::pad_right) == last_slot);
+static_assert(int(avg_pool2d_attr::pad_right) == last_slot && int(avg_pool2d_grad_attr::pad_right) == last_slot);
 
 namespace {
 
@@ -48,8 +49,9 @@ Status check_apart(const char* op, const Call& c) {
 
 Status check_side(const char* op, const char* side, int64_t size, int64_t pooled, int64_t kernel, int64_t stride, int64_t before, int64_t after) {
   constexpr int64_t limit = INT32_MAX;             // so that no sum or product of two of them overflows
-  ACCELNN_CHECK(kernel >= 1 && kernel <= limit && stride >= 1 && stride <= limit, attribute, "%s: kernel_%s is %lld and stride_%s %lld, expected at least 1",
-                op, side, static_cast<long long>(kernel), side, static_cast<long long>(stride));
+  ACCELNN_CHECK(kernel >= 1 && kernel <= limit && stride >= 1 && stride <= limit, attribute,
+                "%s: kernel_%s is %lld and stride_%s %lld, expected 1 to 2^31 - 1", op, side, static_cast<long long>(kernel), side,
+                static_cast<long long>(stride));
   ACCELNN_CHECK(before >= 0 && after >= 0 && before < kernel && after < kernel, attribute,
                 "%s: pads %lld and %lld along %s, expected at least 0 and less than the kernel (%lld): a window must meet the image", op,
                 static_cast<long long>(before), static_cast<long long>(after), side, static_cast<long long>(kernel));
@@ -77,7 +79,8 @@ Status check_window(const char* op, const Call& c, const TensorView& image, cons
 
 Status check_index(const char* op, const TensorView& index, const TensorView& pooled) {
   ACCELNN_TRY(check_operand(op, "index", index, DType::i32));
-  ACCELNN_CHECK(same_shape(index, pooled), shape, "%s: index is %s, pooled %s; expected the same shape", op, describe(index).text, describe(pooled).text);
+  ACCELNN_CHECK(same_shape(index, pooled), shape, "%s: index is %s, pooled %s; expected the same shape", op, describe(index).text,
+                describe(pooled).text);
   return {};
 }
 
@@ -127,10 +130,12 @@ Status check_avg_grad(const Call& c) {
 }  // namespace
 
 const Op op_max_pool2d = {"max_pool2d", max_pool2d_attrs, max_pool2d_attr::count_, 1, 1, 2, check_max, refuse_nothing, no_workspace};
-const Op op_max_pool2d_grad = {"max_pool2d_grad", max_pool2d_grad_attrs, max_pool2d_grad_attr::count_, 2, 2, 1, check_max_grad, refuse_nothing, no_workspace};
+const Op op_max_pool2d_grad = {"max_pool2d_grad", max_pool2d_grad_attrs, max_pool2d_grad_attr::count_, 2, 2, 1, check_max_grad, refuse_nothing,
+                               no_workspace};
 const Op op_max_pool2d_gather = {"max_pool2d_gather", max_pool2d_gather_attrs, max_pool2d_gather_attr::count_, 2, 2, 1, check_gather, refuse_nothing,
                                  no_workspace};
 const Op op_avg_pool2d = {"avg_pool2d", avg_pool2d_attrs, avg_pool2d_attr::count_, 1, 1, 1, check_avg, refuse_nothing, no_workspace};
-const Op op_avg_pool2d_grad = {"avg_pool2d_grad", avg_pool2d_grad_attrs, avg_pool2d_grad_attr::count_, 1, 1, 1, check_avg_grad, refuse_nothing, no_workspace};
+const Op op_avg_pool2d_grad = {"avg_pool2d_grad", avg_pool2d_grad_attrs, avg_pool2d_grad_attr::count_, 1, 1, 1, check_avg_grad, refuse_nothing,
+                               no_workspace};
 
 }  // namespace accelnn

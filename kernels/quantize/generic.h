@@ -19,7 +19,7 @@ ACCELNN_INLINE vf lanes_of(const float* p, int n) { return n == lanes ? load(p) 
 template <class T> ACCELNN_INLINE vi ints_of(const T* p, int n) { return n == lanes ? load_bytes(p) : load_bytes(p, n); }
 ACCELNN_INLINE vi ints_of(const int32_t* p, int n) { return n == lanes ? load_bits(p) : load_ints(p, n); }
 
-// clamp(rint(x / scale) + zero): the clamp comes first, on floats, where +-inf and 1e30 still have their sign; low = least - zero, high = greatest - zero.
+// clamp(rint(x / scale) + zero): the clamp comes first, on floats: inf and 1e30 have a sign there. low = least - zero, high = greatest - zero
 ACCELNN_INLINE vi quantized(vf x, vf scale, vi zero, vf low, vf high) {
   vf q = rint(x / scale);
   q = select(q < low, low, select(q > high, high, q));

@@ -57,7 +57,8 @@ Status check_dequantize(const Call& c) {
   const char* op = "dequantize_linear";
   ACCELNN_TRY(check_both(op, c, c.integer(dequantize_linear_attr::axis)));
   const TensorView &q = c.in[0], &zero = c.in[2], &x = c.out[0];
-  ACCELNN_CHECK(q.dtype == DType::u8 || q.dtype == DType::i8 || q.dtype == DType::i32, dtype, "%s: q is %s, expected u8, i8 or i32", op, describe(q).text);
+  ACCELNN_CHECK(q.dtype == DType::u8 || q.dtype == DType::i8 || q.dtype == DType::i32, dtype, "%s: q is %s, expected u8, i8 or i32", op,
+                describe(q).text);
   ACCELNN_CHECK(zero.absent() || zero.dtype == q.dtype, dtype, "%s: zero is %s, expected q's dtype %s", op, describe(zero).text, name_of(q.dtype));
   ACCELNN_CHECK(x.dtype == DType::f32, dtype, "%s: output is %s, expected f32", op, describe(x).text);
   return {};
@@ -65,8 +66,9 @@ Status check_dequantize(const Call& c) {
 
 }  // namespace
 
-const Op op_quantize_linear = {"quantize_linear", quantize_linear_attrs, quantize_linear_attr::count_, 3, 3, 1, check_quantize, refuse_nothing, no_workspace};
-const Op op_dequantize_linear = {"dequantize_linear", dequantize_linear_attrs, dequantize_linear_attr::count_, 2, 3, 1, check_dequantize, refuse_nothing,
-                                 no_workspace};
+const Op op_quantize_linear = {"quantize_linear", quantize_linear_attrs, quantize_linear_attr::count_, 3, 3, 1, check_quantize, refuse_nothing,
+                               no_workspace};
+const Op op_dequantize_linear = {"dequantize_linear", dequantize_linear_attrs, dequantize_linear_attr::count_, 2, 3, 1, check_dequantize,
+                                 refuse_nothing, no_workspace};
 
 }  // namespace accelnn

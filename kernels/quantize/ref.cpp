@@ -1,4 +1,4 @@
-// Slow truth of the family: the contract's formula, element by element. Division and product are in float, as the contract says: exact means these bits.
+// Slow truth of the family: the contract's formula, element by element. Division and product are in float, as the contract says.
 #include <cmath>
 #include "quantize_linear.h"
 #include "dequantize_linear.h"
@@ -30,7 +30,8 @@ Status quantize_linear_f32_ref(const Call& c) {
 template <class T> static Status dequantize_ref(const Call& c) {
   const int64_t count = c.in[0].count();
   for (int64_t i = 0; i < count; i++) {
-    const int64_t k = channel_of(c.in[0], c.in[1], c.integer(dequantize_linear_attr::axis), i), zero = c.in[2].absent() ? 0 : int64_t(c.in[2].as<T>()[k]);
+    const int64_t k = channel_of(c.in[0], c.in[1], c.integer(dequantize_linear_attr::axis), i);
+    const int64_t zero = c.in[2].absent() ? 0 : int64_t(c.in[2].as<T>()[k]);
     c.out[0].as<float>()[i] = float(int64_t(c.in[0].as<T>()[i]) - zero) * c.in[1].as<float>()[k];
   }
   return {};

@@ -67,8 +67,9 @@ Status cross_entropy_grad_f32_ref(const Call& call) {
   ACCELNN_TRY(softmax::check_labels("cross_entropy_grad", labels, r.count, r.c));
   for (int64_t i = 0; i < r.count; i++) {
     const Normal n = normal_of(x + i * r.c, r.c);
+    const double dloss = double(call.in[2].as<float>()[i]);
     for (int64_t j = 0; j < r.c; j++)
-      call.out[0].as<float>()[i * r.c + j] = float((::exp(log_probability(x[i * r.c + j], n)) - (j == labels[i])) * double(call.in[2].as<float>()[i]));
+      call.out[0].as<float>()[i * r.c + j] = float((::exp(log_probability(x[i * r.c + j], n)) - (j == labels[i])) * dloss);
   }
   return {};
 }

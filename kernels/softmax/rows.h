@@ -16,8 +16,8 @@ ACCELNN_INLINE Rows rows_of(const TensorView& x) {
 
 ACCELNN_INLINE Status check_labels(const char* op, const int64_t* labels, int64_t n, int64_t classes) {
   for (int64_t i = 0; i < n; i++)
-    ACCELNN_CHECK(labels[i] >= 0 && labels[i] < classes, bound, "%s: label %lld of row %lld is outside [0, %lld)", op, static_cast<long long>(labels[i]),
-                  static_cast<long long>(i), static_cast<long long>(classes));
+    ACCELNN_CHECK(labels[i] >= 0 && labels[i] < classes, bound, "%s: label %lld of row %lld is outside [0, %lld)", op,
+                  static_cast<long long>(labels[i]), static_cast<long long>(i), static_cast<long long>(classes));
   return {};
 }
 

@@ -35,7 +35,8 @@ Status check_operand(const char* op, const char* name, const TensorView& v, DTyp
   return {};
 }
 Status check_classes(const char* op, const TensorView& x) {
-  ACCELNN_CHECK(x.rank >= 1 && x.shape[x.rank - 1] >= 1, shape, "%s: input is %s, expected at least one element along the last axis", op, describe(x).text);
+  ACCELNN_CHECK(x.rank >= 1 && x.shape[x.rank - 1] >= 1, shape, "%s: input is %s, expected at least one element along the last axis", op,
+                describe(x).text);
   return {};
 }
 Status check_same(const char* op, const char* a_name, const TensorView& a, const char* b_name, const TensorView& b) {
@@ -116,7 +117,8 @@ Status check_one_hot(const Call& c) {
 const Op op_softmax = {"softmax", softmax_attrs, softmax_attr::count_, 1, 1, 1, check_softmax, refuse_nothing, no_workspace};
 const Op op_log_softmax = {"log_softmax", log_softmax_attrs, log_softmax_attr::count_, 1, 1, 1, check_log_softmax, refuse_nothing, no_workspace};
 const Op op_softmax_grad = {"softmax_grad", softmax_grad_attrs, softmax_grad_attr::count_, 2, 2, 1, check_softmax_grad, refuse_nothing, no_workspace};
-const Op op_cross_entropy = {"cross_entropy", cross_entropy_attrs, cross_entropy_attr::count_, 2, 2, 1, check_cross_entropy, refuse_nothing, no_workspace};
+const Op op_cross_entropy = {"cross_entropy", cross_entropy_attrs, cross_entropy_attr::count_, 2, 2, 1, check_cross_entropy, refuse_nothing,
+                             no_workspace};
 const Op op_cross_entropy_grad = {"cross_entropy_grad", cross_entropy_grad_attrs, cross_entropy_grad_attr::count_, 3, 3, 1, check_cross_entropy_grad,
                                   refuse_nothing, no_workspace};
 const Op op_one_hot = {"one_hot", one_hot_attrs, one_hot_attr::count_, 1, 1, 1, check_one_hot, refuse_nothing, no_workspace};

@@ -1,6 +1,6 @@
 // softmax(x f32 [..., C]) -> y f32 [..., C]:  y = exp(x - max) / sum exp(x - max), maximum and sum along the last axis.
 // Rank >= 1, C >= 1 (refused otherwise), no rows at all is fine. Contiguous, any alignment; y may be x's own memory, no other overlap.
-// |err| <= u (|x - max| + ln C + C / 4 + 12) y + 2^-126, u = 2^-24 (results below that are flushed to 0). The sum's order depends on C and the row alone.
+// |err| <= u (|x - max| + ln C + C / 4 + 12) y + 2^-126, u = 2^-24 (smaller results may be 0). The sum's order depends on C and the kernel row alone.
 // A NaN or +inf in a row, or -inf everywhere in it, makes the whole row NaN; other -inf give 0.
 #pragma once
 #include "pool.h"

@@ -187,7 +187,8 @@ static void state_and_lookup() {
   Model look(toy::lookup());
   float table[4] = {5, 6, 7, 8}, found[3], half[1];
   int64_t index[3] = {3, 0, 2};
-  const TensorView ask[] = {view(table, DType::f32, {4}), view(index, DType::i64, {3})}, answer[] = {view(found, DType::f32, {3}), view(half, DType::f32, {1})};
+  const TensorView ask[] = {view(table, DType::f32, {4}), view(index, DType::i64, {3})};
+  const TensorView answer[] = {view(found, DType::f32, {3}), view(half, DType::f32, {1})};
   CHECK_OK(look.run->run(ask, answer, nullptr, nullptr));
   CHECK(found[0] == 8 && found[1] == 5 && found[2] == 7 && half[0] == -8);
   index[1] = 4;
@@ -229,7 +230,8 @@ static void c_api() {
   shared = accelnn_open(bytes.data(), bytes.size());
   CHECK(shared && accelnn_input_count(shared) == 2 && accelnn_output_count(shared) == 2);
   accelnn_port port;
-  CHECK(!accelnn_describe_input(shared, 1, &port) && !strcmp(port.name, "y") && port.shape[0] == -1 && port.shape[1] == 3 && !strcmp(port.dim_name[0], "n"));
+  CHECK(!accelnn_describe_input(shared, 1, &port) && !strcmp(port.name, "y") && port.shape[0] == -1 && port.shape[1] == 3 &&
+        !strcmp(port.dim_name[0], "n"));
   CHECK(accelnn_describe_output(shared, 2, &port) == ACCELNN_SHAPE && strstr(accelnn_last_error(), "no port 2"));
   accelnn_tensor in[] = {{nullptr, ACCELNN_F32, 2, {4, 3}}, {nullptr, ACCELNN_F32, 2, {4, 3}}}, out[2] = {};
   CHECK(!accelnn_output_shapes(shared, in, out) && out[0].rank == 2 && out[0].shape[0] == 4 && out[1].rank == 0);

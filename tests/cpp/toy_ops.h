@@ -85,7 +85,8 @@ inline Status check_take(const Call& c) {
 inline Status run_take(const Call& c) {
   for (int64_t i = 0; i < c.in[1].count(); i++) {
     const int64_t at = c.in[1].as<int64_t>()[i];
-    ACCELNN_CHECK(at >= 0 && at < c.in[0].count(), bound, "take: index %lld of %lld", static_cast<long long>(at), static_cast<long long>(c.in[0].count()));
+    ACCELNN_CHECK(at >= 0 && at < c.in[0].count(), bound, "take: index %lld of %lld", static_cast<long long>(at),
+                  static_cast<long long>(c.in[0].count()));
     c.out[0].as<float>()[i] = c.in[0].as<float>()[at];
   }
   return {};

@@ -69,7 +69,8 @@ inline Builder lookup() {
   const uint32_t at = b.value(b.buffer(Storage::input, 1), DType::i64, {b.dim(m)}, dense);
   const uint32_t y = b.value(b.buffer(Storage::output, 0), DType::f32, {b.dim(m)}, dense);
   const Expr padded = b.terms({1, m, 0, 2, int64_t(Term::ceildiv), 0, 0, 8, int64_t(Term::mul), 0, 0, 64, int64_t(Term::max), 0});
-  const Expr half = b.terms({1, m, 0, 2, int64_t(Term::floordiv), 0, 1, m, int64_t(Term::min), 0, 0, 1, int64_t(Term::add), 0, 0, 1, int64_t(Term::sub), 0});
+  const Expr half = b.terms({1, m, 0, 2, int64_t(Term::floordiv), 0, 1, m, int64_t(Term::min), 0, 0, 1, int64_t(Term::add), 0, 0, 1,
+                             int64_t(Term::sub), 0});
   const uint32_t t = b.buffer(Storage::temporary, 0, padded, 0, 1);
   const uint32_t all = b.value(t, DType::f32, {b.dim(m)}, dense);
   const uint32_t first = b.value(b.buffer(Storage::output, 1), DType::f32, {half}, dense);

@@ -17,7 +17,8 @@ for name in "${CLANGXX:-clang++}" clang++ clang++-19 clang++-18 clang++-17 clang
      "$name" -x c++ -fsanitize=fuzzer,address - -o "$work/probe" >/dev/null 2>&1; then clang=$name; break; fi
 done
 cxx=${clang:-g++}
-if [ -n "$clang" ]; then sanitize="-fsanitize=fuzzer,address,undefined" driver=; else sanitize="-fsanitize=address,undefined" driver=tests/fuzz/replay.cpp; fi
+sanitize=-fsanitize=address,undefined driver=tests/fuzz/replay.cpp
+[ -z "$clang" ] || sanitize=-fsanitize=fuzzer,address,undefined driver=
 
 $cxx $flags tests/fuzz/seeds.cpp csrc/engine/reader.cpp csrc/runtime/*.cpp -o "$work/seeds" -lpthread
 "$work/seeds" "$work/seed"

@@ -17,12 +17,14 @@ int main(int argc, char** argv) {
   mkdir((folder + "/npy").c_str(), 0777);
   bool ok = put(folder + "/plan/network", accelnn::toy::network().file()) && put(folder + "/plan/bounded", accelnn::toy::network(2, 9).file()) &&
             put(folder + "/plan/accumulator", accelnn::toy::accumulator().file()) && put(folder + "/plan/lookup", accelnn::toy::lookup().file());
-  const char* const headers[] = {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }\n", "{'descr': '|u1', 'fortran_order': False, 'shape': (), }",
+  const char* const headers[] = {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }\n",
+                                 "{'descr': '|u1', 'fortran_order': False, 'shape': (), }",
                                  "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }"};
   int i = 0;
   for (const std::string header : headers)
     for (const int version : {1, 2}) {
-      std::string s = "\x93NUMPY" + std::string(1, char(version)) + std::string(1, '\0') + char(header.size()) + std::string(version == 1 ? 1 : 3, '\0') + header;
+      std::string s = "\x93NUMPY" + std::string(1, char(version)) + std::string(1, '\0') + char(header.size());
+      s += std::string(version == 1 ? 1 : 3, '\0') + header;
       ok &= put(folder + "/npy/" + std::to_string(i++), s + std::string(header.find("u1") != std::string::npos ? 1 : 8, '\0'));
     }
   return ok ? 0 : 1;
