@@ -75,9 +75,11 @@ def _cotangents_of(node: Node, dys: Sequence[Tensor | None], record: bool) -> Se
     if op.composition is None:
         raise GraphError(f"{op.name} has no gradient")
     with enable_grad():
-        outputs = op.composition(*inputs, **node.attrs)
+        # Stand-ins cut the walk off here: one operand may itself depend on another (the cotangent of a logarithm of a softmax does).
+        fresh = [_fresh(x) if x is not None and x.dtype.is_float else x for x in inputs]
+        outputs = op.composition(*fresh, **node.attrs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        wanted = [x for x in inputs if x is not None and x.dtype.is_float]
+        wanted = [x for x in fresh if x is not None and x.dtype.is_float]
         found = iter(grad_of([y for y, d in zip(outputs, dys) if d is not None], wanted, [d for d in dys if d is not None], create_graph=record))
     return [next(found) if x is not None and x.dtype.is_float else None for x in inputs]
 

@@ -62,7 +62,9 @@ class Op:
     vjp(*dy, *inputs, *outputs, **attrs) -> one cotangent an input (None: no gradient), written in ops, so that it can be differentiated again; there
     is a dy for every output. `composition`, for a fused op, is the same function in plain ops: its derivative comes from there when no vjp is given.
     samples() yields (tuple of input Specs or arrays, attrs): contract tests, gradient checks and the quick benchmark draw from it.
-    cost(*specs, **attrs) -> (floating-point operations, bytes moved)."""
+    cost(*specs, **attrs) -> (floating-point operations, bytes moved).
+    bound(*float64 arrays, **attrs) -> the error, element by element, that the contract allows (where one can be proved: gamma_K |A||B| for a product);
+    without one a row may err twice as much as the reference carried out in float32, plus 4 ulp of the largest result."""
 
     name: str
     shape: Callable[..., Any]
@@ -74,6 +76,7 @@ class Op:
     composition: Callable[..., Any] | None = None
     samples: Callable[[], Sequence[tuple[tuple[Any, ...], dict[str, Any]]]] = tuple
     cost: Callable[..., tuple[int, int]] | None = None
+    bound: Callable[..., Any] | None = None
     doc: str = ""
     gradient: Callable[..., Any] | None = field(default=None, init=False)
 

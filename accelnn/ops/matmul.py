@@ -57,6 +57,20 @@ def _reference(a: Any, b: Any, bias: Any = None, packed: int = 0, activation: in
     return _activate(y if bias is None else y + bias, activation)
 
 
+EPS = float(np.finfo(np.float32).eps)
+
+
+def gamma(k: int) -> float:
+    """Relative error bound of a sum of k products in any order (Higham, Accuracy and Stability of Numerical Algorithms, 3.1)."""
+    return k * EPS / 2 / (1 - k * EPS / 2)
+
+
+def _bound(a: Any, b: Any, bias: Any = None, activation: int = 0, **_: Any) -> Any:
+    """|err| <= gamma_(K+2) (|A||B| + |bias|); activations have slopes of at most 1.13 and 4 ulp of their own."""
+    size = np.abs(a) @ np.abs(b) + (0 if bias is None else np.abs(bias))
+    return gamma(a.shape[-1] + 2) * size * (1.13 if activation else 1) + (4 * EPS * np.maximum(size, 1) if activation else 0)
+
+
 def _cost(a: Spec, b: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
     y = _shape(a, b, bias, **attrs)
     return 2 * product(y.shape) * a.shape[-1], 4 * (product(a.shape) + product(b.shape) + product(y.shape))
@@ -77,7 +91,7 @@ def _samples() -> Any:
     return plain
 
 
-matmul = Op("matmul", _shape, _reference, strided=True, samples=_samples, cost=_cost)
+matmul = Op("matmul", _shape, _reference, strided=True, samples=_samples, cost=_cost, bound=_bound)
 
 
 @matmul.vjp

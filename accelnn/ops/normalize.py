@@ -11,6 +11,7 @@ from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
+from .matmul import EPS, gamma
 
 
 def _rows(name: str) -> Any:
@@ -29,6 +30,12 @@ def _log_softmax(x: Any) -> Any:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
+def _softmax_grad_bound(dy: Any, y: Any) -> Any:
+    """y (dy - s) with s = sum(dy y) of C terms: |err| <= y (gamma_C sum|dy y| + 4 eps (|dy| + |s|))."""
+    total = np.abs(dy * y).sum(-1, keepdims=True)
+    return np.abs(y) * (gamma(dy.shape[-1]) * total + 4 * EPS * (np.abs(dy) + total))
+
+
 def _samples(n: int) -> Any:
     def samples() -> Any:
         rng = np.random.default_rng(0)
@@ -40,7 +47,7 @@ def _samples(n: int) -> Any:
 
 softmax_op = Op("softmax", _rows("softmax"), lambda x: np.exp(_log_softmax(x)), samples=_samples(1))
 log_softmax_op = Op("log_softmax", _rows("log_softmax"), _log_softmax, samples=_samples(1))
-softmax_grad = Op("softmax_grad", _rows("softmax_grad"), lambda dy, y: y * (dy - (dy * y).sum(-1, keepdims=True)), samples=_samples(2),
+softmax_grad = Op("softmax_grad", _rows("softmax_grad"), lambda dy, y: y * (dy - (dy * y).sum(-1, keepdims=True)), samples=_samples(2), bound=_softmax_grad_bound,
                   composition=lambda dy, y: y * (dy - (dy * y).sum(-1, keepdim=True)))  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor
+from .matmul import gamma
 
 KINDS = ("sum", "mean", "max", "min", "prod")
 
@@ -38,8 +39,13 @@ def _reducer(kind: str, numpy_function: Any) -> Op:
         def kernel_attrs(self, attrs: dict[str, Any], n_inputs: int) -> dict[str, Any]:
             return {"kind": KINDS.index(kind), "axes": list(attrs["axes"]), "keepdim": int(attrs["keepdim"])}
 
+    def bound(x: Any, axes: Shape, keepdim: bool) -> Any:
+        """gamma_n sum|x|; maxima and minima are exact."""
+        size, n = np.abs(x).sum(axis=tuple(axes), keepdims=keepdim), max(int(np.prod([x.shape[a] for a in axes])), 1)
+        return {"sum": gamma(n + 1) * size, "mean": gamma(n + 2) * size / n}.get(kind, 0 * size)
+
     return Reduce(kind, _shape, lambda x, axes, keepdim: numpy_function(x, axis=tuple(axes), keepdims=keepdim), kernel="reduce", strided=True,
-                  samples=_samples, cost=lambda x, **_: (product(x.shape), 4 * product(x.shape)))  # fmt: skip
+                  samples=_samples, bound=bound, cost=lambda x, **_: (product(x.shape), 4 * product(x.shape)))  # fmt: skip
 
 
 sum_ = _reducer("sum", np.sum)
