@@ -60,7 +60,7 @@ wheel: $(STAMP)/base
 
 #: make fuzz     hostile plans under ASan (FUZZ_SECONDS, default 60)
 fuzz: $(STAMP)/test build
-	$(BIN)/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),60)
+	sh tests/fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
 #: make proof    what takes long: longer fuzzing, sanitizers (.ci/run calls it after make test)
 proof: $(STAMP)/test build

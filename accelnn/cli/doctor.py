@@ -16,8 +16,7 @@ from pathlib import Path
 
 from .. import _C
 from ..core.device import isa_level
-from ..deploy import link
-from ..deploy import toolchain as tc
+from ..deploy import link, toolchain as tc
 from ..version import __version__
 from .terminal import columns, paint
 

@@ -113,4 +113,7 @@ def explanation(op: str, text: str, attr: Sequence[str], as_json: bool) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    return explanation(*args.explain, args.attr, args.json) if args.explain else listing(args.op, args.json)
+    if args.explain:
+        op, shape = args.explain
+        return explanation(op, shape, args.attr, args.json)
+    return listing(args.op, args.json)

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def assign(given: Sequence[str], ports: Sequence[dict[str, Any]], what: str) -> Files:
+def assign(given: Sequence[str], ports: Sequence[_C.Port], what: str) -> Files:
     """NAME=FILE, or FILE where there is one port."""
     files: Files = {}
     names = [port["name"] for port in ports]

@@ -22,7 +22,7 @@ def require_sound_environment() -> None:
 def isa_level() -> str:
     """The highest level that is in use: base, avx2, avx512, vnni."""
     machine = _C.machine()
-    names = [name for name, bits in machine["levels"].items() if name != "native" and machine["isa"] & bits == bits]
+    names: list[str] = [name for name, bits in machine["levels"].items() if name != "native" and machine["isa"] & bits == bits]
     return names[-1]
 
 

@@ -40,6 +40,7 @@ def run(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec
         if window is None:
             source = contiguous(source)
             window = op.view(source.shape, source.stride, outputs[0].shape, attrs)
+            assert window is not None, f"{op.name} has no view of contiguous memory"
         return (source.strided(*window),)
     return tuple(_C.call(op.number, operands(op, views, outputs), op.packed(attrs, len(views)), outputs))
 

@@ -17,7 +17,7 @@ from .graph import Spec
 Strides = tuple[Any, ...]
 ViewRule = Callable[..., "tuple[Shape, Strides, Any] | None"]  # (shape, stride, out_shape, attrs) -> shape, stride, offset; None: not without a copy
 
-KERNELS: dict[str, dict[str, Any]] = {op["name"]: op for op in _C.ops()}
+KERNELS: dict[str, _C.OpTable] = {op["name"]: op for op in _C.ops()}
 OPCODES: dict[str, tuple[int, int]] = {name: (i, n) for i, (name, n) in enumerate(_C.opcodes())}
 
 

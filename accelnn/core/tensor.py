@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -47,6 +47,17 @@ def enable_grad() -> Iterator[None]:
         yield
     finally:
         mode.grad = before
+
+
+def _binary(name: str, swap: bool = False) -> Callable[[Tensor, Any], Tensor]:
+    def method(self: Tensor, other: Any) -> Tensor:
+        try:
+            other = as_tensor(other, self.dtype if not isinstance(other, (Tensor, np.ndarray)) else None)
+        except DTypeError:
+            return NotImplemented  # type: ignore[no-any-return]
+        return apply(name, other, self) if swap else apply(name, self, other)
+
+    return method
 
 
 class Tensor:
@@ -144,10 +155,11 @@ class Tensor:
 
     # Out of accelnn
 
-    def _concrete(self, what: str) -> Any:
+    def _concrete(self, what: str) -> _C.View:
         if self.view is None:
             raise GraphError(f"{what} asks for the value of a traced tensor, which does not exist until the Plan runs; keep it outside the compiled function")
-        return self.view
+        view: _C.View = self.view
+        return view
 
     def numpy(self, raw: bool = False) -> np.ndarray:
         """The elements as a numpy array that shares memory; bfloat16 is widened to a float32 copy, or given as uint16 with raw=True."""
@@ -266,9 +278,24 @@ class Tensor:
         return self.to(DType.float32)
 
     def __getitem__(self, key: Any) -> Tensor:
-        from ..ops.shape import index
+        from .indexing import index
 
         return index(self, key)
+
+    # Operators
+
+    __add__, __radd__ = _binary("add"), _binary("add", swap=True)
+    __sub__, __rsub__ = _binary("sub"), _binary("sub", swap=True)
+    __mul__, __rmul__ = _binary("mul"), _binary("mul", swap=True)
+    __truediv__, __rtruediv__ = _binary("div"), _binary("div", swap=True)
+    __matmul__, __rmatmul__ = _binary("matmul"), _binary("matmul", swap=True)
+    __pow__, __rpow__ = _binary("pow"), _binary("pow", swap=True)
+    __lt__, __le__, __gt__, __ge__ = _binary("lt"), _binary("le"), _binary("gt"), _binary("ge")
+    __eq__, __ne__ = _binary("eq"), _binary("ne")  # type: ignore[assignment]  # elementwise, as numpy does it
+    __hash__ = object.__hash__
+
+    def __neg__(self) -> Tensor:
+        return apply("neg", self)
 
     # Reductions
 
@@ -308,37 +335,9 @@ class Tensor:
         return apply("relu", self)
 
     def softmax(self, dim: int = -1) -> Tensor:
-        from ..ops import softmax
-
-        return softmax(self, dim)
-
-    __hash__ = object.__hash__
-
-
-def _binary(name: str, swap: bool = False) -> Any:
-    def method(self: Tensor, other: Any) -> Tensor:
-        try:
-            other = as_tensor(other, self.dtype if not isinstance(other, (Tensor, np.ndarray)) else None)
-        except DTypeError:
-            return NotImplemented
-        return apply(name, other, self) if swap else apply(name, self, other)
-
-    return method
-
-
-def _unary(name: str) -> Any:
-    def method(self: Tensor) -> Tensor:
-        return apply(name, self)
-
-    return method
-
-
-for _symbol, _name in (("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("matmul", "matmul"), ("pow", "pow")):
-    setattr(Tensor, f"__{_symbol}__", _binary(_name))
-    setattr(Tensor, f"__r{_symbol}__", _binary(_name, swap=True))
-for _symbol in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Tensor, f"__{_symbol}__", _binary(_symbol))
-setattr(Tensor, "__neg__", _unary("neg"))
+        if dim in (-1, self.ndim - 1):
+            return apply("softmax", self)
+        return apply("softmax", self.transpose(dim, -1)).transpose(dim, -1)
 
 
 def _flat(args: Sequence[Any]) -> tuple[Any, ...]:
@@ -410,12 +409,22 @@ def from_dlpack(source: Any) -> Tensor:
     return Tensor(_C.View.from_dlpack(source.__dlpack__()))
 
 
+def full(shape: Sequence[int], value: float, dtype: Any = DType.float32, requires_grad: bool = False) -> Tensor:
+    """A tensor with `value` everywhere."""
+    dtype = as_dtype(dtype)
+    if dtype == DType.bfloat16:
+        return full(shape, value).to(dtype).requires_grad_(requires_grad)
+    view = _C.View.empty(shape, dtype)
+    view.numpy()[...] = value
+    return Tensor(view).requires_grad_(requires_grad)
+
+
 def zeros(*shape: Any, dtype: Any = DType.float32, requires_grad: bool = False) -> Tensor:
-    return tensor(np.zeros(_flat(shape), as_dtype(dtype).storage), dtype, requires_grad)
+    return full(_flat(shape), 0, dtype, requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = DType.float32, requires_grad: bool = False) -> Tensor:
-    return tensor(np.ones(_flat(shape)), dtype, requires_grad)
+    return full(_flat(shape), 1, dtype, requires_grad)
 
 
 def check_device(device: str) -> None:
@@ -469,4 +478,4 @@ def apply(name: str, *inputs: Any, **attrs: Any) -> Tensor:
     return apply_all(name, *inputs, **attrs)[0]
 
 
-__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "contiguous", "enable_grad", "from_dlpack", "mode", "no_grad", "ones", "tensor", "zeros"]
+__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "contiguous", "enable_grad", "from_dlpack", "full", "mode", "no_grad", "ones", "tensor", "zeros"]

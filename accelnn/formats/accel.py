@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dims import AnySize, Dim, Quotient, Size
+from ..core.dims import Dim, Quotient, Size
 from ..core.dtypes import DType
 from ..core.errors import Error, FormatError
 from ..core.graph import Graph, Node, Spec, Value
@@ -123,7 +123,7 @@ def _value(nodes: list[Node], v: Any) -> Value:
 
 
 def _constant(spec: Spec, offset: int, weights: bytes) -> Tensor:
-    shape: tuple[AnySize, ...] = spec.shape
+    shape: Any = spec.shape
     n = int(np.prod(shape, dtype=object)) * spec.dtype.itemsize
     if any(not isinstance(s, int) or s < 0 for s in shape) or offset < 0 or offset + n > len(weights):
         raise FormatError(f"a constant {spec} at {offset} lies outside the weights")

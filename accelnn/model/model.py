@@ -63,8 +63,8 @@ class Model:
         """A row a call: op, layer, kernel row, shapes; with `profile` the median nanoseconds over `repeat` runs."""
         views = self._views(args)
         self.plan.run(views, ())
-        times = np.median([self.plan.run(views, (), True)[1] for _ in range(repeat)], axis=0) if profile else []
-        rows = [dict(call) for call in self.plan.calls]
+        times: Any = np.median([self.plan.run(views, (), True)[1] for _ in range(repeat)], axis=0) if profile else []
+        rows: list[dict[str, Any]] = [{**call} for call in self.plan.calls]
         for row, ns in zip(rows, times):
             row["ns"] = int(ns)
         return rows
@@ -89,8 +89,8 @@ def freeze(net: Any, example: Any, dynamic_batch: bool = True, upper: int = 0) -
     examples = [as_tensor(x) for x in (example if isinstance(example, (tuple, list)) else (example,))]
     specs = [t.spec for t in examples]
     if dynamic_batch:
-        sizes = {s.shape[0] for s in specs if s.shape}
-        n = Size.of(Dim("N", hint=max(int(max(sizes, default=2)), 1), lower=0, upper=upper))  # type: ignore[type-var, call-overload]
+        sizes: set[Any] = {s.shape[0] for s in specs if s.shape}
+        n = Size.of(Dim("N", hint=max(int(max(sizes, default=2)), 1), lower=0, upper=upper))
         specs = [Spec((n, *s.shape[1:]), s.dtype) if s.shape else s for s in specs]
     modules = [(m, m.training) for m in net.modules()] if hasattr(net, "modules") else []
     for m, _ in modules:

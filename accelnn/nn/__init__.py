@@ -1,7 +1,7 @@
 """Layers with torch's names, arguments, parameter names and defaults. A layer's fields are the layer."""
 
 from . import init
-from .layers import AvgPool2d, Conv2d, Dropout, Flatten, GELU, Linear, MaxPool2d, ReLU, Sequential, Sigmoid, SiLU, Softmax, Tanh
+from .layers import GELU, AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential, Sigmoid, SiLU, Softmax, Tanh
 from .loss import CrossEntropyLoss, MSELoss, l1_penalty, l2_penalty
 from .module import Module, Parameter
 

@@ -9,8 +9,7 @@ from .matmul import linear
 from .normalize import cross_entropy, log_softmax, one_hot, softmax
 from .pool import avg_pool2d, max_pool2d
 from .quantized import dequantize, quantize
-from .random import dropout, seed
-from .random import uniform as rand
+from .random import dropout, seed, uniform as rand
 
 __all__ = ["avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "elementwise", "gelu", "linear", "log_softmax", "matmul",
            "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pool", "quantize", "quantized", "rand", "random", "reduce", "seed", "shape", "silu",

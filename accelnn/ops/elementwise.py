@@ -50,7 +50,7 @@ _BINARY_SHAPES = (((7,), (7,)), ((3, 5), (5,)), ((3, 1), (1, 5)), ((), (4,)), ((
 def _samples(n: int, low: float, high: float, scalars: dict[str, Any]) -> Callable[[], list[tuple[tuple[Any, ...], dict[str, Any]]]]:
     def samples() -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
         rng = np.random.default_rng(0)
-        shapes: list[tuple[Shape, ...]] = [(s,) for s in _UNARY_SHAPES] if n == 1 else [(*s, s[0])[:n] for s in _BINARY_SHAPES]  # type: ignore[misc]
+        shapes: list[Any] = [(s,) for s in _UNARY_SHAPES] if n == 1 else [(*s, s[0])[:n] for s in _BINARY_SHAPES]
         return [(tuple(rng.uniform(low, high, s).astype(np.float32) for s in shape), dict(scalars)) for shape in shapes]
 
     return samples
@@ -70,7 +70,7 @@ def elementwise(
 
     def cost(*specs: Spec, **_: Any) -> tuple[int, int]:
         n = product(broadcast(name, *(s.shape for s in specs)))
-        return flops * n, sum(s.dtype.itemsize * product(s.shape) for s in specs) + dtype.itemsize * n  # type: ignore[return-value, operator]
+        return flops * n, sum(s.dtype.itemsize * product(s.shape) for s in specs) + dtype.itemsize * n  # type: ignore[return-value]
 
     return Op(name, _rule(name, dtype), reference, program=program, samples=_samples(n_inputs, *domain, sample_attrs), cost=cost)
 

@@ -22,7 +22,7 @@ def _shape(a: Spec, b: Spec, bias: Spec | None = None, packed: int = 0, activati
     if a.dtype != DType.float32 or b.dtype != DType.float32:
         raise DTypeError(f"matmul: float32 operands expected, not {a.dtype.name} and {b.dtype.name}")
     if packed:
-        k, n, batch = b.shape[1], columns, ()
+        k, n, batch = b.shape[1], columns, b.shape[:0]
     elif len(a.shape) < 2 or len(b.shape) < 2:
         raise ShapeError(f"matmul: {a} @ {b}: both operands need at least two dimensions")
     else:

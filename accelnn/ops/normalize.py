@@ -91,7 +91,7 @@ def _hot(labels: Any, classes: int) -> Any:
 def _loss_samples(n: int) -> Any:
     def samples() -> Any:
         rng = np.random.default_rng(0)
-        found = []
+        found: list[Any] = []
         for rows, c in ((1, 1), (64, 10), (5, 17), (3, 1000), (0, 4)):
             x = (rng.normal(size=(rows, c)).astype(np.float32), rng.integers(0, c, rows), rng.normal(size=rows).astype(np.float32))
             found.append((x[:n], {}))
@@ -100,12 +100,16 @@ def _loss_samples(n: int) -> Any:
     return samples
 
 
+def _cross_entropy_grad(x: Tensor, t: Tensor, d: Tensor) -> Tensor:
+    return (apply("softmax", x) - apply("one_hot", t, classes=x.shape[1])) * d.unsqueeze(1)
+
+
 cross_entropy_op = Op("cross_entropy", _loss_shape, lambda x, t: -_picked(_log_softmax(x), t), samples=_loss_samples(2))
 cross_entropy_grad = Op(
     "cross_entropy_grad",
     _grad_shape,
     lambda x, t, d: (np.exp(_log_softmax(x)) - _hot(t, x.shape[1])) * d[:, None],
-    composition=lambda x, t, d: (apply("softmax", x) - apply("one_hot", t, classes=x.shape[1])) * d.unsqueeze(1),
+    composition=_cross_entropy_grad,
     samples=_loss_samples(3),
 )
 one_hot_op = Op("one_hot", lambda labels, classes: Spec((*labels.shape, classes), DType.float32), lambda labels, classes: _hot(labels, classes),
@@ -119,7 +123,7 @@ def _(dy: Tensor, logits: Tensor, labels: Tensor, y: Tensor) -> Any:
 
 def softmax(x: Tensor, dim: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along `dim`, shifted by the maximum."""
-    return apply("softmax", x) if dim in (-1, x.ndim - 1) else apply("softmax", x.transpose(dim, -1)).transpose(dim, -1)
+    return x.softmax(dim)
 
 
 def log_softmax(x: Tensor, dim: int = -1) -> Tensor:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dims import Shape
 from ..core.dtypes import DType
 from ..core.errors import AttributeValueError
 from ..core.graph import Spec
@@ -30,7 +29,7 @@ def _philox(state: Any, n: int) -> Any:
     return ((np.stack(c, 1).ravel()[:n] >> np.uint64(8)).astype(np.float64)) * 2.0**-24
 
 
-def _reference(state: Any, shape: Shape) -> Any:
+def _reference(state: Any, shape: tuple[int, ...]) -> Any:
     n = int(np.prod(shape))
     return _philox(np.asarray(state, np.int64), n).reshape(shape), np.asarray(state, np.int64) + np.array([0, 1])
 

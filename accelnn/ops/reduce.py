@@ -27,9 +27,14 @@ def _shape(x: Spec, axes: tuple[int, ...], keepdim: bool) -> Spec:
 
 def _samples() -> Any:
     rng = np.random.default_rng(0)
-    cases: list[tuple[Shape, tuple[int, ...]]] = [((5,), (0,)), ((3, 4), (1,)), ((64, 17), (0,)), ((2, 3, 5, 7), (0, 2, 3)), ((4, 33), (0, 1)),
+    cases: list[tuple[tuple[int, ...], tuple[int, ...]]] = [((5,), (0,)), ((3, 4), (1,)), ((64, 17), (0,)), ((2, 3, 5, 7), (0, 2, 3)), ((4, 33), (0, 1)),
                                                   ((2, 3, 4), (1,)), ((1000,), (0,)), ((2, 3), ())]  # fmt: skip
     return [((rng.normal(size=s).astype(np.float32),), {"axes": a, "keepdim": k}) for s, a in cases for k in (False, True)]
+
+
+def _cost(x: Spec, **_: Any) -> tuple[int, int]:
+    n: Any = product(x.shape)
+    return n, 4 * n
 
 
 def _reducer(kind: str, numpy_function: Any) -> Op:
@@ -45,7 +50,7 @@ def _reducer(kind: str, numpy_function: Any) -> Op:
         return {"sum": gamma(n + 1) * size, "mean": gamma(n + 2) * size / n}.get(kind, 0 * size)
 
     return Reduce(kind, _shape, lambda x, axes, keepdim: numpy_function(x, axis=tuple(axes), keepdims=keepdim), kernel="reduce", strided=True,
-                  samples=_samples, bound=bound, cost=lambda x, **_: (product(x.shape), 4 * product(x.shape)))  # fmt: skip
+                  samples=_samples, bound=bound, cost=_cost)  # fmt: skip
 
 
 sum_ = _reducer("sum", np.sum)

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.dims import AnySize, Shape, product
 from ..core.dispatch import broadcast_strides
 from ..core.dtypes import DType, as_dtype
-from ..core.errors import BoundError, ShapeError
+from ..core.errors import ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
@@ -107,7 +107,7 @@ def _(dy: Tensor, x: Tensor, y: Tensor, shape: Shape) -> Any:
 @slice_.vjp
 def _(dy: Tensor, x: Tensor, y: Tensor, axis: int, start: int, length: int, step: int) -> Any:
     """A product with the 0/1 matrix that puts the slice back in its place; exact, because every sum has one term."""
-    n = x.shape[axis]
+    n: Any = x.shape[axis]
     place = np.zeros((length, n), np.float32)
     place[np.arange(length), start + step * np.arange(length)] = 1
     last = dy.transpose(axis, -1)
@@ -132,45 +132,3 @@ def _(dy: Tensor, x: Tensor, y: Tensor) -> Any:
 @cast.vjp
 def _(dy: Tensor, x: Tensor, y: Tensor, dtype: DType) -> Any:
     return dy.to(x.dtype) if x.dtype.is_float else None
-
-
-def index(x: Tensor, key: Any) -> Tensor:
-    """Basic indexing: integers, slices with a positive step, None, Ellipsis."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    given = sum(1 for k in keys if k is not None and k is not Ellipsis)
-    if given > x.ndim:
-        raise BoundError(f"{given} indices for {x.spec}")
-    if Ellipsis in [k for k in keys if not isinstance(k, Tensor)]:
-        at = next(i for i, k in enumerate(keys) if k is Ellipsis)
-        keys[at : at + 1] = [slice(None)] * (x.ndim - given)
-    axis = 0
-    for k in keys:
-        if k is None:
-            x = x.unsqueeze(axis)
-            axis += 1
-        elif isinstance(k, slice):
-            x = _take_slice(x, axis, k)
-            axis += 1
-        elif isinstance(k, (int, np.integer)):
-            x = _take_one(x, axis, int(k))
-        else:
-            raise BoundError(f"indexing with {type(k).__name__} is not supported; use integers, slices, None and ...")
-    return x
-
-
-def _take_slice(x: Tensor, axis: int, k: slice) -> Tensor:
-    if k == slice(None):
-        return x
-    start, stop, step = k.indices(x.shape[axis])  # type: ignore[arg-type]
-    if step < 1:
-        raise BoundError("slices need a positive step")
-    length = max(0, -(-(stop - start) // step))
-    return apply("slice", x, axis=axis, start=start if length else 0, length=length, step=step)
-
-
-def _take_one(x: Tensor, axis: int, k: int) -> Tensor:
-    n = x.shape[axis]
-    if not -n <= k < n:  # type: ignore[operator]
-        raise BoundError(f"index {k} of dimension {axis} of {x.spec}")
-    one = apply("slice", x, axis=axis, start=k % n, length=1, step=1)
-    return one.reshape(*one.shape[:axis], *one.shape[axis + 1 :])

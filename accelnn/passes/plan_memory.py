@@ -126,6 +126,7 @@ class _Scheduler:
         if found is None:
             w = self.copied(w, label=node.label)
             found = op.view(w.spec.shape, w.stride, spec.shape, node.attrs)
+            assert found is not None, f"{op.name} has no view of contiguous memory"
         _, stride, offset = found
         return Window(w.buffer, spec, tuple(stride), w.offset + offset)
 

@@ -61,7 +61,7 @@ const char* cpu_name() { return "unknown"; }
 
 static char problem[160];
 
-static int64_t cache_bytes(int key, int64_t otherwise) {
+[[maybe_unused]] static int64_t cache_bytes(int key, int64_t otherwise) {
   const long n = sysconf(key);           // -1 or 0 where the C library does not know (musl, some virtual machines)
   return n > 0 ? n : otherwise;
 }

@@ -23,6 +23,8 @@ constexpr int max_threads = 256;
 constexpr int64_t spin_ns = 50'000;                 // after the last job; then the worker sleeps
 constexpr int64_t worth_hot = 100'000;              // about 2 us of work: handing it to a spinning worker costs 0.1-0.3 us
 
+constexpr size_t stack_bytes = 1 << 20;             // kernels keep tiles of 64 KB on the stack; musl's default is 128 KB
+
 ACCELNN_INLINE void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -96,7 +98,11 @@ void start_workers(int n) {
   sigset_t all, before;
   sigfillset(&all);                                 // signals are the caller's business
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  while (state.workers < n && !pthread_create(&state.worker[state.workers], nullptr, worker_main, nullptr)) state.workers++;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, stack_bytes);
+  while (state.workers < n && !pthread_create(&state.worker[state.workers], &attributes, worker_main, nullptr)) state.workers++;
+  pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

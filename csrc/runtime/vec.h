@@ -174,7 +174,8 @@ ACCELNN_INLINE vf log(vf x) {
   const vi tiny = x < 1.17549435e-38f;
   const vi bits = as_bits(select(tiny, x * 8388608.0f, x));
   const vi k = reinterpret_cast<vi>(reinterpret_cast<vu>(bits) - 0x3f3504f3u) >> 23;      // unsigned: a negative x wraps around
-  const vf f = as_float(reinterpret_cast<vi>(reinterpret_cast<vu>(bits) - (reinterpret_cast<vu>(k) << 23))) - 1.0f, n = to_float(k) - select(tiny, splat(23.0f), splat(0.0f)), z = f * f;
+  const vf f = as_float(reinterpret_cast<vi>(reinterpret_cast<vu>(bits) - (reinterpret_cast<vu>(k) << 23))) - 1.0f;
+  const vf n = to_float(k) - select(tiny, splat(23.0f), splat(0.0f)), z = f * f;
   vf p = fma(f, splat(7.0376836292e-2f), splat(-1.1514610310e-1f));
   p = fma(p, f, splat(1.1676998740e-1f));
   p = fma(p, f, splat(-1.2420140846e-1f));

@@ -83,7 +83,8 @@ template <class T> void gather_block(T* to, const T* from, int64_t stride, int64
 }
 constexpr int64_t cast_block = 512;                    // elements of a strided run that are brought together before they are converted
 
-ACCELNN_APART inline void cast_run(ConvertBlock convert, char* to, int64_t to_bytes, const char* from, int64_t from_bytes, int64_t stride, int64_t n) {
+ACCELNN_APART inline void cast_run(ConvertBlock convert, char* to, int64_t to_bytes, const char* from, int64_t from_bytes, int64_t stride,
+                                   int64_t n) {
   if (stride == 1) return convert(to, from, n);
   alignas(64) char block[cast_block * 8];
   for (int64_t at = 0; at < n; at += cast_block) {

@@ -39,8 +39,8 @@ ACCELNN_INLINE vf sine_of(vf x, int32_t quarter) {
 }
 
 #define FUNCTION(name, ...) \
-  struct name { static ACCELNN_INLINE vf of([[maybe_unused]] vf a, [[maybe_unused]] vf b, [[maybe_unused]] vf c) { return __VA_ARGS__; } };
-FUNCTION(constant, a)
+  struct f_##name { static ACCELNN_INLINE vf of([[maybe_unused]] vf a, [[maybe_unused]] vf b, [[maybe_unused]] vf c) { return __VA_ARGS__; } };
+FUNCTION(const, a)
 FUNCTION(copy, a)
 FUNCTION(neg, -a)
 FUNCTION(abs, accelnn::abs(a))

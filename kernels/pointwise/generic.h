@@ -40,7 +40,7 @@ template <int operands, class F> void sweep(const Operands& s) {
 
 typedef void (*Sweep)(const Operands&);
 static const Sweep sweeps[] = {
-#define OPCODE(name, operands, cost) sweep<operands, pointwise_function::name>,
+#define OPCODE(name, operands, cost) sweep<operands, pointwise_function::f_##name>,
 #include "pointwise/opcodes.inc"
 #undef OPCODE
 };
@@ -134,7 +134,7 @@ inline void run_part(const Call& call, const Prepared& p, const int64_t* code, i
   for (int t = 0; t < p.n_once; t++) {
     const Step& s = p.once[t];
     place[s.to] = {area + p.splat_at[s.to], 0, 0};
-    if (s.opcode == op_constant) fill(place[s.to].at, float_of(uint32_t(code[4 * (s.to - p.n_in) + 1])), group);
+    if (s.opcode == op_const) fill(place[s.to].at, float_of(uint32_t(code[4 * (s.to - p.n_in) + 1])), group);
     else step(s, place, 0, group);
   }
   for (int t = 0; t < p.n_steps; t++) {

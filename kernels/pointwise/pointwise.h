@@ -5,13 +5,15 @@
 // Inputs: 1 to 16 of f32, f16, bf16, i8, u8, bool, widened to float32 exactly; each has the outputs' shape, any strides >= 0 (0 repeats: broadcast).
 // Outputs: 1 to 8 of one shape, contiguous: f32; bool (x != 0, so NaN is true); u8 (truncated toward zero, saturated, NaN gives 0).
 // program: [n_outputs, out_value..., then opcode, a, b, c for every instruction]; values are numbered inputs first, then instruction results; an
-//   instruction may use only values before it (operands its opcode does not have are ignored). At most 64 instructions. `constant`: a = float32 bits.
+//   instruction may use only values before it (operands its opcode does not have are ignored). At most 64 instructions. `const`: a = float32 bits.
 // Aliasing: an output may be exactly the memory of one or more inputs of its dtype (same address, shape and strides); every element is read before
 //   it is written, whatever the program. Any other overlap of an output with an input or another output is refused.
 // Alignment: none needed. Empty shapes: nothing is written. Results do not depend on strides, threads or how the range is cut into tiles.
 // Error: every instruction rounds to float32. add, sub, mul, div, min, max, sqrt, comparisons, rounding: as IEEE (fma: one rounding, two in the base
 //   row; rsqrt: two roundings). exp, log, tanh, sigmoid, erf: within 3 ulp; log1p 4 ulp. sin, cos: 2e-7 absolute for |x| <= 8192, growing with |x|
-//   above. pow(a, b) = exp(b log|a|): 3 ulp + |b log|a|| * 1.5 ulp relative, 0 below 1.2e-38; a < 0 wants an integer b, else NaN. exp gives 0 below -87.34.
+//   above. pow(a, b) = exp(b log|a|): 3 ulp + |b log|a|| * 1.5 ulp relative, 0 below 1.2e-38; a < 0 (-inf too) wants an
+//   integer b, else NaN; pow(-1, +-inf) is NaN.
+//   exp gives 0 below -87.34.
 // NaN propagates, through min, max, relu and sign too; select takes a NaN condition as true.
 #pragma once
 #include "op.h"

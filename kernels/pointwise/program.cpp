@@ -15,28 +15,33 @@ Status parse(const Call& call, Program* p) {
   int n_in = 0, n_out = 0;
   while (n_in < call.n_in && !call.in[n_in].absent()) n_in++;
   while (n_out < call.n_out && !call.out[n_out].absent()) n_out++;
-  for (int i = n_in; i < call.n_in; i++) ACCELNN_CHECK(call.in[i].absent(), shape, "pointwise: input %d is given, but input %d is not", i, n_in);
-  for (int i = n_out; i < call.n_out; i++) ACCELNN_CHECK(call.out[i].absent(), shape, "pointwise: output %d is given, but output %d is not", i, n_out);
+  for (int i = n_in; i < call.n_in; i++)
+    ACCELNN_CHECK(call.in[i].absent(), shape, "pointwise: input %d is given, but input %d is not", i, n_in);
+  for (int i = n_out; i < call.n_out; i++)
+    ACCELNN_CHECK(call.out[i].absent(), shape, "pointwise: output %d is given, but output %d is not", i, n_out);
   ACCELNN_CHECK(n_in >= 1 && n_in <= max_in, shape, "pointwise: 1 to %d inputs are expected, got %d", max_in, n_in);
   ACCELNN_CHECK(n_out >= 1 && n_out <= max_out, shape, "pointwise: 1 to %d outputs are expected, got %d", max_out, n_out);
   ACCELNN_CHECK(attr.n >= 1 + n_out && attr.list && attr.list[0] == n_out, attribute,
                 "pointwise: the program is made for another number of outputs than the %d given", n_out);
   const int64_t rest = attr.n - 1 - n_out;
   ACCELNN_CHECK(rest % 4 == 0 && rest / 4 <= max_instructions, attribute,
-                "pointwise: %lld numbers of code; 4 an instruction and at most %d instructions are expected", static_cast<long long>(rest), max_instructions);
+                "pointwise: %lld numbers of code; 4 an instruction and at most %d instructions are expected", static_cast<long long>(rest),
+                max_instructions);
   *p = {n_in, n_out, int(rest / 4), attr.list + 1, attr.list + 1 + n_out};
   for (int k = 0; k < p->n_instructions; k++) {
     const int64_t* word = p->code + 4 * k;
-    ACCELNN_CHECK(word[0] >= 0 && word[0] < n_opcodes, attribute, "pointwise: instruction %d has the unknown opcode %lld", k, static_cast<long long>(word[0]));
-    if (word[0] == op_constant)
+    ACCELNN_CHECK(word[0] >= 0 && word[0] < n_opcodes, attribute, "pointwise: instruction %d has the unknown opcode %lld", k,
+                  static_cast<long long>(word[0]));
+    if (word[0] == op_const)
       ACCELNN_CHECK(word[1] >= INT32_MIN && word[1] <= int64_t(UINT32_MAX), attribute, "pointwise: instruction %d: a constant has 32 bits", k);
     for (int j = 0; j < opcodes[word[0]].operands; j++)
-      ACCELNN_CHECK(word[1 + j] >= 0 && word[1 + j] < n_in + k, attribute, "pointwise: instruction %d (%s) reads value %lld; only 0 to %d exist before it",
+      ACCELNN_CHECK(word[1 + j] >= 0 && word[1 + j] < n_in + k, attribute,
+                    "pointwise: instruction %d (%s) reads value %lld; only 0 to %d exist before it",
                     k, opcodes[word[0]].name, static_cast<long long>(word[1 + j]), n_in + k - 1);
   }
   for (int o = 0; o < n_out; o++)
-    ACCELNN_CHECK(p->out_value[o] >= 0 && p->out_value[o] < n_in + p->n_instructions, attribute, "pointwise: output %d is value %lld; only 0 to %d exist", o,
-                  static_cast<long long>(p->out_value[o]), n_in + p->n_instructions - 1);
+    ACCELNN_CHECK(p->out_value[o] >= 0 && p->out_value[o] < n_in + p->n_instructions, attribute,
+                  "pointwise: output %d is value %lld; only 0 to %d exist", o, static_cast<long long>(p->out_value[o]), n_in + p->n_instructions - 1);
   return {};
 }
 
@@ -117,7 +122,7 @@ void prepare(const Call& call, int64_t group, Prepared* out) {
     for (int o = 0; o < p.n_out && p.source[i] == Source::dense; o++)
       if (call.in[i].data == call.out[o].data && (last[i] > direct_at[o] || last[i] == n_code)) p.source[i] = Source::gathered;
 
-  // Linear scan: a slot is free again behind the last read, and an instruction may write over its own operand (it reads four vectors, then writes them).
+  // Linear scan: a slot is free again behind the last read, and an instruction may write over its own operand (four vectors are read, then written).
   int16_t free_slots[max_values];
   int n_free = 0, n_slots = 0;
   auto take = [&](int v) { p.slot[v] = n_free ? free_slots[--n_free] : int16_t(n_slots++); };

@@ -1,4 +1,5 @@
-// Slow truth: one element after the other, every instruction in double and rounded to float32 once. Runs only when forced or in tests, so libm is fine.
+// Slow truth: one element after the other, every instruction in double and rounded to float32 once.
+// Runs only when forced or in tests, so libm is fine.
 #include <cmath>
 #include "copy/convert.h"
 #include "pointwise/program.h"
@@ -53,7 +54,10 @@ double value_of(int64_t opcode, double a, double b, double c) {
     case op_gt: return a > b;
     case op_ge: return a >= b;
     case op_select: return a != 0 ? b : c;
-    case op_pow: return a != a || b != b ? (b == 0 || a == 1 ? 1 : a + b) : std::pow(a, b);
+    case op_pow:
+      if (b == 0 || a == 1) return 1;
+      if (a != a || b != b) return a + b;
+      return (a < 0 && b != std::nearbyint(b)) || (a == -1 && std::isinf(b)) ? NAN : std::pow(a, b);   // the contract's, not C's, NaN at -inf and -1
     case op_sin: return std::sin(a);
     case op_cos: return std::cos(a);
   }
@@ -77,7 +81,7 @@ Status run(const Call& call) {
       const int64_t* word = p.code + 4 * k;
       double v[3] = {};
       for (int j = 0; j < opcodes[word[0]].operands; j++) v[j] = value[word[1 + j]];
-      value[p.n_in + k] = word[0] == op_constant ? float_of(uint32_t(word[1])) : float(value_of(word[0], v[0], v[1], v[2]));
+      value[p.n_in + k] = word[0] == op_const ? float_of(uint32_t(word[1])) : float(value_of(word[0], v[0], v[1], v[2]));
     }
     for (int o = 0; o < p.n_out; o++) {
       const float v = value[p.out_value[o]];

@@ -63,7 +63,8 @@ ACCELNN_INLINE void uniform_blocks(uint64_t seed, uint64_t number, uint64_t bloc
       std::memcpy(bits + (u * W + l) * 4 + 2, &b, 8);
     }
   }
-  for (int i = 0; i < philox_blocks * 4; i += lanes) store(to + i, to_float(as_bits(load(reinterpret_cast<float*>(bits + i))) >> 8 & 0xffffff) * 0x1p-24f);
+  for (int i = 0; i < philox_blocks * 4; i += lanes)
+    store(to + i, to_float(as_bits(load(reinterpret_cast<float*>(bits + i))) >> 8 & 0xffffff) * 0x1p-24f);
 }
 
 inline Status run_uniform(const Call& call) {

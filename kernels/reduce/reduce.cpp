@@ -15,7 +15,8 @@ static uint32_t axes_mask(const Call& call) {
 static Status check(const Call& call) {
   const TensorView &x = call.in[0], &y = call.out[0];
   ACCELNN_CHECK(!x.absent() && x.dtype == DType::f32, dtype, "reduce: the input is %s; f32 is expected", describe(x).text);
-  ACCELNN_CHECK(!y.absent() && y.dtype == DType::f32 && y.contiguous(), dtype, "reduce: the output is %s; a contiguous f32 is expected", describe(y).text);
+  ACCELNN_CHECK(!y.absent() && y.dtype == DType::f32 && y.contiguous(), dtype, "reduce: the output is %s; a contiguous f32 is expected",
+                describe(y).text);
   const int64_t kind = call.integer(reduce_attr::kind), keepdim = call.integer(reduce_attr::keepdim);
   ACCELNN_CHECK(kind >= 0 && kind < reduce_kind::count_, attribute, "reduce: kind %lld; 0 to 4 are possible", static_cast<long long>(kind));
   ACCELNN_CHECK(keepdim == 0 || keepdim == 1, attribute, "reduce: keepdim is 0 or 1, got %lld", static_cast<long long>(keepdim));
@@ -23,8 +24,8 @@ static Status check(const Call& call) {
   uint32_t mask = 0;
   for (int64_t i = 0; i < axes.n; i++) {
     const int64_t a = axes.list[i];
-    ACCELNN_CHECK(a >= 0 && a < x.rank && !(mask >> a & 1), attribute, "reduce: axis %lld of %s is out of range or given twice", static_cast<long long>(a),
-                  describe(x).text);
+    ACCELNN_CHECK(a >= 0 && a < x.rank && !(mask >> a & 1), attribute, "reduce: axis %lld of %s is out of range or given twice",
+                  static_cast<long long>(a), describe(x).text);
     mask |= 1u << a;
   }
   int at = 0;
@@ -38,7 +39,8 @@ static Status check(const Call& call) {
     fits = fits && at < y.rank && y.shape[at] == (reduced ? 1 : x.shape[d]);
     at++;
   }
-  ACCELNN_CHECK(fits && at == y.rank, shape, "reduce: the output %s does not follow from the input %s and the axes", describe(y).text, describe(x).text);
+  ACCELNN_CHECK(fits && at == y.rank, shape, "reduce: the output %s does not follow from the input %s and the axes",
+                describe(y).text, describe(x).text);
   ACCELNN_CHECK(terms > 0 || (kind != reduce_kind::max && kind != reduce_kind::min) || y.count() == 0, shape,
                 "reduce: the largest or smallest of no elements (%s)", describe(x).text);
   ACCELNN_CHECK(!overlap(x, y), aliasing, "reduce: the output shares memory with the input");

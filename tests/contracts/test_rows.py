@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import accelnn.passes  # noqa: F401  (registers the fused op, so that every kernel has an op)
 from accelnn import _C
 from accelnn.core.dispatch import operands
 from accelnn.core.dtypes import DType, as_dtype
 from accelnn.core.errors import Error
 from accelnn.core.graph import Spec
 from accelnn.core.registry import KERNELS, OPS
-
-import accelnn.passes  # noqa: F401  (registers the fused op, so that every kernel has an op)
 
 GUARD = 64  # bytes around every output that must stay as they were
 TINY = 1e-37  # results in the range of denormals

@@ -1,0 +1,56 @@
+"""Shared pieces of the tests: the demo's network, and skips that CI does not allow."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import accelnn as an
+
+
+def need_module(name: str) -> None:
+    """Skips where an optional package is missing; fails in CI, which installs them all."""
+    if importlib.util.find_spec(name) is None:
+        _absent(f"the package {name} is not installed")
+
+
+def need_program(name: str) -> str:
+    """Path of a system program; skips where it is missing, fails in CI."""
+    found = shutil.which(name)
+    if found is None:
+        _absent(f"the program {name} is not installed")
+    return str(found)
+
+
+def _absent(reason: str) -> None:
+    if os.environ.get("ACCELNN_CI") == "1":
+        pytest.fail(f"{reason}, and ACCELNN_CI=1 allows no skip")
+    pytest.skip(reason)
+
+
+def lenet(seed: int = 0) -> Any:
+    """LeNet-5 with the weights of a seed."""
+    nn = an.nn
+    an.seed(seed)
+    return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))  # fmt: skip
+
+
+def batch(n: int = 64, seed: int = 0) -> tuple[Any, Any]:
+    """Images f32 [n, 1, 28, 28] and labels i64 [n]."""
+    rng = np.random.default_rng(seed)
+    return an.tensor(rng.random((n, 1, 28, 28), dtype=np.float32)), an.tensor(rng.integers(0, 10, n))
+
+
+@pytest.fixture
+def threads() -> Iterator[Any]:
+    """an.set_num_threads, undone afterwards."""
+    before = an.get_num_threads()
+    yield an.set_num_threads
+    an.set_num_threads(before)
