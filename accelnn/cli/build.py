@@ -16,7 +16,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("model", type=Path, help=".accel or .onnx")
     p.add_argument("-o", "--output", type=Path, required=True, help="the executable; with --lib NAME, libNAME.a and NAME.h")
     p.add_argument("--lib", action="store_true", help="a static library and its C header instead of an executable")
-    p.add_argument("--static", nargs="?", const="musl", choices=("musl", "glibc"), help="needs no library at run time: musl (the cross extra), or the larger glibc")
+    p.add_argument("--static", nargs="?", const="musl", choices=("musl", "glibc"),
+                   help="needs no library at run time: musl (the cross extra), or the larger glibc")
     p.add_argument("--target", default="native", choices=link.TARGETS, help="any but native is cross-compiled and static (the cross extra)")
     p.add_argument("--prebuilt", action="store_true", help="use the prebuilt runner with every kernel; the default where there is no compiler")
     p.add_argument("--verify", action="store_true", help="run it on random inputs and compare with Python, before it is put in its place")

@@ -92,7 +92,8 @@ def gpu() -> Iterator[Finding]:
     else:
         yield Finding("nvcc", GOOD if nvcc else ABSENT, str(nvcc or "the CUDA compiler, needed when accelnn itself is built"),
                       "" if nvcc else "pip install nvidia-cuda-nvcc")
-    yield Finding("cuda", GOOD if built else ABSENT, f"built, {built:,} bytes of GPU code" if built else "not built", "" if built else f"ACCELNN_CUDA=1 {rebuild}")
+    yield Finding("cuda", GOOD if built else ABSENT, f"built, {built:,} bytes of GPU code" if built else "not built",
+                  "" if built else f"ACCELNN_CUDA=1 {rebuild}")
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -120,18 +121,21 @@ def findings() -> dict[str, list[Finding]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("accelnn doctor", description=__doc__, epilog="Exit code: 0 well (what is only absent is optional); 1 something will not work; 2 wrong usage.")
+    parser = argparse.ArgumentParser("accelnn doctor", description=__doc__,
+                                     epilog="Exit code: 0 well (what is only absent is optional); 1 something will not work; 2 wrong usage.")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     found = findings()
     sick = any(f.status == BAD for group in found.values() for f in group)
     if args.json:
-        print(json.dumps({"healthy": not sick} | {title: {f.name: {k: v for k, v in asdict(f).items() if k != "name"} for f in group} for title, group in found.items()}))
+        groups = {title: {f.name: {k: v for k, v in asdict(f).items() if k != "name"} for f in group} for title, group in found.items()}
+        print(json.dumps({"healthy": not sick} | groups))
         return sick
     width = max(len(f.name) for group in found.values() for f in group)
     for title, group in found.items():
         print(paint(title, "bold"))
-        for f, line in zip(group, columns([(MARK[f.status][0], f.name.ljust(width), f.value + (f"   ->  {f.fix}" if f.fix else "")) for f in group]), strict=True):
+        lines = columns([(MARK[f.status][0], f.name.ljust(width), f.value + (f"   ->  {f.fix}" if f.fix else "")) for f in group])
+        for f, line in zip(group, lines, strict=True):
             print(paint(line, "" if f.status == GOOD else MARK[f.status][1]))
     print("\nSomething will not work: see !! above." if sick else "\nAll that accelnn needs is here; -- is optional.")
     return sick

@@ -104,7 +104,8 @@ def explanation(op: str, text: str, attr: Sequence[str], as_json: bool) -> int:
         return 0 if chosen else 1
     known = {r["name"]: r for o in _C.ops() for r in o["rows"]}
     print(f"{op}({', '.join('-' if s is None else repr(s) for s in inputs)}) on {_C.machine()['cpu']} with {isa_level()}")
-    table = [("->" if name == chosen else "  ", name, instructions(known[name]["isa"]), "chosen" if name == chosen else why or "would do, but comes after the choice")
+    table = [("->" if name == chosen else "  ", name, instructions(known[name]["isa"]),
+              "chosen" if name == chosen else why or "would do, but comes after the choice")
              for name, why in rows]
     for (name, _), line in zip(rows, columns(table, ""), strict=True):
         print(paint(line, "good" if name == chosen else "dim"))

@@ -90,4 +90,5 @@ def _check_once(f: Callable[..., Tensor], args: Sequence[Tensor], moving: Sequen
     numeric = (along(eps) - along(-eps)) / (2 * eps)
     scale = max(abs(numeric), sum(float(np.abs(g.numpy() * directions[i]).sum()) for i, g in zip(moving, found) if g is not None), 1e-3)
     if not abs(analytic - numeric) <= rtol * scale:
-        raise Error(f"check_grads: {which} derivative of {getattr(f, '__name__', 'the function')}: reverse mode gives {analytic:.8g}, central differences {numeric:.8g}")
+        raise Error(f"check_grads: {which} derivative of {getattr(f, '__name__', 'the function')}: "
+                    f"reverse mode gives {analytic:.8g}, central differences {numeric:.8g}")

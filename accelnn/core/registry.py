@@ -37,7 +37,7 @@ class Program:
         return self.n_inputs + self.code.index(instruction)  # type: ignore[arg-type]
 
     def const(self, x: float) -> int:
-        return self.emit("constant", int(np.float32(x).view(np.int32)))
+        return self.emit("const", int(np.float32(x).view(np.int32)))
 
     def __getattr__(self, opcode: str) -> Callable[..., int]:
         if opcode not in OPCODES:

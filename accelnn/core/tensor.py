@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _C
-from .dims import Shape
+from .dims import Shape, product
 from .dispatch import contiguous, run
 from .dtypes import DType, as_dtype
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
@@ -103,10 +103,7 @@ class Tensor:
         return self.view is None
 
     def numel(self) -> int:
-        n = 1
-        for s in self.shape:
-            n *= s  # type: ignore[assignment]
-        return n
+        return product(self.shape)  # type: ignore[return-value]
 
     def size(self, dim: int | None = None) -> Any:
         return self.shape if dim is None else self.shape[dim]
@@ -232,7 +229,7 @@ class Tensor:
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         start, end = _axis(start_dim, self.ndim), _axis(end_dim, self.ndim)
-        return self.reshape(*self.shape[:start], -1, *self.shape[end + 1 :])
+        return self.reshape(*self.shape[:start], product(self.shape[start : end + 1]), *self.shape[end + 1 :])
 
     def permute(self, *axes: Any) -> Tensor:
         return apply("permute", self, axes=tuple(_axis(a, self.ndim) for a in _flat(axes)))

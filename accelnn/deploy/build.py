@@ -38,7 +38,8 @@ class Built:
 
     def __str__(self) -> str:
         rows = sum(map(len, self.kernels.values()))
-        text = f"{self.path}: {self.bytes:,} bytes, {self.weight_bytes:,} of them weights; {rows} kernels of {len(self.kernels)} ops; {self.target}, {self.linked}"
+        text = (f"{self.path}: {self.bytes:,} bytes, {self.weight_bytes:,} of them weights; {rows} kernels of {len(self.kernels)} ops; "
+                f"{self.target}, {self.linked}")
         return text + (f"\nverified: {self.verified}" if self.verified else "")
 
 
@@ -66,7 +67,7 @@ def build(model: Any, out: str | Path, target: str = "native", static: str | boo
     path.parent.mkdir(parents=True, exist_ok=True)
     verdict = None
     with tempfile.TemporaryDirectory(prefix=".accelnn-", dir=path.parent) as folder:   # made and verified beside its place, then moved there whole
-        made, program = Path(folder) / "made", Path(folder) / "program"
+        made, program = Path(folder) / path.name, Path(folder) / ".program"
         if chain is None:
             link.append_to_runner(plan, made)
         else:
@@ -74,14 +75,21 @@ def build(model: Any, out: str | Path, target: str = "native", static: str | boo
         if verify:
             from .verify import compare
             if lib and chain:
-                link.link_main(made, program, chain)        # the library behind the main() that an executable would have
-            verdict = compare(plan, program if lib else made, arch)
+                link.link_harness(made, program, chain)
+            verdict = compare(plan, program if lib else made, arch, through_c=lib)
         made.replace(path)
     if lib:
-        header = path.with_name(path.name.removeprefix("lib")).with_suffix(".h")
-        header.write_text((link.ROOT / "csrc/engine/accelnn.h").read_text())
+        path.with_name(path.name.removeprefix("lib")).with_suffix(".h").write_text(header(plan, path.name))
     linked = "library" if lib else "prebuilt" if chain is None else static or ("dynamic" if target == "native" else "musl")
     return Built(str(path), target, linked, path.stat().st_size, weight_bytes(plan), {op: list(names) for op, names in rows.items()}, verdict)
+
+
+def header(plan: bytes, name: str) -> str:
+    """The C API, with this model's inputs and outputs in front."""
+    engine = _C.Plan(plan)
+    lines = [f" * {what:<6}  {i}  {port['name']}  {_C.dtypes[port['dtype']]}[{', '.join(map(str, port['shape']))}]\n"
+             for what, kind in (("input", 0), ("output", 1)) for i, port in enumerate(engine.ports(kind))]
+    return f"/* {name}: link with -lm -pthread -Wl,--gc-sections\n{''.join(lines)} */\n" + (link.ROOT / "csrc/engine/accelnn.h").read_text()
 
 
 def plan_bytes(model: Any) -> bytes:
@@ -94,9 +102,11 @@ def plan_bytes(model: Any) -> bytes:
             from ..model import load
             return plan_bytes(load(path))
         try:
-            return path.read_bytes()
-        except OSError as reason:
-            raise FormatError(f"{path}: {reason.strerror}") from reason
+            data = path.read_bytes()
+            _C.Plan(data)
+            return data
+        except (OSError, FormatError) as reason:
+            raise FormatError(f"{path}: {getattr(reason, 'strerror', None) or reason}") from reason
     with tempfile.TemporaryDirectory(prefix="accelnn-") as folder:
         path = Path(folder) / "model.accel"
         model.save(path)

@@ -119,8 +119,10 @@ def link(plan: bytes, rows: Rows, out: Path, chain: tc.Toolchain, lib: bool = Fa
 def _run(command: list[str]) -> None:
     try:
         tc.run(command)
-    except (RuntimeError, OSError) as error:
+    except RuntimeError as error:
         raise BuildError(str(error)) from error
+    except OSError as error:
+        raise BuildError(f"{command[0]}: {error.strerror}; CXX names the compiler, --prebuilt does without") from error
 
 
 def as_c(cxx: tuple[str, ...]) -> tuple[str, ...]:
@@ -137,9 +139,11 @@ def _partial_link(objects: list[str], archive: Path, made: Path, work: Path, cha
     tc.archive([work / "net.o"], made, chain.ar)
 
 
-def link_main(library_of_net: Path, out: Path, chain: tc.Toolchain) -> None:
-    """An executable of a library that link() made, with the main() of csrc/deploy: to verify it."""
-    _run([*as_c(chain.cxx), *chain.link, "-Wl,-u,accelnn_open_linked", str(library_of_net), str(library(chain)), "-o", str(out), "-Wl,-z,muldefs", "-lm", "-pthread"])
+def link_harness(library_of_net: Path, out: Path, chain: tc.Toolchain) -> None:
+    """An executable of a library that link() made, through nothing but its C API: to verify it."""
+    harness = str(ROOT / "csrc/deploy/harness.c")
+    _run([*as_c(chain.cxx), *chain.link, *tc.includes(ROOT), "-O1", "-x", "c++" if as_c(chain.cxx) == chain.cxx else "c", harness, "-x", "none",
+          str(library_of_net), "-o", str(out), "-Wl,--gc-sections", "-lm", "-pthread"])
 
 
 def append_to_runner(plan: bytes, out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Any
 import numpy as np
 
 from .. import _C
-from ..core.dtypes import DType
+from ..core.dtypes import DType, as_dtype
 from ..core.errors import Error, UnsupportedError
 from ..core.tensor import Tensor, tensor
 from . import toolchain as tc
 
 Arrays = dict[str, Any]
 INPUT, OUTPUT = 0, 1
+MAX_RANK = 8
+HEAD = struct.Struct(f"<ii{MAX_RANK}q")
 CASES = ((1, 0), (3, 1))    # (size of every free dim, seed)
 # Float rows of another processor add in another order: that is a few ulps a sum, of the largest output.
 OTHER_ORDER = 2e-5
@@ -58,10 +61,30 @@ def in_program(command: list[str], inputs: Arrays, outputs: list[str]) -> Arrays
             argv += ["--input", f"{name}={folder}/in{i}.npy"]
         for i, name in enumerate(outputs):
             argv += ["--output", f"{name}={folder}/out{i}.npy"]
-        done = subprocess.run(argv, capture_output=True, text=True)
-        if done.returncode:
-            raise Difference(f"{command[-1]} ended with exit code {done.returncode}: {done.stderr.strip()}")
+        _must(argv)
         return {name: np.load(f"{folder}/out{i}.npy") for i, name in enumerate(outputs)}
+
+
+def in_harness(command: list[str], inputs: Arrays, outputs: list[str]) -> Arrays:
+    """The outputs of csrc/deploy/harness.c: raw tensors behind their dtype, rank and shape."""
+    with tempfile.TemporaryDirectory(prefix="accelnn-") as folder:
+        argv = [*command, *(f"{folder}/in{i}" for i in range(len(inputs))), *(f"{folder}/out{i}" for i in range(len(outputs)))]
+        for i, x in enumerate(inputs.values()):
+            head = HEAD.pack(as_dtype(x.dtype), x.ndim, *x.shape, *[0] * (MAX_RANK - x.ndim))
+            Path(folder, f"in{i}").write_bytes(head + np.ascontiguousarray(x).tobytes())
+        _must(argv)
+        answers = {}
+        for i, name in enumerate(outputs):
+            raw = Path(folder, f"out{i}").read_bytes()
+            dtype, rank, *shape = HEAD.unpack_from(raw)
+            answers[name] = np.frombuffer(raw, DType(dtype).storage, offset=HEAD.size).reshape(shape[:rank])
+        return answers
+
+
+def _must(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise Difference(f"{command[0]} ended with exit code {done.returncode}: {done.stderr.strip()}")
 
 
 def command_for(program: Path, arch: str) -> list[str]:
@@ -73,13 +96,13 @@ def command_for(program: Path, arch: str) -> list[str]:
     raise UnsupportedError(f"a program for {arch} cannot be verified here: apt-get install qemu-user")
 
 
-def compare(plan_bytes: bytes, program: Path, arch: str) -> str:
+def compare(plan_bytes: bytes, program: Path, arch: str, through_c: bool = False) -> str:
     """A sentence that says how the answers agree; raises Difference where they do not."""
     plan, command, exact = _C.Plan(plan_bytes), command_for(program, arch), True
     for size, seed in CASES:
         inputs = random_inputs(plan, size, seed)
         expected = in_python(plan, inputs)
-        got = in_program(command, inputs, list(expected))
+        got = (in_harness if through_c else in_program)(command, inputs, list(expected))
         for name, right in expected.items():
             left = got[name]
             if left.shape == right.shape and left.dtype == right.dtype and left.tobytes() == right.tobytes():

@@ -183,7 +183,8 @@ def _(dy: Tensor, c: Tensor, a: Tensor, b: Tensor, y: Tensor) -> Any:
     return None, where(c, dy, 0.0), where(c, 0.0, dy)
 
 
-def _adamw(p: Any, w: int, g: int, m: int, v: int, lr: int, correct1: int, correct2: int, *, beta1: float, beta2: float, eps: float, weight_decay: float) -> Any:
+def _adamw(p: Any, w: int, g: int, m: int, v: int, lr: int, correct1: int, correct2: int, *,
+           beta1: float, beta2: float, eps: float, weight_decay: float) -> Any:
     m = p.fma(p.const(beta1), m, p.mul(p.const(1 - beta1), g))
     v = p.fma(p.const(beta2), v, p.mul(p.const(1 - beta2), p.mul(g, g)))
     step = p.div(p.mul(m, correct1), p.add(p.sqrt(p.mul(v, correct2)), p.const(eps)))

@@ -47,7 +47,8 @@ def _samples(n: int) -> Any:
 
 softmax_op = Op("softmax", _rows("softmax"), lambda x: np.exp(_log_softmax(x)), samples=_samples(1))
 log_softmax_op = Op("log_softmax", _rows("log_softmax"), _log_softmax, samples=_samples(1))
-softmax_grad = Op("softmax_grad", _rows("softmax_grad"), lambda dy, y: y * (dy - (dy * y).sum(-1, keepdims=True)), samples=_samples(2), bound=_softmax_grad_bound,
+softmax_grad = Op("softmax_grad", _rows("softmax_grad"), lambda dy, y: y * (dy - (dy * y).sum(-1, keepdims=True)),
+                  samples=_samples(2), bound=_softmax_grad_bound,
                   composition=lambda dy, y: y * (dy - (dy * y).sum(-1, keepdim=True)))  # fmt: skip
 
 

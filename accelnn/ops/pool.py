@@ -58,7 +58,8 @@ def _max_reference(x: Any, **w: int) -> Any:
     return np.take_along_axis(cols, best, 2)[:, :, 0], np.take_along_axis(_windows(where, w, -1), best, 2)[:, :, 0].astype(np.int32)
 
 
-_CASES = (((1, 1, 4, 4), (2, None, 0)), ((2, 6, 28, 28), (2, 2, 0)), ((2, 3, 7, 9), (3, 2, 1)), ((1, 2, 6, 5), ((2, 3), (1, 2), (0, 1))), ((0, 1, 4, 4), (2, 2, 0)))
+_CASES = (((1, 1, 4, 4), (2, None, 0)), ((2, 6, 28, 28), (2, 2, 0)), ((2, 3, 7, 9), (3, 2, 1)),
+          ((1, 2, 6, 5), ((2, 3), (1, 2), (0, 1))), ((0, 1, 4, 4), (2, 2, 0)))
 
 
 def _samples(*dtypes: type) -> Any:

@@ -65,7 +65,8 @@ def _quantize_samples() -> Any:
 def _dequantize_samples() -> Any:
     rng = np.random.default_rng(0)
     q = rng.integers(0, 256, (3, 17)).astype(np.uint8)
-    return [((q, np.float32(0.03), np.array(128, np.uint8)), {}), ((rng.integers(-9999, 9999, (4, 5)).astype(np.int32), rng.uniform(0.01, 1, 5).astype(np.float32)), {"axis": 1}),
+    return [((q, np.float32(0.03), np.array(128, np.uint8)), {}),
+            ((rng.integers(-9999, 9999, (4, 5)).astype(np.int32), rng.uniform(0.01, 1, 5).astype(np.float32)), {"axis": 1}),
             ((q.astype(np.int8), rng.uniform(0.01, 1, 3).astype(np.float32), np.zeros(3, np.int8)), {"axis": 0})]  # fmt: skip
 
 
@@ -97,7 +98,8 @@ def _qmatmul_shape(a: Spec, a_zero: Spec, b: Spec, scale: Spec, bias: Spec | Non
     return Spec((a.shape[0], n), _result(out, out_zero, "qmatmul"))
 
 
-def _qmatmul_reference(a: Any, a_zero: Any, b: Any, scale: Any, bias: Any = None, out_zero: Any = None, packed: int = 0, relu: int = 0, out: str = "float32") -> Any:
+def _qmatmul_reference(a: Any, a_zero: Any, b: Any, scale: Any, bias: Any = None, out_zero: Any = None, packed: int = 0, relu: int = 0,
+                       out: str = "float32") -> Any:
     acc = (a.astype(np.int64) - int(a_zero)) @ b.astype(np.int64) + (0 if bias is None else bias.astype(np.int64))
     return _requantize(acc, scale, out_zero, relu, out)
 
@@ -145,7 +147,8 @@ def _qconv_samples() -> Any:
         x, w = _corners(rng, 0, 255, xs, np.uint8), _corners(rng, -128, 127, ws, np.int8)
         scale, bias = rng.uniform(1e-4, 1e-3, ws[0]).astype(np.float32), rng.integers(-5000, 5000, ws[0]).astype(np.int32)
         found += [((x, np.array(3 * i, np.uint8), w, scale, bias, np.array(9, np.uint8)), {**g, "out": "uint8", "relu": 1}),
-                  ((x, np.array(128, np.uint8), w, scale), {**g, "out": "float32"}), ((x, np.array(255, np.uint8), w, scale, bias), {**g, "out": "int32"})]  # fmt: skip
+                  ((x, np.array(128, np.uint8), w, scale), {**g, "out": "float32"}),
+                  ((x, np.array(255, np.uint8), w, scale, bias), {**g, "out": "int32"})]  # fmt: skip
     return found
 
 

@@ -35,7 +35,8 @@ def _reference(state: Any, shape: tuple[int, ...]) -> Any:
 
 
 random_uniform = Op("random_uniform", lambda state, shape: (Spec(tuple(shape), DType.float32), Spec((2,), DType.int64)), _reference,
-                    samples=lambda: [((np.array([s, c]),), {"shape": shape}) for s, c, shape in ((0, 0, (3,)), (7, 5, (4, 33)), (2**40, 2**33, (513,)), (1, 1, (0,)))])  # fmt: skip
+                    samples=lambda: [((np.array([s, c]),), {"shape": shape})
+                                     for s, c, shape in ((0, 0, (3,)), (7, 5, (4, 33)), (2**40, 2**33, (513,)), (1, 1, (0,)))])  # fmt: skip
 
 position = tensor(np.array([0, 0], np.int64))  # seed, number of the next random call: a state of every Plan that draws
 

@@ -27,14 +27,14 @@ def _fused_reference(*inputs: Any, program: Sequence[int], shape: Any, dtypes: S
     n_out = program[0]
     for at in range(1 + n_out, len(program), 4):
         opcode, *operands = program[at : at + 4]
-        values.append(INTERPRET[names[opcode]](*operands) if names[opcode] == "constant" else INTERPRET[names[opcode]](*(values[i] for i in operands)))
+        values.append(INTERPRET[names[opcode]](*operands) if names[opcode] == "const" else INTERPRET[names[opcode]](*(values[i] for i in operands)))
     results = tuple(np.broadcast_to(values[i], shape) for i in program[1 : 1 + n_out])
     return results if n_out > 1 else results[0]
 
 
 # What each instruction means, in numpy; extra operands are ignored. Only the instructions that ops emit are listed.
 INTERPRET: dict[str, Any] = {
-    "constant": lambda bits, *_: float(np.array(bits, np.int32).view(np.float32)),
+    "const": lambda bits, *_: float(np.array(bits, np.int32).view(np.float32)),
     "copy": lambda a, *_: a, "neg": lambda a, *_: -a, "abs": lambda a, *_: np.abs(a),
     "add": lambda a, b, _: a + b, "sub": lambda a, b, _: a - b, "mul": lambda a, b, _: a * b, "div": lambda a, b, _: a / b,
     "min": lambda a, b, _: np.minimum(a, b), "max": lambda a, b, _: np.maximum(a, b), "fma": lambda a, b, c: a * b + c,
@@ -104,7 +104,7 @@ class _Builder:
 
     def operand(self, v: Value) -> tuple[str, int]:
         if v.node.op == "constant" and v.spec.shape == () and v.spec.dtype == DType.float32:
-            return self.emit("constant", (int(v.node.data.numpy().view(np.int32)),))
+            return self.emit("const", (int(v.node.data.numpy().view(np.int32)),))
         if v not in self.inputs:
             self.inputs.append(v)
         return "in", self.inputs.index(v)
@@ -118,7 +118,7 @@ class _Builder:
         """The instructions of `program` on operands that are already here; its outputs."""
         values = list(inputs)
         for opcode, *operands in program.code:
-            values.append(self.emit(opcode, (operands[0],) if opcode == "constant" else tuple(values[i] for i in operands[: OPCODES[opcode][1]])))
+            values.append(self.emit(opcode, (operands[0],) if opcode == "const" else tuple(values[i] for i in operands[: OPCODES[opcode][1]])))
         return [values[i] for i in program.outputs]
 
     def encode(self, outputs: Sequence[tuple[str, int]]) -> tuple[int, ...]:

@@ -89,7 +89,8 @@ class _Writer:
             touched = [t for t in b.touched if t != END]
             first, last = (min(touched), max(touched)) if temporary else (0, 0)
             size = self.expr(b.elements * b.dtype.itemsize if temporary else 0)
-            self.buffer_numbers[key] = self.row("buffers", struct.pack("<II", STORAGE[b.storage], b.port) + size + struct.pack("<QQII", offset, length, first, last))
+            record = struct.pack("<II", STORAGE[b.storage], b.port) + size + struct.pack("<QQII", offset, length, first, last)
+            self.buffer_numbers[key] = self.row("buffers", record)
         return self.buffer_numbers[key]
 
     def constant(self, tensor: Any) -> tuple[int, int]:
@@ -140,7 +141,8 @@ class _Writer:
             first = len(self.tables["operands"])
             for n in numbers:
                 self.row("operands", struct.pack("<I", n))
-            self.row("calls", self.text(call.op) + self.text(call.label) + struct.pack("<6I", first_attr, n_attrs, first, len(call.inputs), len(call.outputs), 0))
+            counts = struct.pack("<6I", first_attr, n_attrs, first, len(call.inputs), len(call.outputs), 0)
+            self.row("calls", self.text(call.op) + self.text(call.label) + counts)
 
     def ports(self, kind: int, windows: Iterable[Window], names: Iterable[str]) -> None:
         for w, name in zip(windows, names):

@@ -128,16 +128,19 @@ class _Rewriter:
         if node.op not in PRODUCTS or node.attrs.get("activation", 0) not in (0, ACTIVATIONS.index("relu")):
             return False
         weights = node.inputs[1]
-        return all(v is None or v.node.op == "constant" for v in node.inputs[1:]) and (node.op == "conv2d" or len(weights.spec.shape) == (3 if node.attrs.get("packed") else 2))
+        plain = node.op == "conv2d" or len(weights.spec.shape) == (3 if node.attrs.get("packed") else 2)
+        return plain and all(v is None or v.node.op == "constant" for v in node.inputs[1:])
 
     def wanted_small(self, v: Value) -> bool:
         """Whether somebody reads the value as uint8."""
-        return any(reader is not v.node and (self.is_product(reader) or (reader.op in CARRIERS and self.wanted_small(Value(reader)))) for reader in self.readers.get(v, ()))
+        return any(reader is not v.node and (self.is_product(reader) or (reader.op in CARRIERS and self.wanted_small(Value(reader))))
+                   for reader in self.readers.get(v, ()))
 
     def small(self, v: Value, label: str) -> _Twin:
         if v not in self.twins:
             scale, zero = self.ranges[v].scale_and_zero()
-            node = Node("quantize_linear", (self.floats[v], _literal(scale, DType.float32, label), _literal(zero, DType.uint8, label)), {"axis": 1}, (v.spec._replace(dtype=DType.uint8),), label)
+            operands = (self.floats[v], _literal(scale, DType.float32, label), _literal(zero, DType.uint8, label))
+            node = Node("quantize_linear", operands, {"axis": 1}, (v.spec._replace(dtype=DType.uint8),), label)
             self.twins[v] = _Twin(Value(node), scale, zero)
         return self.twins[v]
 
