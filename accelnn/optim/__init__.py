@@ -57,9 +57,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """w -= lr * d, with d = g + weight_decay * w, through a velocity v = momentum * v + (1 - dampening) * d (Nesterov: d + momentum * v).
-
-    Torch's form; the first velocity is d itself there, here v starts at 0 and the two agree for dampening = 0."""
+    """w -= lr * d, where d = g + weight_decay * w, or, with momentum, the velocity v = momentum * v + d (Nesterov: d + momentum * v)."""
 
     def __init__(self, params: Iterable[Tensor], lr: float = 1e-3, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False) -> None:
         super().__init__(params, lr)
