@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("op", nargs="?", help="only this op")
     p.add_argument("--explain", nargs=2, metavar=("OP", "SHAPE"), help="every row, why each was refused, and the pick")
+    p.add_argument("--matrix", action="store_true", help="ops x dtypes x instruction sets, as a Markdown table")
     p.add_argument("--attr", action="append", default=[], metavar="NAME=NUMBER", help="an attribute of the op")
     p.add_argument("--json", action="store_true")
     return p
@@ -51,6 +52,26 @@ def listing(op: str | None, as_json: bool) -> int:
                   "" if r["runs_here"] else "not on this machine") for r in o["rows"]]
         for row, line in zip(o["rows"], columns(table), strict=True):
             print(line.rstrip() if row["runs_here"] else paint(line, "dim"))
+    return 0
+
+
+def matrix(op: str | None, as_json: bool) -> int:
+    """What can be computed on which machine: one line an op and dtype of its first input; and what needs no kernel of its own."""
+    ops = [o for o in _C.ops() if op in (None, o["name"])]
+    levels = [name for name in _C.machine()["levels"] if name != "native"]
+    found = {(o["name"], r["dtype"]): [x for x in o["rows"] if x["dtype"] == r["dtype"]] for o in ops for r in o["rows"]}
+    table = {key: {level: any(instructions(r["isa"]) == level and r["exactness"] != "reference" for r in rows) for level in levels}
+             for key, rows in found.items()}  # fmt: skip
+    lowered = {"pointwise": [n for n, o in OPS.items() if o.program], "view": [n for n, o in OPS.items() if o.view]}
+    if as_json:
+        rows = [{"op": name, "dtype": dtype, **row} for (name, dtype), row in table.items()]
+        print(json.dumps({"rows": rows, "lowered": lowered}))
+        return 0
+    print(f"| op | dtype | {' | '.join(levels)} |\n|---|---|{'---|' * len(levels)}")
+    for (name, dtype), row in table.items():
+        print(f"| {name} | {dtype} | {' | '.join('yes' if row[level] else '' for level in levels)} |")
+    if op is None:
+        print(f"\nAs a `pointwise` program: {', '.join(lowered['pointwise'])}.\nAs a view, without any work: {', '.join(lowered['view'])}.")
     return 0
 
 
@@ -117,4 +138,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.explain:
         op, shape = args.explain
         return explanation(op, shape, args.attr, args.json)
-    return listing(args.op, args.json)
+    return (matrix if args.matrix else listing)(args.op, args.json)

@@ -475,4 +475,5 @@ def apply(name: str, *inputs: Any, **attrs: Any) -> Tensor:
     return apply_all(name, *inputs, **attrs)[0]
 
 
-__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "contiguous", "enable_grad", "from_dlpack", "full", "mode", "no_grad", "ones", "tensor", "zeros"]
+__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "contiguous", "enable_grad", "from_dlpack", "full", "mode", "no_grad", "ones", "tensor",
+           "zeros"]  # fmt: skip

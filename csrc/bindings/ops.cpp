@@ -55,7 +55,8 @@ struct Question {                         // a Call with the memory it points to
 void ask(const Op& op, const py::tuple& inputs, const Attrs& attrs, Question* q) {
   const int n = int(inputs.size());
   if (n < op.min_in || n > op.max_in || op.max_in > max_operands)
-    refuse(Code::shape, std::string(op.name) + ": " + std::to_string(op.min_in) + " to " + std::to_string(op.max_in) + " inputs expected, not " + std::to_string(n));
+    refuse(Code::shape, std::string(op.name) + ": " + std::to_string(op.min_in) + " to " + std::to_string(op.max_in) +
+                           " inputs expected, not " + std::to_string(n));
   for (int i = 0; i < op.max_in; i++) {
     PyObject* o = i < n ? PyTuple_GET_ITEM(inputs.ptr(), i) : Py_None;
     q->in[size_t(i)] = o == Py_None ? absent_view() : py::handle(o).cast<const View&>().t;
@@ -169,7 +170,8 @@ py::list list_ops() {
     }
     for (int k = 0; k < table.n_rows; k++) {
       const Row& r = *table.rows[k];
-      rows.append(py::dict(py::arg("name") = r.name, py::arg("isa") = r.isa, py::arg("dtype") = name_of(r.dtype), py::arg("exactness") = words[int(r.exactness)],
+      rows.append(py::dict(py::arg("name") = r.name, py::arg("isa") = r.isa, py::arg("dtype") = name_of(r.dtype),
+                           py::arg("exactness") = words[int(r.exactness)],
                            py::arg("device") = r.device == Device::cpu ? "cpu" : "cuda", py::arg("tile") = py::make_tuple(r.tile_m, r.tile_n),
                            py::arg("runs_here") = r.run && (r.isa & caps().isa) == r.isa));
     }

@@ -27,7 +27,8 @@ class PyPlan {
 
   std::vector<TensorView> views(PortKind kind, const py::tuple& given) const {
     if (int(given.size()) != plan_->n(kind))
-      refuse(Code::shape, "the plan takes " + std::to_string(plan_->n(kind)) + (kind == PortKind::state ? " states" : " inputs") + ", not " + std::to_string(given.size()));
+      refuse(Code::shape, "the plan takes " + std::to_string(plan_->n(kind)) +
+                           (kind == PortKind::state ? " states" : " inputs") + ", not " + std::to_string(given.size()));
     std::vector<TensorView> v;
     for (const py::handle h : given) v.push_back(h.cast<const View&>().t);
     return v;
@@ -67,7 +68,8 @@ class PyPlan {
     for (int i = 0; i < plan_->n(PortKind(kind)); i++) {
       const PortInfo& p = plan_->port(PortKind(kind), i);
       py::list shape;
-      for (int k = 0; k < p.rank; k++) shape.append(p.shape[k] >= 0 ? py::object(py::int_(p.shape[k])) : p.dim_name[k] ? py::object(py::str(p.dim_name[k])) : py::none());
+      for (int k = 0; k < p.rank; k++)
+        shape.append(p.shape[k] >= 0 ? py::object(py::int_(p.shape[k])) : p.dim_name[k] ? py::object(py::str(p.dim_name[k])) : py::none());
       l.append(py::dict(py::arg("name") = p.name, py::arg("dtype") = int(p.dtype), py::arg("shape") = py::tuple(shape), py::arg("written") = p.written));
     }
     return l;
