@@ -15,7 +15,7 @@ from ..core.dispatch import contiguous
 from ..core.dtypes import DType
 from ..core.errors import FormatError, GraphError, ShapeError
 from ..core.graph import Graph, Node, Spec, Value, rewrite
-from ..core.tensor import Tensor, as_tensor, no_grad, tensor
+from ..core.tensor import Tensor, as_tensor, asarray, no_grad, tensor
 from ..core.trace import trace
 from ..formats import accel
 from ..passes import DEPLOY, run_passes
@@ -54,7 +54,7 @@ class Model:
     def _views(self, args: Sequence[Any]) -> tuple[Any, ...]:
         if len(args) != len(self.inputs):
             raise ShapeError(f"{len(self.inputs)} inputs expected ({', '.join(n for n, _ in self.inputs)}), got {len(args)}")
-        return tuple(contiguous(as_tensor(a).view) for a in args)
+        return tuple(contiguous(_shared(a).view) for a in args)
 
     def _run(self, args: Sequence[Any]) -> list[Tensor]:
         return [Tensor(v) for v in self.plan.run(self._views(args), ())]
@@ -78,6 +78,13 @@ class Model:
     def __repr__(self) -> str:
         ports = [", ".join(f"{n}: {s}" for n, s in ports) for ports in (self.inputs, self.outputs)]
         return f"Model({ports[0]} -> {ports[1]}; {self.plan.n_calls} calls, {len(self.file):,} bytes)"
+
+
+def _shared(x: Any) -> Tensor:
+    """Arrays that are already what the plan wants are read where they lie; everything else is copied."""
+    if isinstance(x, np.ndarray) and x.ndim and (x.dtype == np.float32 or x.dtype.kind in "iub"):
+        return asarray(np.ascontiguousarray(x))
+    return as_tensor(x)
 
 
 def freeze(net: Any, example: Any, dynamic_batch: bool = True, upper: int = 0) -> Model:
