@@ -100,10 +100,11 @@ class PyPlan {
     return r;
   }
 
-  // Names of the rows are kept only when they are asked for the first time after a new binding: a report must not cost the run anything.
+  // Names of the rows are kept only when they are asked for the first time after a new or another binding: a report must not cost the run anything.
   py::list report(const Run& r) {
-    if (!r.bound() || r.bindings_made() == reported_) return last_;
+    if (!r.bound() || (r.bindings_made() == reported_ && r.binding() == binding_)) return last_;
     reported_ = r.bindings_made();
+    binding_ = r.binding();
     py::list l;
     for (int i = 0; i < plan_->n_calls(); i++) {
       const CallInfo c = r.call(i);
@@ -119,6 +120,7 @@ class PyPlan {
   std::vector<Run*> idle_;
   py::list last_;
   int64_t reported_ = 0;
+  const void* binding_ = nullptr;
 };
 
 }  // namespace

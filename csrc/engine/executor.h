@@ -109,6 +109,7 @@ class Run {
   int64_t arena_bytes() const;          // temporaries and the largest workspace
   int64_t workspace_bytes() const;
   int64_t bindings_made() const { return made_; }
+  const void* binding() const { return current_; }      // which of the kept ones is in use
   void limit_memory(int64_t bytes) { memory_limit_ = bytes; }            // of the arena; otherwise what the machine has
 
   ~Run();                               // use close()
