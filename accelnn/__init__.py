@@ -8,7 +8,6 @@ from typing import Any
 from . import ops
 from .core.autograd import grad, grad_of
 from .core.dtypes import DType
-from .core.device import require_sound_environment
 from .core.errors import Error, MissingExtra
 from .core.tensor import Tensor, asarray, enable_grad, from_dlpack, no_grad, ones, tensor, zeros
 from .ops import rand, seed
@@ -16,8 +15,6 @@ from .version import __version__
 
 float32, float16, bfloat16, int8, uint8, int32, int64 = (DType[n] for n in ("float32", "float16", "bfloat16", "int8", "uint8", "int32", "int64"))
 bool_ = DType.bool
-
-require_sound_environment()
 
 # Rooms that a program may not need: imported when they are first named.
 _LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice", "bench": ".bench"}

@@ -97,7 +97,8 @@ def main() -> None:
     args = parser.parse_args()
     torch = need("torch", "torch")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    document = {"what": "LeNet-5 training step, batch 64, AdamW", "date": datetime.date.today().isoformat(), "commit": commit, "cpu": _C.machine()["cpu"].strip(),
+    document = {"what": "LeNet-5 training step, batch 64, AdamW", "date": datetime.date.today().isoformat(), "commit": commit,
+                "cpu": _C.machine()["cpu"].strip(),
                 "peer": f"torch {torch.__version__} eager, NCHW, mkldnn {torch.backends.mkldnn.is_available()}", "results": []}  # fmt: skip
     for threads in args.threads:
         row = measure(threads, args.rounds)

@@ -26,7 +26,8 @@ int main() {
   for (int64_t n : columns) {
     float x[3 * 33], s[3] = {2, -0.5f, 3}, y[3 * 33], want[3 * 33];
     for (int i = 0; i < 99; i++) x[i] = float(i) / 7;
-    const auto view = [](float* p, int rank, int64_t a, int64_t b) { TensorView v; v.data = p; v.rank = rank; v.shape[0] = a; v.shape[1] = b; v.set_contiguous(); return v; };
+    const auto view = [](float* p, int rank, int64_t a, int64_t b) { TensorView v; v.data = p; v.rank = rank; v.shape[0] = a; v.shape[1] = b;
+                                                                              v.set_contiguous(); return v; };
     const TensorView in[] = {view(x, 2, 3, n), view(s, 1, 3, 0)}, out = view(y, 2, 3, n), truth = view(want, 2, 3, n);
     Call call = {in, 2, &out, 1, nullptr}, reference = {in, 2, &truth, 1, nullptr};
     if (!table_scale_rows.op->check(call).ok()) return 1;

@@ -22,7 +22,8 @@ net, history, best = train(digits, seed, quiet=True)
 model = to_model(net, digits.test.images[:2])
 small = quantize(model, digits.train.images[:CALIBRATION])
 share = lambda m: float((scores_of(m, digits.test.images).argmax(1) == digits.test.labels).mean())
-print(json.dumps({"f32": share(model), "int8": share(small), "weights": __import__("hashlib").sha256(b"".join(v.tobytes() for v in net.state_dict().values())).hexdigest()}))
+weights = __import__("hashlib").sha256(b"".join(v.tobytes() for v in net.state_dict().values())).hexdigest()
+print(json.dumps({"f32": share(model), "int8": share(small), "weights": weights}))
 """
 
 

@@ -46,7 +46,8 @@ def test_indexing_is_numpys(key: Any) -> None:
 def test_arithmetic_is_numpys() -> None:
     a, b = np.random.default_rng(0).uniform(0.5, 2, (2, 3, 4)).astype(np.float32), np.float32(1.5)
     x = an.tensor(a)
-    for got, want in ((x + b, a + b), (2 - x, 2 - a), (x * x, a * a), (1 / x, 1 / a), (x**2.0, a**2), (-x, -a), (x > 1, a > 1), (x.mean((0, 2)), a.mean((0, 2)))):
+    for got, want in ((x + b, a + b), (2 - x, 2 - a), (x * x, a * a), (1 / x, 1 / a), (x**2.0, a**2), (-x, -a),
+                      (x > 1, a > 1), (x.mean((0, 2)), a.mean((0, 2)))):
         np.testing.assert_allclose(got.numpy(), want, rtol=1e-6)
     assert (an.tensor([0.0]) * -0.0).numpy().view(np.uint32)[0] == 0x80000000
 

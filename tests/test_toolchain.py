@@ -57,7 +57,8 @@ def test_new_flags_make_objects_stale(checkout):
 def test_failures_can_be_collected(checkout):
     (checkout / "csrc/runtime/broken.cpp").write_text("no C++\n")
     failed = []
-    objects, _ = tc.compile_all(tc.sources(checkout, tc.machine(), ("runtime",)), checkout, checkout / "out", tc.native(), None, lambda s, e: failed.append(s.path))
+    found = tc.sources(checkout, tc.machine(), ("runtime",))
+    objects, _ = tc.compile_all(found, checkout, checkout / "out", tc.native(), None, lambda s, e: failed.append(s.path))
     assert failed == ["csrc/runtime/broken.cpp"] and len(objects) == 1
 
 

@@ -25,7 +25,8 @@ def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
     for stale in (*(ROOT / "build").glob("lib*"), *(ROOT / "build").glob("bdist*")):    # setuptools would pack files that are long gone
         shutil.rmtree(stale)
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-build-isolation", "--no-deps", "-w", out, ROOT], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-build-isolation", "--no-deps", "-w", out, ROOT],
+                   check=True)  # fmt: skip
     return next(out.glob("accelnn-*.whl"))
 
 
@@ -34,7 +35,8 @@ def venv(wheel, tmp_path_factory):
     """A venv with the wheel; numpy and the rest come from the environment of the tests, so that no registry is needed."""
     folder = tmp_path_factory.mktemp("user")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "--python", folder / "venv/bin/python", "install", "-q", "--disable-pip-version-check", "--no-deps", wheel], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "--python", folder / "venv/bin/python", "install", "-q", "--disable-pip-version-check", "--no-deps", wheel],
+                   check=True)  # fmt: skip
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv"), "platbase": str(folder / "venv")}))
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")    # a plain path: its own .pth files (our editable install) are not read
     return folder

@@ -45,21 +45,15 @@ def processor() -> Iterator[Finding]:
     names = [name for name, bits in machine["levels"].items() if name != "native" and machine["detected"] & bits == bits]
     cap = os.environ.get("ACCELNN_ISA")
     if machine["problem"]:
-        yield Finding("instructions", BAD, machine["problem"], "unset ACCELNN_ISA")
+        yield Finding("instructions", BAD, machine["problem"], "unset ACCELNN_ISA" if "ACCELNN_ISA" in machine["problem"] else "unset ACCELNN_KERNEL")
     else:
         text = f"{isa_level()} in use, of {', '.join(names)}"
         yield Finding("instructions", GOOD, text + (f"; capped by ACCELNN_ISA={cap}" if cap else ""), "unset ACCELNN_ISA" if cap else "")
     asked = [f"{name}={os.environ[name]}" for name in ("ACCELNN_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ]
     cores = len(os.sched_getaffinity(0))
     yield Finding("threads", GOOD, f"{machine['threads']} of {cores} cores of this process" + (f"; {', '.join(asked)}" if asked else ""))
-    if forced := os.environ.get("ACCELNN_KERNEL"):
-        known = {f"{op['name']}:{row['name'][i:]}" for op in _C.ops() for row in op["rows"] for i in _starts(row["name"])}
-        wrong = [item for item in forced.split(",") if item and item not in known]
-        yield Finding("forced kernels", BAD if wrong else GOOD, f"no such row: {', '.join(wrong)}" if wrong else forced, "unset ACCELNN_KERNEL")
-
-
-def _starts(name: str) -> list[int]:
-    return [0, *(i + 1 for i, c in enumerate(name) if c == "_")]
+    if (forced := os.environ.get("ACCELNN_KERNEL")) and not machine["problem"]:
+        yield Finding("forced kernels", GOOD, forced, "unset ACCELNN_KERNEL")
 
 
 def building() -> Iterator[Finding]:

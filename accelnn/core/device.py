@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from .. import _C
-from .errors import AttributeValueError, Error
-from .registry import KERNELS
+from .errors import AttributeValueError
 
 
 def caps() -> dict[str, Any]:
     """CPU name, ISA bits (capped by ACCELNN_ISA), cache sizes, threads, allocator statistics."""
     return dict(_C.machine())
-
-
-def require_sound_environment() -> None:
-    """Raises where ACCELNN_ISA names no level or ACCELNN_KERNEL no row: a typing error must not look like a measurement."""
-    if problem := _C.machine()["problem"]:
-        raise Error(problem)
-    for item in filter(None, os.environ.get("ACCELNN_KERNEL", "").split(",")):
-        op, _, row = item.partition(":")
-        rows = [r["name"] for r in KERNELS[op]["rows"]] if op in KERNELS else []
-        if not rows:
-            raise Error(f"ACCELNN_KERNEL={item}: there is no op {op!r}; expected op:row[,op:row] with ops of: accelnn kernels")
-        if not any(name == row or name.endswith(f"_{row}") for name in rows):
-            raise Error(f"ACCELNN_KERNEL={item}: {op} has no row {row!r}; its rows are {', '.join(rows)}")
 
 
 def isa_level() -> str:

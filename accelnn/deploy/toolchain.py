@@ -23,7 +23,7 @@ COMMON = ["-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-ali
 BARE = ["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 
 ROOM_FLAGS = {
-    "runtime": ["-O2", *BARE],
+    "runtime": ["-Os", *BARE],
     "kernels": ["-O3", "-fno-trapping-math", *BARE],   # -O2 leaves the register tiles in memory: 49 instead of 116 GFLOP/s
     "contracts": ["-Os", *BARE],                       # a kernel folder's checks: once a call, and half as large as with -O2
     "engine": ["-Os", *BARE],                          # 30 instead of 61 KB in every program; LeNet-5's latency does not show it
@@ -59,6 +59,7 @@ class Toolchain:
     baseline: tuple[str, ...]
     ar: tuple[str, ...] = ("ar",)
     link: tuple[str, ...] = ()
+    small: str = "-Os"
 
 
 def machine() -> str:
@@ -86,7 +87,8 @@ def sources(root: Path, arch: str, rooms: tuple[str, ...] = LIBRARY) -> list[Sou
 def flags(source: Source, chain: Toolchain) -> list[str]:
     """Compiler flags of one file, without include paths."""
     room = "contracts" if source.room == "kernels" and Path(source.path).stem not in BODIES else source.room
-    return [*COMMON, *ROOM_FLAGS[room], *chain.baseline, *SUFFIX_FLAGS.get(source.target, []), f"-DACCELNN_TARGET={source.target}"]
+    chosen = [chain.small if flag == "-Os" else flag for flag in ROOM_FLAGS[room]]
+    return [*COMMON, *chosen, *chain.baseline, *SUFFIX_FLAGS.get(source.target, []), f"-DACCELNN_TARGET={source.target}"]
 
 
 def includes(root: Path) -> list[str]:

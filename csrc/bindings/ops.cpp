@@ -1,5 +1,7 @@
 // Calls any op by number and lists the tables: no line here knows a particular op.
+#include <algorithm>
 #include <array>
+#include <string>
 #include <vector>
 #include "view.h"
 #include "alloc.h"
@@ -66,7 +68,30 @@ void ask(const Op& op, const py::tuple& inputs, const Attrs& attrs, Question* q)
 
 constexpr int64_t long_call = 1 << 14;    // elements; below it, giving the lock up and taking it again costs more than it gains
 
+std::string find_environment_problem() {
+  if (caps_problem()) return caps_problem();
+  const std::string force = caps().force ? caps().force : "";
+  for (size_t at = 0; at < force.size();) {
+    const size_t end = std::min(force.find(',', at), force.size());
+    const std::string item = force.substr(at, end - at), op = item.substr(0, item.find(':'));
+    at = end + 1;
+    const Table* table = find_table(all_tables, n_all_tables, op.c_str());
+    if (!table) return "ACCELNN_KERNEL=" + item + ": there is no op '" + op + "'; expected op:row[,op:row], see: accelnn kernels";
+    const std::string row = item.size() > op.size() ? item.substr(op.size() + 1) : "";
+    std::string rows;
+    bool known = false;
+    for (int i = 0; i < table->n_rows; i++) {
+      const std::string name = table->rows[i]->name, tail = "_" + row;
+      known |= name == row || (name.size() > tail.size() && !name.compare(name.size() - tail.size(), tail.size(), tail));
+      rows += (i ? ", " : "") + name;
+    }
+    if (!known) return "ACCELNN_KERNEL=" + item + ": no such row; " + op + " has " + rows;
+  }
+  return "";
+}
+
 void run(const Table& table, Question* q) {
+  require_sound_environment();
   int64_t elements = 0;
   for (int i = 0; i < table.op->max_out; i++)
     if (!q->out[size_t(i)].absent()) elements += q->out[size_t(i)].count();
@@ -187,12 +212,21 @@ py::dict machine() {
   const AllocatorStats memory = allocator_stats();
   py::dict d(py::arg("cpu") = py::str(cpu_name()), py::arg("isa") = caps().isa, py::arg("detected") = detect_isa(), py::arg("levels") = levels,
              py::arg("l1") = caps().l1, py::arg("l2") = caps().l2, py::arg("l3") = caps().l3, py::arg("threads") = thread_count());
-  d["problem"] = caps_problem() ? py::object(py::str(caps_problem())) : py::none();
+  d["problem"] = environment_problem().empty() ? py::object(py::none()) : py::str(environment_problem());
   d["memory"] = py::dict(py::arg("live") = memory.live, py::arg("cached") = memory.cached, py::arg("system_calls") = memory.system_calls);
   return d;
 }
 
 }  // namespace
+
+const std::string& environment_problem() {
+  static const std::string problem = find_environment_problem();
+  return problem;
+}
+
+void require_sound_environment() {
+  if (!environment_problem().empty()) refuse(Code::kernel, environment_problem());
+}
 
 void bind_ops(py::module_& m) {
   py::class_<Attrs>(m, "Attrs", "The attributes of a call, packed for one op.").def(py::init(&make_attrs), py::arg("op"), py::arg("values"));

@@ -13,6 +13,7 @@ using plan::PortKind;
 class PyPlan {
  public:
   explicit PyPlan(const py::bytes& bytes) {
+    require_sound_environment();
     char* data = nullptr;
     py::ssize_t n = 0;
     if (PyBytes_AsStringAndSize(bytes.ptr(), &data, &n)) throw py::error_already_set();

@@ -34,6 +34,10 @@ void require(const Status& s);            // throws StatusError
 View empty_view(const int64_t* shape, int rank, DType dtype);
 void shape_from(py::handle shape, TensorView* t);      // a sequence of ints >= 0
 
+// Empty, or what is wrong with ACCELNN_ISA and ACCELNN_KERNEL: a typing error must not look like a measurement. Calls and plans refuse to run then.
+const std::string& environment_problem();
+void require_sound_environment();
+
 void bind_views(py::module_&);
 void bind_ops(py::module_&);
 void bind_plan(py::module_&);

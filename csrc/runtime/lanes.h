@@ -82,7 +82,13 @@ template <class T> ACCELNN_INLINE vi widened(const T* p) {
 #endif
 }
 template <class T> ACCELNN_INLINE vi load_bytes(const T* p) { return widened(p); }
-template <class T> ACCELNN_INLINE vi load_bytes(const T* p, int n) {
+// A rest of n lanes. Without mask registers it is dozens of instructions, so one copy of them serves every caller.
+#if defined(__AVX512F__)
+#define ACCELNN_REST ACCELNN_INLINE
+#else
+#define ACCELNN_REST __attribute__((noinline))
+#endif
+template <class T> ACCELNN_REST vi load_bytes(const T* p, int n) {
 #if defined(__AVX512F__)
   return widened(_mm_maskz_loadu_epi8(__mmask16((1u << n) - 1), p), T(-1) < T(0));
 #else
@@ -105,7 +111,7 @@ template <class T> ACCELNN_INLINE void store_bytes(T* p, vi v) {
   std::memcpy(p, &b, sizeof b);
 #endif
 }
-template <class T> ACCELNN_INLINE void store_bytes(T* p, vi v, int n) {
+template <class T> ACCELNN_REST void store_bytes(T* p, vi v, int n) {
 #if defined(__AVX512F__)
   _mm512_mask_cvtepi32_storeu_epi8(p, __mmask16((1u << n) - 1), reinterpret_cast<__m512i>(v));
 #else

@@ -34,9 +34,9 @@ template <int S, class T> ACCELNN_INLINE vf strided(const T* p, int64_t stride, 
     const vf a = lanes_of(p, low), b = count > lanes ? lanes_of(p + lanes, count - lanes) : vf{};
     return evens(a, b);
   }
-  vf v = {};
+  alignas(64) float v[lanes] = {};                   // through memory: a lane with a variable number is a page of code, for strides that are rare
   for (int i = 0; i < n; i++) v[i] = float(p[i * stride]);
-  return v;
+  return load(v);
 }
 
 // body(at, n) with n = lanes as a constant, then once for the rest.
@@ -75,7 +75,7 @@ template <bool Index, class T> ACCELNN_INLINE void max_2x2(const Window& g, cons
     });
 }
 
-template <bool Index, class T> ACCELNN_INLINE void max_at_edge(const Window& g, const T* x, int64_t oh, int64_t ow, T* y, int32_t* index) {
+template <bool Index, class T> __attribute__((noinline)) void max_at_edge(const Window& g, const T* x, int64_t oh, int64_t ow, T* y, int32_t* index) {
   const int64_t h = g.row(oh), w = g.column(ow);
   const Cut r = cut(h, g.kernel_h, g.h), s = cut(w, g.kernel_w, g.w);
   int64_t where = (h + r.begin) * g.w + w + s.begin;
@@ -86,11 +86,11 @@ template <bool Index, class T> ACCELNN_INLINE void max_at_edge(const Window& g, 
       if (!(x[at] <= best) && best == best) { best = x[at]; where = at; }
     }
   y[ow] = best;
-  if constexpr (Index) index[ow] = int32_t(where);
+  if constexpr (Index) if (index) index[ow] = int32_t(where);
 }
 
-template <int S, bool Index, class T> ACCELNN_INLINE void max_plane(const Window& g, const T* x, T* y, int32_t* index) {
-  for (int64_t oh = 0; oh < g.oh; oh++, y += g.ow, index += Index ? g.ow : 0) {
+template <int S, bool Index, class T> __attribute__((noinline)) void max_plane(const Window& g, const T* x, T* y, int32_t* index) {
+  for (int64_t oh = 0; oh < g.oh; oh++, y += g.ow, index += index ? g.ow : 0) {
     const int64_t h = g.row(oh);
     const Cut r = cut(h, g.kernel_h, g.h);
     for (int64_t ow = 0; ow < g.inner_begin; ow++) max_at_edge<Index>(g, x, oh, ow, y, index);
@@ -105,17 +105,44 @@ template <int S, bool Index, class T> ACCELNN_INLINE void max_plane(const Window
           keep_larger(best, where, strided<S>(x + first + step, g.stride_w, n), start + int32_t(step));
         }
       put(y + ow, best, n);
-      if constexpr (Index) put(index + ow, where, n);
+      if constexpr (Index) if (index) put(index + ow, where, n);
     });
     for (int64_t ow = g.inner_end; ow < g.ow; ow++) max_at_edge<Index>(g, x, oh, ow, y, index);
   }
 }
 
+// Bytes, tap by tap over whole rows: g++ vectorises these loops, 16 to 64 pixels an instruction. Every window has a pixel inside.
+ACCELNN_INLINE void keep_larger_bytes(uint8_t* __restrict y, const uint8_t* __restrict p, int64_t stride, int64_t n) {
+  if (stride == 1) for (int64_t i = 0; i < n; i++) y[i] = y[i] > p[i] ? y[i] : p[i];
+  else if (stride == 2) for (int64_t i = 0; i < n; i++) y[i] = y[i] > p[2 * i] ? y[i] : p[2 * i];
+  else for (int64_t i = 0; i < n; i++) y[i] = y[i] > p[i * stride] ? y[i] : p[i * stride];
+}
+inline __attribute__((noinline)) void max_plane_bytes(const Window& g, const uint8_t* x, uint8_t* y) {
+  for (int64_t oh = 0; oh < g.oh; oh++, y += g.ow) {
+    const int64_t h = g.row(oh);
+    const Cut r = cut(h, g.kernel_h, g.h);
+    std::memset(y, 0, size_t(g.ow));
+    for (int64_t i = r.begin; i < r.end; i++)
+      for (int64_t j = 0; j < g.kernel_w; j++) {
+        const int64_t w = g.column(0) + j, room = g.w - 1 - w;
+        const int64_t begin = w < 0 ? (-w + g.stride_w - 1) / g.stride_w : 0, inside = room < 0 ? 0 : room / g.stride_w + 1;
+        const int64_t end = inside < g.ow ? inside : g.ow;
+        if (begin < end) keep_larger_bytes(y + begin, x + (h + i) * g.w + w + begin * g.stride_w, g.stride_w, end - begin);
+      }
+  }
+}
+
 template <bool Index, class T> ACCELNN_INLINE void max_any(const Window& g, const T* x, T* y, int32_t* index) {
+  if constexpr (sizeof(T) == 1) {
+    if constexpr (!Index) return g.tiles_2x2() ? max_2x2<false>(g, x, y, index) : max_plane_bytes(g, x, y);
+    for (int64_t oh = 0; oh < g.oh; oh++, y += g.ow, index += g.ow)      // an index is for training, and nobody trains on bytes
+      for (int64_t ow = 0; ow < g.ow; ow++) max_at_edge<Index>(g, x, oh, ow, y, index);
+    return;
+  }
   if (g.tiles_2x2()) max_2x2<Index>(g, x, y, index);
   else if (g.stride_w == 1) max_plane<1, Index>(g, x, y, index);
   else if (g.stride_w == 2) max_plane<2, Index>(g, x, y, index);
-  else max_plane<0, Index>(g, x, y, index);
+  else max_plane<0, true>(g, x, y, index);           // rare: one copy, with or without an index
 }
 
 template <class T> ACCELNN_INLINE Status max_pool2d(const Call& c) {

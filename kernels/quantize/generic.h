@@ -26,32 +26,32 @@ ACCELNN_INLINE vi quantized(vf x, vf scale, vi zero, vf low, vf high) {
   return to_int(select(q == q, q, vf{})) + zero;
 }
 
-template <class T> ACCELNN_INLINE void quantize_run(const float* x, const float* scale, const T* zero, bool each, T* q, int64_t count) {
-  constexpr int32_t least = T(-1) < T(0) ? -128 : 0, greatest = least + 255;
+// u8 and i8 in one: they differ in their least value and in how a zero point is widened; the stores are the same.
+inline __attribute__((noinline)) void quantize_run(const float* x, const float* scale, const uint8_t* zero, bool each, bool with_sign,
+                                                   uint8_t* q, int64_t count) {
+  const int32_t least = with_sign ? -128 : 0, greatest = least + 255, flip = with_sign ? 128 : 0;      // (z ^ 128) - 128: the byte z with its sign
   const auto put = [&](int64_t i, vi v, int n) INLINED { if (n == lanes) store_bytes(q + i, v); else store_bytes(q + i, v, n); };
   if (each) {
     in_lanes(count, [&](int64_t i, int n) INLINED {
-      const vi z = ints_of(zero + i, n);
+      const vi z = (ints_of(zero + i, n) ^ flip) - flip;
       put(i, quantized(lanes_of(x + i, n), lanes_of(scale + i, n), z, to_float(least - z), to_float(greatest - z)), n);
     });
   } else {
-    const vi z = splat(int32_t(*zero));
+    const vi z = splat((int32_t(*zero) ^ flip) - flip);
     const vf s = splat(*scale), low = to_float(least - z), high = to_float(greatest - z);
     in_lanes(count, [&](int64_t i, int n) INLINED { put(i, quantized(lanes_of(x + i, n), s, z, low, high), n); });
   }
 }
 
-template <class T> ACCELNN_INLINE void quantize_all(const Call& c) {
-  over_runs(c, c.in[0], c.in[1], c.integer(quantize_linear_attr::axis), [&](int64_t at, int64_t n, int64_t channel, bool each) {
-    quantize_run(c.in[0].as<float>() + at, c.in[1].as<float>() + channel, c.in[2].as<T>() + channel, each, c.out[0].as<T>() + at, n);
-  });
-}
 ACCELNN_INLINE Status quantize_linear(const Call& c) {
-  if (c.out[0].dtype == DType::u8) quantize_all<uint8_t>(c); else quantize_all<int8_t>(c);
+  const bool with_sign = c.out[0].dtype == DType::i8;
+  over_runs(c, c.in[0], c.in[1], c.integer(quantize_linear_attr::axis), [&](int64_t at, int64_t n, int64_t channel, bool each) {
+    quantize_run(c.in[0].as<float>() + at, c.in[1].as<float>() + channel, c.in[2].as<uint8_t>() + channel, each, with_sign, c.out[0].as<uint8_t>() + at, n);
+  });
   return {};
 }
 
-template <class T> ACCELNN_INLINE void dequantize_run(const T* q, const float* scale, const T* zero, bool each, float* x, int64_t count) {
+template <class T> __attribute__((noinline)) void dequantize_run(const T* q, const float* scale, const T* zero, bool each, float* x, int64_t count) {
   const auto put = [&](int64_t i, vf v, int n) INLINED { if (n == lanes) store(x + i, v); else store(x + i, v, n); };
   if (each) {
     in_lanes(count, [&](int64_t i, int n) INLINED {

@@ -16,9 +16,7 @@ import numpy as np
 import pytest
 
 import accelnn as an
-from accelnn.deploy import build as builder
-from accelnn.deploy import link, verify
-from accelnn.deploy import toolchain as tc
+from accelnn.deploy import build as builder, link, toolchain as tc, verify
 
 NEEDS_ZIG = pytest.mark.skipif(find_spec("ziglang") is None, reason="needs the ziglang wheel: make cross")
 NEEDS_QEMU = pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="needs qemu-aarch64: apt-get install qemu-user")
@@ -228,7 +226,8 @@ def test_what_was_there_stays_until_the_new_one_is_whole(models, tmp_path, monke
     assert (tmp_path / "net").read_text() == "mine" and [p.name for p in tmp_path.iterdir()] == ["net"]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:1000], lambda b: b[:-1], lambda b: b[:200] + bytes([b[200] ^ 1]) + b[201:], lambda b: b"", lambda b: b"PK" + b])
+@pytest.mark.parametrize("damage", [lambda b: b[:1000], lambda b: b[:-1], lambda b: b[:200] + bytes([b[200] ^ 1]) + b[201:], lambda b: b"",
+                                    lambda b: b"PK" + b])
 def test_bad_files_are_refused(models, tmp_path, damage):
     (tmp_path / "bad.accel").write_bytes(damage((models["folder"] / "int8.accel").read_bytes()))
     done = subprocess.run([sys.executable, "-m", "accelnn", "build", tmp_path / "bad.accel", "-o", tmp_path / "net"], capture_output=True, text=True)

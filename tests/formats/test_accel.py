@@ -65,7 +65,8 @@ def test_every_flipped_bit_is_refused(models: Any) -> None:
 def test_sound_checksum_over_hostile_tables_is_refused_or_harmless(models: Any) -> None:
     """Mutates the tables and signs them anew, as an attacker would: an error, or a plan that runs; never a crash."""
     parts = sections(models["int8"].file)
-    sizes = {SECTIONS[k]: n for k, n in {"numbers": 8, "dims": 24, "buffers": 40, "values": 144, "attrs": 16, "operands": 4, "calls": 40, "blocks": 8, "ports": 16}.items()}
+    records = {"numbers": 8, "dims": 24, "buffers": 40, "values": 144, "attrs": 16, "operands": 4, "calls": 40, "blocks": 8, "ports": 16}
+    sizes = {SECTIONS[k]: n for k, n in records.items()}
     rng = np.random.default_rng(2)
     x = batch(2)[0]
     refused = 0

@@ -111,6 +111,7 @@ def test_dlpack_both_ways_without_a_copy(torch: Any) -> None:
 def test_mse_and_penalties(torch: Any) -> None:
     a, b = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
     for reduction in ("mean", "sum", "none"):
-        np.testing.assert_allclose(an.nn.MSELoss(reduction)(an.tensor(a), an.tensor(b)).numpy(), torch.nn.MSELoss(reduction=reduction)(torch.tensor(a), torch.tensor(b)).numpy(), rtol=1e-5)
+        want = torch.nn.MSELoss(reduction=reduction)(torch.tensor(a), torch.tensor(b)).numpy()
+        np.testing.assert_allclose(an.nn.MSELoss(reduction)(an.tensor(a), an.tensor(b)).numpy(), want, rtol=1e-5)
     assert an.nn.l1_penalty([an.tensor(a)], 0.1).item() == pytest.approx(0.1 * np.abs(a).sum(), rel=1e-5)
     assert an.nn.l2_penalty([an.tensor(a), an.tensor(b)], 0.1).item() == pytest.approx(0.1 * ((a**2).sum() + (b**2).sum()), rel=1e-5)

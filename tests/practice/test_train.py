@@ -12,8 +12,8 @@ import pytest
 import accelnn as an
 from accelnn.practice.callbacks import Callback, State
 from accelnn.practice.data import Batches, Split
-from accelnn.practice.report import alternate, Row, size_in_words, table, time_in_words
-from accelnn.practice.train import Checkpoint, EarlyStopping, evaluate, fit, one_cycle, Progress, TrainingError
+from accelnn.practice.report import Row, alternate, size_in_words, table, time_in_words
+from accelnn.practice.train import Checkpoint, EarlyStopping, Progress, TrainingError, evaluate, fit, one_cycle
 
 
 def blobs(n: int, seed: int) -> Split:
