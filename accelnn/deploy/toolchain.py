@@ -25,6 +25,7 @@ BARE = ["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-asynchr
 ROOM_FLAGS = {
     "runtime": ["-Os", *BARE],
     "kernels": ["-O3", "-fno-trapping-math", *BARE],   # -O2 leaves the register tiles in memory: 49 instead of 116 GFLOP/s
+    "shared": ["-O2", *BARE],                          # loops around the bodies, and slow paths: one copy for all ISAs
     "contracts": ["-Os", *BARE],                       # a kernel folder's checks: once a call, and half as large as with -O2
     "engine": ["-Os", *BARE],                          # 30 instead of 61 KB in every program; LeNet-5's latency does not show it
     "deploy": ["-Os", *BARE],
@@ -36,7 +37,7 @@ SUFFIX_FLAGS = {
     "x86_avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
     "x86_vnni": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
 }
-BODIES = {"base", "ref", *SUFFIX_FLAGS}                # the other files of a kernel folder hold contracts
+BODIES = {"base", "ref", *SUFFIX_FLAGS}                # the other files of a kernel folder hold contracts, or what rows share
 BASELINE = {"x86_64": ["-march=x86-64-v2"], "aarch64": ["-march=armv8-a"]}
 ZIG_BASELINE = {"x86_64": ["-mcpu=x86_64_v2"], "aarch64": ["-mcpu=generic"]}      # zig has names of its own
 
@@ -86,7 +87,8 @@ def sources(root: Path, arch: str, rooms: tuple[str, ...] = LIBRARY) -> list[Sou
 
 def flags(source: Source, chain: Toolchain) -> list[str]:
     """Compiler flags of one file, without include paths."""
-    room = "contracts" if source.room == "kernels" and Path(source.path).stem not in BODIES else source.room
+    stem = Path(source.path).stem
+    room = source.room if source.room != "kernels" or stem in BODIES else "shared" if stem == "shared" else "contracts"
     chosen = [chain.small if flag == "-Os" else flag for flag in ROOM_FLAGS[room]]
     return [*COMMON, *chosen, *chain.baseline, *SUFFIX_FLAGS.get(source.target, []), f"-DACCELNN_TARGET={source.target}"]
 

@@ -1,10 +1,11 @@
 #include "matmul/generic.h"
-#include "matmul/generic_i8.h"
+#include "matmul/gemm_i8.h"
+#include "matmul/pack.h"
 
 namespace accelnn {
 
 Status matmul_f32_base(const Call& call) { return matmul(call); }
-Status qmatmul_u8_base(const Call& call) { return qmatmul(call); }
+Status qmatmul_u8_base(const Call& call) { return qmatmul(call, i8_isa<true>()); }
 
 // Packing only moves bytes: wider vectors would not be faster.
 template <class T>

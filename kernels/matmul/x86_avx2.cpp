@@ -1,7 +1,7 @@
 #include "matmul/generic.h"
-#include "matmul/generic_i8.h"
+#include "matmul/gemm_i8.h"
 
 namespace accelnn {
 Status matmul_f32_x86_avx2(const Call& call) { return matmul(call); }
-Status qmatmul_u8_x86_avx2(const Call& call) { return qmatmul(call); }
+Status qmatmul_u8_x86_avx2(const Call& call) { return qmatmul(call, i8_isa<true>()); }
 }  // namespace accelnn

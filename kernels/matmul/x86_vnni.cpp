@@ -1,5 +1,5 @@
-#include "matmul/generic_i8.h"
+#include "matmul/gemm_i8.h"
 
 namespace accelnn {
-Status qmatmul_u8_x86_vnni(const Call& call) { return qmatmul(call); }
+Status qmatmul_u8_x86_vnni(const Call& call) { return qmatmul(call, i8_isa<true>()); }
 }  // namespace accelnn

@@ -4,6 +4,7 @@
 #include "window.h"
 #include "avg_pool2d.h"
 #include "avg_pool2d_grad.h"
+#include "bytes.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -12,22 +13,19 @@ namespace pool2d {
 // On a lambda that is called with a constant and with a variable n: g++ would inline neither.
 #define INLINED __attribute__((always_inline))
 
-// u8 goes through the same float lanes: exact, and as fast as f32.
 ACCELNN_INLINE vf lanes_of(const float* p, int n) { return n == lanes ? load(p) : load(p, n); }
-ACCELNN_INLINE vf lanes_of(const uint8_t* p, int n) { return to_float(n == lanes ? load_bytes(p) : load_bytes(p, n)); }
 ACCELNN_INLINE void put(float* p, vf v, int n) { if (n == lanes) store(p, v); else store(p, v, n); }
-ACCELNN_INLINE void put(uint8_t* p, vf v, int n) { if (n == lanes) store_bytes(p, to_int(v)); else store_bytes(p, to_int(v), n); }
 ACCELNN_INLINE void put(int32_t* p, vi v, int n) { if (n == lanes) store_bits(p, v); else store_ints(p, v, n); }
 
 struct Pair { vf even, odd; };
 // p[0], p[2], ... and p[1], p[3], ...: n of each
-template <class T> ACCELNN_INLINE Pair pairs_of(const T* p, int n) {
+ACCELNN_INLINE Pair pairs_of(const float* p, int n) {
   const int low = 2 * n < lanes ? 2 * n : lanes;
   const vf a = lanes_of(p, low), b = 2 * n > lanes ? lanes_of(p + lanes, 2 * n - lanes) : vf{};
   return {evens(a, b), odds(a, b)};
 }
 // p[0], p[stride], ...: n of them, none behind the last is read. S: the stride where it is 1 or 2, else 0.
-template <int S, class T> ACCELNN_INLINE vf strided(const T* p, int64_t stride, int n) {
+template <int S> ACCELNN_INLINE vf strided(const float* p, int64_t stride, int n) {
   if constexpr (S == 1) return lanes_of(p, n);
   if constexpr (S == 2) {
     const int count = 2 * n - 1, low = count < lanes ? count : lanes;
@@ -35,7 +33,7 @@ template <int S, class T> ACCELNN_INLINE vf strided(const T* p, int64_t stride, 
     return evens(a, b);
   }
   alignas(64) float v[lanes] = {};                   // through memory: a lane with a variable number is a page of code, for strides that are rare
-  for (int i = 0; i < n; i++) v[i] = float(p[i * stride]);
+  for (int i = 0; i < n; i++) v[i] = p[i * stride];
   return load(v);
 }
 
@@ -59,7 +57,7 @@ ACCELNN_INLINE void keep_larger(vf& best, vi& where, vf v, vi at) {
 #endif
 }
 
-template <bool Index, class T> ACCELNN_INLINE void max_2x2(const Window& g, const T* x, T* y, int32_t* index) {
+template <bool Index> ACCELNN_INLINE void max_2x2(const Window& g, const float* x, float* y, int32_t* index) {
   for (int64_t oh = 0; oh < g.oh; oh++, y += g.ow, index += Index ? g.ow : 0)
     in_lanes(0, g.ow, [&](int64_t ow, int n) INLINED {
       const int64_t from = 2 * oh * g.w + 2 * ow;
@@ -75,25 +73,11 @@ template <bool Index, class T> ACCELNN_INLINE void max_2x2(const Window& g, cons
     });
 }
 
-template <bool Index, class T> __attribute__((noinline)) void max_at_edge(const Window& g, const T* x, int64_t oh, int64_t ow, T* y, int32_t* index) {
-  const int64_t h = g.row(oh), w = g.column(ow);
-  const Cut r = cut(h, g.kernel_h, g.h), s = cut(w, g.kernel_w, g.w);
-  int64_t where = (h + r.begin) * g.w + w + s.begin;
-  T best = x[where];
-  for (int64_t i = r.begin; i < r.end; i++)
-    for (int64_t j = s.begin; j < s.end; j++) {
-      const int64_t at = (h + i) * g.w + w + j;
-      if (!(x[at] <= best) && best == best) { best = x[at]; where = at; }
-    }
-  y[ow] = best;
-  if constexpr (Index) if (index) index[ow] = int32_t(where);
-}
-
-template <int S, bool Index, class T> __attribute__((noinline)) void max_plane(const Window& g, const T* x, T* y, int32_t* index) {
+template <int S, bool Index> __attribute__((noinline)) void max_plane(const Window& g, const float* x, float* y, int32_t* index) {
   for (int64_t oh = 0; oh < g.oh; oh++, y += g.ow, index += index ? g.ow : 0) {
     const int64_t h = g.row(oh);
     const Cut r = cut(h, g.kernel_h, g.h);
-    for (int64_t ow = 0; ow < g.inner_begin; ow++) max_at_edge<Index>(g, x, oh, ow, y, index);
+    for (int64_t ow = 0; ow < g.inner_begin; ow++) max_at_edge(g, x, oh, ow, y, Index ? index : nullptr);
     in_lanes(g.inner_begin, g.inner_end, [&](int64_t ow, int n) INLINED {
       const int64_t first = (h + r.begin) * g.w + g.column(ow);
       vi where = ramp() * int32_t(g.stride_w) + int32_t(first);
@@ -107,49 +91,22 @@ template <int S, bool Index, class T> __attribute__((noinline)) void max_plane(c
       put(y + ow, best, n);
       if constexpr (Index) if (index) put(index + ow, where, n);
     });
-    for (int64_t ow = g.inner_end; ow < g.ow; ow++) max_at_edge<Index>(g, x, oh, ow, y, index);
+    for (int64_t ow = g.inner_end; ow < g.ow; ow++) max_at_edge(g, x, oh, ow, y, Index ? index : nullptr);
   }
 }
 
-// Bytes, tap by tap over whole rows: g++ vectorises these loops, 16 to 64 pixels an instruction. Every window has a pixel inside.
-ACCELNN_INLINE void keep_larger_bytes(uint8_t* __restrict y, const uint8_t* __restrict p, int64_t stride, int64_t n) {
-  if (stride == 1) for (int64_t i = 0; i < n; i++) y[i] = y[i] > p[i] ? y[i] : p[i];
-  else if (stride == 2) for (int64_t i = 0; i < n; i++) y[i] = y[i] > p[2 * i] ? y[i] : p[2 * i];
-  else for (int64_t i = 0; i < n; i++) y[i] = y[i] > p[i * stride] ? y[i] : p[i * stride];
-}
-inline __attribute__((noinline)) void max_plane_bytes(const Window& g, const uint8_t* x, uint8_t* y) {
-  for (int64_t oh = 0; oh < g.oh; oh++, y += g.ow) {
-    const int64_t h = g.row(oh);
-    const Cut r = cut(h, g.kernel_h, g.h);
-    std::memset(y, 0, size_t(g.ow));
-    for (int64_t i = r.begin; i < r.end; i++)
-      for (int64_t j = 0; j < g.kernel_w; j++) {
-        const int64_t w = g.column(0) + j, room = g.w - 1 - w;
-        const int64_t begin = w < 0 ? (-w + g.stride_w - 1) / g.stride_w : 0, inside = room < 0 ? 0 : room / g.stride_w + 1;
-        const int64_t end = inside < g.ow ? inside : g.ow;
-        if (begin < end) keep_larger_bytes(y + begin, x + (h + i) * g.w + w + begin * g.stride_w, g.stride_w, end - begin);
-      }
-  }
-}
-
-template <bool Index, class T> ACCELNN_INLINE void max_any(const Window& g, const T* x, T* y, int32_t* index) {
-  if constexpr (sizeof(T) == 1) {
-    if constexpr (!Index) return g.tiles_2x2() ? max_2x2<false>(g, x, y, index) : max_plane_bytes(g, x, y);
-    for (int64_t oh = 0; oh < g.oh; oh++, y += g.ow, index += g.ow)      // an index is for training, and nobody trains on bytes
-      for (int64_t ow = 0; ow < g.ow; ow++) max_at_edge<Index>(g, x, oh, ow, y, index);
-    return;
-  }
+template <bool Index> ACCELNN_INLINE void max_any(const Window& g, const float* x, float* y, int32_t* index) {
   if (g.tiles_2x2()) max_2x2<Index>(g, x, y, index);
   else if (g.stride_w == 1) max_plane<1, Index>(g, x, y, index);
   else if (g.stride_w == 2) max_plane<2, Index>(g, x, y, index);
   else max_plane<0, true>(g, x, y, index);           // rare: one copy, with or without an index
 }
 
-template <class T> ACCELNN_INLINE Status max_pool2d(const Call& c) {
+ACCELNN_INLINE Status max_pool2d(const Call& c) {
   const Window g = window_of(c, c.in[0], c.out[0]);
   over_planes(c, g, [&](int64_t p) {
-    const T* x = c.in[0].as<T>() + p * g.h * g.w;
-    T* y = c.out[0].as<T>() + p * g.oh * g.ow;
+    const float* x = c.in[0].as<float>() + p * g.h * g.w;
+    float* y = c.out[0].as<float>() + p * g.oh * g.ow;
     if (c.out[1].absent()) max_any<false>(g, x, y, nullptr);
     else max_any<true>(g, x, y, c.out[1].as<int32_t>() + p * g.oh * g.ow);
   });

@@ -40,6 +40,21 @@ ACCELNN_INLINE Window window_of(const Call& c, const TensorView& image, const Te
 struct Cut { int64_t begin, end; };    // the part of [at, at + kernel) inside [0, size), counted from `at`
 ACCELNN_INLINE Cut cut(int64_t at, int64_t kernel, int64_t size) { return {at < 0 ? -at : 0, at + kernel > size ? size - at : kernel}; }
 
+// One output, also where an edge cuts its window. index may be null.
+template <class T> void max_at_edge(const Window& g, const T* x, int64_t oh, int64_t ow, T* y, int32_t* index) {
+  const int64_t h = g.row(oh), w = g.column(ow);
+  const Cut r = cut(h, g.kernel_h, g.h), s = cut(w, g.kernel_w, g.w);
+  int64_t where = (h + r.begin) * g.w + w + s.begin;
+  T best = x[where];
+  for (int64_t i = r.begin; i < r.end; i++)
+    for (int64_t j = s.begin; j < s.end; j++) {
+      const int64_t at = (h + i) * g.w + w + j;
+      if (!(x[at] <= best) && best == best) { best = x[at]; where = at; }
+    }
+  y[ow] = best;
+  if (index) index[ow] = int32_t(where);
+}
+
 // Planes in at most 64 groups: 384 planes of 28x28 are 60 us of work, so a group is about 1 us.
 template <class F> ACCELNN_INLINE void over_planes(const Call& c, const Window& w, const F& plane) {
   const int64_t parts = w.planes < 64 ? w.planes : 64, work = 4 * w.h * w.w + 8 * w.oh * w.ow + w.oh * w.ow * w.kernel_h * w.kernel_w;

@@ -26,29 +26,25 @@ ACCELNN_INLINE vi quantized(vf x, vf scale, vi zero, vf low, vf high) {
   return to_int(select(q == q, q, vf{})) + zero;
 }
 
-// u8 and i8 in one: they differ in their least value and in how a zero point is widened; the stores are the same.
-inline __attribute__((noinline)) void quantize_run(const float* x, const float* scale, const uint8_t* zero, bool each, bool with_sign,
-                                                   uint8_t* q, int64_t count) {
-  const int32_t least = with_sign ? -128 : 0, greatest = least + 255, flip = with_sign ? 128 : 0;      // (z ^ 128) - 128: the byte z with its sign
-  const auto put = [&](int64_t i, vi v, int n) INLINED { if (n == lanes) store_bytes(q + i, v); else store_bytes(q + i, v, n); };
-  if (each) {
-    in_lanes(count, [&](int64_t i, int n) INLINED {
-      const vi z = (ints_of(zero + i, n) ^ flip) - flip;
-      put(i, quantized(lanes_of(x + i, n), lanes_of(scale + i, n), z, to_float(least - z), to_float(greatest - z)), n);
-    });
-  } else {
-    const vi z = splat((int32_t(*zero) ^ flip) - flip);
-    const vf s = splat(*scale), low = to_float(least - z), high = to_float(greatest - z);
-    in_lanes(count, [&](int64_t i, int n) INLINED { put(i, quantized(lanes_of(x + i, n), s, z, low, high), n); });
+// Whole vectors; the last one begins further left where it would not be full, and writes some bytes again. least: -128 for i8, 0 for u8, which
+// is all that tells the two apart: zero points are read as u8 and get their sign from it.
+inline void quantize_run(const QuantizeRun& run, int32_t least) {
+  const QuantizeRun r = run;                       // in registers: a store of bytes may change anything else
+  if (r.count < lanes) return quantize_few(r, least);
+  const vi sign = splat(-least);
+  if (r.each) {
+    for (int64_t i = 0; i < r.count; i += lanes) {
+      const int64_t at = i + lanes <= r.count ? i : r.count - lanes;
+      const vi z = (load_bytes(r.zero + at) ^ sign) - sign;
+      store_bytes(r.q + at, quantized(load(r.x + at), load(r.scale + at), z, to_float(least - z), to_float(least + 255 - z)));
+    }
+    return;
   }
-}
-
-ACCELNN_INLINE Status quantize_linear(const Call& c) {
-  const bool with_sign = c.out[0].dtype == DType::i8;
-  over_runs(c, c.in[0], c.in[1], c.integer(quantize_linear_attr::axis), [&](int64_t at, int64_t n, int64_t channel, bool each) {
-    quantize_run(c.in[0].as<float>() + at, c.in[1].as<float>() + channel, c.in[2].as<uint8_t>() + channel, each, with_sign, c.out[0].as<uint8_t>() + at, n);
-  });
-  return {};
+  const vi z = (splat(int32_t(*r.zero)) ^ sign) - sign;
+  const vf s = splat(*r.scale), low = to_float(least - z), high = to_float(least + 255 - z);
+  int64_t i = 0;
+  for (; i + lanes <= r.count; i += lanes) store_bytes(r.q + i, quantized(load(r.x + i), s, z, low, high));
+  if (i < r.count) store_bytes(r.q + r.count - lanes, quantized(load(r.x + r.count - lanes), s, z, low, high));
 }
 
 template <class T> __attribute__((noinline)) void dequantize_run(const T* q, const float* scale, const T* zero, bool each, float* x, int64_t count) {

@@ -1,9 +1,22 @@
 // A tensor as [outer, C, inner] around the quantization axis, cut into runs that have one scale, or whose neighbours have neighbouring scales.
 #pragma once
 #include "dequantize_linear.h"
+#include "quantize_linear.h"
 #include "vec.h"
 
 namespace accelnn {
+
+// Elements of quantize_linear with one scale and zero point, or with `each` one after the other.
+struct QuantizeRun {
+  const float *x, *scale;
+  const uint8_t* zero;
+  uint8_t* q;
+  int64_t count;
+  bool each;
+};
+void quantize_few(const QuantizeRun&, int32_t least);
+Status quantize_linear(const Call&, void (*run)(const QuantizeRun&, int32_t least));
+
 inline namespace ACCELNN_TARGET {
 namespace quantize {
 

@@ -1,16 +1,13 @@
-// qconv2d over the byte tile of matmul/gemm_i8.h: signed weights are broadcast, unsigned pixels fill the lanes, four taps to a lane.
-#pragma once
+// qconv2d around the byte tiles of any ISA: signed weights are broadcast, unsigned pixels fill the lanes, four taps to a lane.
 #include "conv2d/columns.h"
 #include "conv2d/qconv2d.h"
-#include "matmul/gemm_i8.h"
+#include "matmul/i8.h"
 #include "pool.h"
 
 namespace accelnn {
-inline namespace ACCELNN_TARGET {
-inline namespace conv2d_family {
 
 // 16 pixels (count of them real) for taps in fours: to[k / 4][pixel][k % 4]. Up to 32 bytes behind any tap are read.
-inline void pack_byte_columns(const uint8_t* base, const int64_t* tap, int64_t taps, const Lanes& group, int64_t count, uint8_t* to) {
+static void pack_byte_columns(const uint8_t* base, const int64_t* tap, int64_t taps, const Lanes& group, int64_t count, uint8_t* to) {
   const uint8_t* const from = base + group.start;
 #if defined(__x86_64__)
   const int32_t span = group.distance[count - 1] + 1;
@@ -43,7 +40,22 @@ inline void pack_byte_columns(const uint8_t* base, const int64_t* tap, int64_t t
       for (int q = 0; q < 4; q++) to[4 * i + q] = from[tap[k + q] + group.distance[i]];
 }
 
-inline Status qconv2d_u8(const Call& call) {
+static int32_t sum_of(const int8_t* w, int64_t count) {      // count: a multiple of 4
+  int32_t sum = 0;
+  int64_t i = 0;
+#if defined(__x86_64__)
+  __m128i sums = _mm_setzero_si128();                        // of w + 128, which psadbw adds up by itself
+  for (; i + 16 <= count; i += 16) {
+    const __m128i unsigned_w = _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w + i)), _mm_set1_epi8(-128));
+    sums = _mm_add_epi64(sums, _mm_sad_epu8(unsigned_w, _mm_setzero_si128()));
+  }
+  sum = _mm_cvtsi128_si32(sums) + _mm_extract_epi32(sums, 2) - int32_t(i) * 128;
+#endif
+  for (; i < count; i++) sum += w[i];
+  return sum;
+}
+
+Status qconv2d(const Call& call, const I8Isa& isa) {
   const TensorView &x = call.in[0], &w = call.in[2], &bias = call.in[4], &out_zero = call.in[5], &y = call.out[0];
   const conv::Geometry g = conv::geometry(call, x, w, y);
   const conv::Layout l = conv::quantized_layout(g);
@@ -67,13 +79,12 @@ inline Status qconv2d_u8(const Call& call) {
   }
   int32_t* const start = slice_at<int32_t>(work, l.start);
   for (int64_t o = 0; o < g.o; o++) {
-    int32_t sum = 0;
-    for (int64_t k = 0; k < taps; k++) sum += weights[o * taps + k];
-    start[o] = int32_t((bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[o])) - uint32_t(sum * zero));
+    const uint32_t sum = uint32_t(sum_of(weights + o * taps, taps));
+    start[o] = int32_t((bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[o])) - sum * zero);
   }
   const Requantize rule = {y.dtype, call.in[3].as<float>(), start, out_zero.absent() ? 0 : *out_zero.as<uint8_t>(),
                            call.integer(qconv2d_attr::relu) != 0};
-  const int64_t tiles = tiles_of(g.og, i8_tile_rows), size = int64_t(size_of(y.dtype));
+  const int64_t tiles = tiles_of(g.og, isa.rows), size = int64_t(size_of(y.dtype));
 
   parallel(call, l.parts, 2 * g.n * g.o * g.pixels * g.k / 4, [&](int64_t part) {
     char* const slice = work + l.part + part * l.slice;
@@ -91,12 +102,10 @@ inline Status qconv2d_u8(const Call& call) {
           const int64_t o = tile_start(g.og, tiles, tile), tile_height = tile_start(g.og, tiles, tile + 1) - o, all = u.group * g.og + o;
           Requantize mine = rule;
           mine.scale += all, mine.start += all;
-          for (int64_t q = 0; q < columns; q += tile_columns) {
-            i8_tile<false>(int(tile_height),
-                           {taps / 4, weights + all * taps, taps, panel + q / panel_columns * panel_columns * taps + q % panel_columns * 4, 64,
-                            panel_columns * taps}, sums);
-            requantize_tile<true>(sums, int(tile_height), int(conv::at_most(tile_columns, columns - q)), out + (o * g.pixels + p + q) * size,
-                                  g.pixels, mine);
+          for (int64_t q = 0; q < columns; q += isa.columns) {
+            const uint8_t* const b = panel + q / panel_columns * panel_columns * taps + q % panel_columns * 4;
+            isa.tile(int(tile_height), {taps / 4, weights + all * taps, taps, b, 64, panel_columns * taps}, sums);
+            isa.finish(sums, int(tile_height), int(conv::at_most(isa.columns, columns - q)), out + (o * g.pixels + p + q) * size, g.pixels, mine);
           }
         }
       }
@@ -105,6 +114,4 @@ inline Status qconv2d_u8(const Call& call) {
   return {};
 }
 
-}  // namespace conv2d_family
-}  // namespace ACCELNN_TARGET
 }  // namespace accelnn

@@ -1,15 +1,14 @@
-// qmatmul over the byte tile of gemm_i8.h: u8 activations broadcast against s8 weight panels.
-#pragma once
-#include "matmul/gemm_i8.h"
+// qmatmul around the byte tiles of any ISA: u8 activations broadcast against s8 weight panels.
+#include "matmul/gemm.h"
+#include "matmul/i8.h"
 #include "matmul/matmul.h"
 #include "matmul/pack.h"
 #include "matmul/qmatmul.h"
 #include "pool.h"
 
 namespace accelnn {
-inline namespace ACCELNN_TARGET {
 
-inline Status qmatmul(const Call& call) {
+Status qmatmul(const Call& call, const I8Isa& isa) {
   const QmatmulProblem q = qmatmul_problem(call);
   if (q.m == 0 || q.n == 0) return {};
   const TensorView &a = call.in[0], &b = call.in[2], &bias = call.in[4], &y = call.out[0];
@@ -35,11 +34,13 @@ inline Status qmatmul(const Call& call) {
     });
   // The zero point of a leaves the inner loop: sum (a - zero) b = sum a b - zero * sum b. Unsigned arithmetic, because it may wrap.
   const uint32_t a_zero = *call.in[1].as<uint8_t>();
-  for (int64_t j = 0; j < q.n; j++) {
-    int32_t sum;
-    std::memcpy(&sum, packed_b + j / panel_columns * panel_bytes + k4 * 64 + j % panel_columns * 4, 4);
-    start[j] = int32_t((bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[j])) - a_zero * uint32_t(sum));
-  }
+  const int8_t* row_of_sums = packed_b + k4 * 64;
+  for (int64_t i = 0; i < q.n; i += panel_columns, row_of_sums += panel_bytes)
+    for (int64_t j = i; j < q.n && j < i + panel_columns; j++) {
+      uint32_t sum;
+      std::memcpy(&sum, row_of_sums + (j - i) * 4, 4);
+      start[j] = int32_t((bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[j])) - a_zero * sum);
+    }
 
   const float* scale = call.in[3].as<float>();
   const int zero = call.in[5].absent() ? 0 : *call.in[5].as<uint8_t>();
@@ -48,12 +49,12 @@ inline Status qmatmul(const Call& call) {
   parallel(call, q.row_parts * q.column_parts, work_of(q.m, q.n, q.k) / 4, [&](int64_t part) {
     const int64_t row_part = part / q.column_parts, column_part = part % q.column_parts;
     const int64_t m0 = tile_start(q.m, q.row_parts, row_part), m1 = tile_start(q.m, q.row_parts, row_part + 1);
-    const int64_t tiles = tiles_of(m1 - m0, i8_tile_rows);
+    const int64_t tiles = tiles_of(m1 - m0, isa.rows);
     const int64_t n0 = tile_start(strips, q.column_parts, column_part) * strip, n1 = tile_start(strips, q.column_parts, column_part + 1) * strip;
     const int64_t end = n1 < q.n ? n1 : q.n;
     I8Sums sums;
-    for (int64_t j = n0; j < end; j += tile_columns) {
-      const int columns = int(end - j < tile_columns ? end - j : tile_columns);
+    for (int64_t j = n0; j < end; j += isa.columns) {
+      const int columns = int(end - j < isa.columns ? end - j : isa.columns);
       I8Tile t;
       t.k4 = k4;
       t.a_row = q.copy_a ? q.copied_a_row : q.a_row;
@@ -63,14 +64,13 @@ inline Status qmatmul(const Call& call) {
       for (int64_t i = 0; i < tiles; i++) {
         const int64_t i0 = m0 + tile_start(m1 - m0, tiles, i), i1 = m0 + tile_start(m1 - m0, tiles, i + 1);
         t.a = (q.copy_a ? copied_a : a.as<uint8_t>()) + i0 * t.a_row;
-        i8_tile<true>(int(i1 - i0), t, sums);
-        requantize_tile<false>(sums, int(i1 - i0), columns, static_cast<char*>(y.data) + (i0 * q.n + j) * bytes, q.n,
-                               {y.dtype, scale + j, start + j, zero, relu});
+        isa.tile(int(i1 - i0), t, sums);
+        isa.finish(sums, int(i1 - i0), columns, static_cast<char*>(y.data) + (i0 * q.n + j) * bytes, q.n,
+                   {y.dtype, scale + j, start + j, zero, relu});
       }
     }
   });
   return {};
 }
 
-}  // namespace ACCELNN_TARGET
 }  // namespace accelnn
