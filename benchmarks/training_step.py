@@ -53,7 +53,7 @@ def torch_step(x: np.ndarray, y: np.ndarray) -> Callable[[], float]:
         value = torch.nn.functional.cross_entropy(net(images), labels)
         value.backward()
         optimizer.step()
-        return float(value)
+        return float(value.detach())
 
     return step
 

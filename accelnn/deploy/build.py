@@ -156,10 +156,10 @@ def rows_for(plan: bytes, arch: str) -> dict[str, list[str]]:
     for op, dtype in calls(plan):
         wanted.setdefault(op, set()).add(dtype)
     chosen = {}
-    for op in _C.ops():
-        dtypes = wanted.get(op["name"], set())
-        rows = [row for row in op["rows"] if (row["dtype"] in dtypes or "" in dtypes) and row["device"] == "cpu" and row["exactness"] != "reference"]
+    for table in _C.ops():
+        dtypes = wanted.get(table["name"], set())
+        rows = [row for row in table["rows"] if (row["dtype"] in dtypes or "" in dtypes) and row["device"] == "cpu" and row["exactness"] != "reference"]
         names = [row["name"] for row in rows if foreign not in row["name"]]
         if names:
-            chosen[op["name"]] = [n for n in names if n.replace("x86_avx512", "x86_vnni") not in names or "x86_avx512" not in n]
+            chosen[table["name"]] = [n for n in names if n.replace("x86_avx512", "x86_vnni") not in names or "x86_avx512" not in n]
     return chosen
