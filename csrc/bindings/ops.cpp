@@ -85,7 +85,7 @@ std::string find_environment_problem() {
       known |= name == row || (name.size() > tail.size() && !name.compare(name.size() - tail.size(), tail.size(), tail));
       rows += (i ? ", " : "") + name;
     }
-    if (!known) return "ACCELNN_KERNEL=" + item + ": no such row; " + op + " has " + rows;
+    if (!known) return "ACCELNN_KERNEL=" + item + ": " + op + " has no row '" + row + "'; its rows are " + rows;
   }
   return "";
 }
