@@ -50,9 +50,9 @@ lint: $(STAMP)/test build
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.cpp' 'csrc/*.h' 'kernels/*.cpp' 'kernels/*.h')
 
-#: make bench    the committed benchmarks; ARGS are passed on
-bench: $(STAMP)/demo build
-	$(BIN)/accelnn bench $(ARGS)
+#: make bench    LeNet-5's training step beside torch (adds torch to .venv)
+bench: $(STAMP)/parity build
+	$(BIN)/python benchmarks/training_step.py $(ARGS)
 
 #: make wheel    dist/accelnn-*.whl
 wheel: $(STAMP)/base
