@@ -45,7 +45,7 @@ def zig(arch: str) -> tc.Toolchain:
     # nothing of its speed: clang's -Os still unrolls and vectorises; given at the link, -Oz and no unwind tables go for zig's musl as well.
     compact = ("-fno-unroll-loops", "-fomit-frame-pointer", "-fno-stack-protector", "-falign-functions=1", "-falign-loops=1")
     return tc.Toolchain(arch, (binary, "c++", "-target", triple, "-fno-sanitize=all", "-g0"), (*tc.ZIG_BASELINE[arch], *compact), ar=(binary, "ar"),
-                        link=("-static", "-Oz", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"), small="-Oz")
+                        link=("-static", "-Oz", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"), small="-Oz", shared="-Oz")
 
 
 def toolchain_for(target: str, static: str | None) -> tc.Toolchain | None:
