@@ -39,6 +39,7 @@ class _Writer:
         self.buffer_numbers: dict[Any, int] = {}
         self.value_numbers: dict[Any, int] = {}
         self.offsets: dict[int, int] = {}  # id of a constant's tensor -> offset in the weights
+        self.contents: dict[bytes, int] = {}  # the constants' bytes -> the same
 
     def text(self, s: str) -> bytes:
         if s not in self.texts:
@@ -80,11 +81,9 @@ class _Writer:
         return self.exprs[flat]
 
     def buffer(self, b: Buffer) -> int:
-        key: Any = (b.storage, b.port) if b.storage in ("input", "output", "state") else id(b.data) if b.storage == "constant" else id(b)
+        offset, length = self.constant(b.data) if b.storage == "constant" else (0, 0)
+        key: Any = id(b) if b.storage == "temporary" else (b.storage, offset, length) if b.storage == "constant" else (b.storage, b.port)
         if key not in self.buffer_numbers:
-            offset = length = 0
-            if b.storage == "constant":
-                offset, length = self.constant(b.data)
             temporary = b.storage == "temporary"
             touched = [t for t in b.touched if t != END]
             first, last = (min(touched), max(touched)) if temporary else (0, 0)
@@ -94,12 +93,14 @@ class _Writer:
         return self.buffer_numbers[key]
 
     def constant(self, tensor: Any) -> tuple[int, int]:
+        """(offset, bytes) in the weights. Equal constants lie there once: a quantized network repeats its zero points layer after layer."""
         raw = np.ascontiguousarray(tensor.numpy(raw=True)).tobytes()
-        if id(tensor) not in self.offsets:
+        if raw not in self.contents:
             self.weights += b"\0" * (-len(self.weights) % ALIGN)
-            self.offsets[id(tensor)] = len(self.weights)
+            self.contents[raw] = len(self.weights)
             self.weights += raw
-        return self.offsets[id(tensor)], len(raw)
+        self.offsets[id(tensor)] = self.contents[raw]
+        return self.contents[raw], len(raw)
 
     def row(self, table: str, record: bytes) -> int:
         self.tables[table].append(record)

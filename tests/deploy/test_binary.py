@@ -22,7 +22,7 @@ NEEDS_ZIG = pytest.mark.skipif(find_spec("ziglang") is None, reason="needs the z
 NEEDS_QEMU = pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="needs qemu-aarch64: apt-get install qemu-user")
 NEEDS_COMPILER = pytest.mark.skipif(tc.compiler() is None, reason="needs a C++ compiler")
 FORBIDDEN = re.compile(r"_Znw|_Zna|_Zdl|_ZSt|_ZNSt|__cxa_(?!finalize)|_Unwind|__gxx_personality")
-LARGEST, LARGEST_STATIC = 200_000, 200 << 10      # the second holds musl's printf, threads and memory, too
+LARGEST = 200_000
 
 
 def images(n: int, seed: int = 0) -> np.ndarray:
@@ -186,7 +186,7 @@ def test_glibc_inside(models, tmp_path):
 def test_static_with_musl(models, tmp_path):
     built = an.build(models["int8"], tmp_path / "net", static="musl", verify=True)
     assert not needed(tmp_path / "net") and "bit for bit" in built.verified
-    assert built.bytes <= LARGEST_STATIC
+    assert built.bytes <= LARGEST
 
 
 @NEEDS_ZIG
