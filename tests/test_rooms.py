@@ -188,3 +188,11 @@ def test_nothing_generated_is_committed() -> None:
     listing = subprocess.run([need_program("git"), "ls-files"], capture_output=True, text=True, cwd=ROOT, check=True).stdout.splitlines()
     generated = re.compile(r"\.(so|o|a|pyc|accel|whl|fatbin|ptx|cubin)$|^(build|dist|out)/|\.egg-info/")
     assert not [f for f in listing if generated.search(f) and not f.startswith("tests/fuzz/corpus/")]
+
+
+def test_clang_format() -> None:
+    """The C++ has the form that .clang-format says."""
+    need_module("clang_format")
+    files = [str(p) for room in ("csrc", "kernels") for p in sorted((ROOT / room).rglob("*")) if p.suffix in (".cpp", ".h")]
+    done = subprocess.run([str(Path(sys.executable).with_name("clang-format")), "--dry-run", "--Werror", *files], capture_output=True, text=True, cwd=ROOT)
+    assert files and done.returncode == 0, done.stderr[:2000]

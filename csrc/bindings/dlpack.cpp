@@ -6,14 +6,32 @@ namespace accelnn {
 namespace {
 
 struct DLDevice { int32_t type, id; };
-struct DLDataType { uint8_t code, bits; uint16_t lanes; };
-struct DLTensor { void* data; DLDevice device; int32_t ndim; DLDataType dtype; int64_t* shape; int64_t* strides; uint64_t byte_offset; };
-struct DLManagedTensor { DLTensor tensor; void* context; void (*deleter)(DLManagedTensor*); };
+struct DLDataType {
+  uint8_t code, bits;
+  uint16_t lanes;
+};
+struct DLTensor {
+  void* data;
+  DLDevice device;
+  int32_t ndim;
+  DLDataType dtype;
+  int64_t* shape;
+  int64_t* strides;
+  uint64_t byte_offset;
+};
+struct DLManagedTensor {
+  DLTensor tensor;
+  void* context;
+  void (*deleter)(DLManagedTensor*);
+};
 
 constexpr int32_t cpu = 1;
 constexpr DLDataType codes[n_dtypes] = {{2, 32, 1}, {2, 16, 1}, {4, 16, 1}, {0, 8, 1}, {1, 8, 1}, {0, 32, 1}, {0, 64, 1}, {6, 8, 1}};
 
-struct Export { DLManagedTensor managed; View view; };
+struct Export {
+  DLManagedTensor managed;
+  View view;
+};
 
 py::capsule to_capsule(const View& v) {
   Export* e = new Export{{}, v};

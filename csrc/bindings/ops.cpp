@@ -35,8 +35,14 @@ Attrs make_attrs(int op, const py::dict& given) {
     used += present;
     const py::object value = present ? py::object(given[def.name]) : py::none();
     switch (def.kind) {
-      case AttrKind::integer: slot = {}; slot.i = present ? value.cast<int64_t>() : int64_t(def.otherwise); break;
-      case AttrKind::real: slot = {}; slot.f = present ? value.cast<double>() : def.otherwise; break;
+      case AttrKind::integer:
+        slot = {};
+        slot.i = present ? value.cast<int64_t>() : int64_t(def.otherwise);
+        break;
+      case AttrKind::real:
+        slot = {};
+        slot.f = present ? value.cast<double>() : def.otherwise;
+        break;
       case AttrKind::integers:
         if (present) a.lists[size_t(i)] = value.cast<std::vector<int64_t>>();
         slot.list = a.lists[size_t(i)].data();
@@ -57,8 +63,7 @@ struct Question {                         // a Call with the memory it points to
 void ask(const Op& op, const py::tuple& inputs, const Attrs& attrs, Question* q) {
   const int n = int(inputs.size());
   if (n < op.min_in || n > op.max_in || op.max_in > max_operands)
-    refuse(Code::shape, std::string(op.name) + ": " + std::to_string(op.min_in) + " to " + std::to_string(op.max_in) +
-                           " inputs expected, not " + std::to_string(n));
+    refuse(Code::shape, std::string(op.name) + ": " + std::to_string(op.min_in) + ".." + std::to_string(op.max_in) + " inputs, not " + std::to_string(n));
   for (int i = 0; i < op.max_in; i++) {
     PyObject* o = i < n ? PyTuple_GET_ITEM(inputs.ptr(), i) : Py_None;
     q->in[size_t(i)] = o == Py_None ? absent_view() : py::handle(o).cast<const View&>().t;
@@ -98,7 +103,10 @@ void run(const Table& table, Question* q) {
   if (q->call.n_in && !q->in[0].absent()) elements += q->in[0].count();
   if (elements < long_call) return require(execute(table, q->call, caps()));
   Status s;
-  { py::gil_scoped_release unlocked; s = execute(table, q->call, caps()); }
+  {
+    py::gil_scoped_release unlocked;
+    s = execute(table, q->call, caps());
+  }
   require(s);
 }
 
@@ -113,7 +121,10 @@ py::tuple call(int number, const py::tuple& inputs, const Attrs& attrs, const py
     q.out[size_t(i)] = absent_view();
     if (i >= int(outputs.size())) continue;
     PyObject* spec = PyTuple_GET_ITEM(outputs.ptr(), i);
-    if (spec == Py_None) { made[size_t(i)] = py::none(); continue; }
+    if (spec == Py_None) {
+      made[size_t(i)] = py::none();
+      continue;
+    }
     TensorView t;
     shape_from(PyTuple_GET_ITEM(spec, 0), &t);
     View v = empty_view(t.shape, t.rank, DType(PyLong_AsLong(PyTuple_GET_ITEM(spec, 1))));

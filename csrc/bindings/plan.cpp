@@ -27,9 +27,10 @@ class PyPlan {
   }
 
   std::vector<TensorView> views(PortKind kind, const py::tuple& given) const {
-    if (int(given.size()) != plan_->n(kind))
-      refuse(Code::shape, "the plan takes " + std::to_string(plan_->n(kind)) +
-                           (kind == PortKind::state ? " states" : " inputs") + ", not " + std::to_string(given.size()));
+    const int expected = plan_->n(kind);
+    const char* what = kind == PortKind::state ? " states" : " inputs";
+    if (int(given.size()) != expected)
+      refuse(Code::shape, "the plan takes " + std::to_string(expected) + what + ", not " + std::to_string(given.size()));
     std::vector<TensorView> v;
     for (const py::handle h : given) v.push_back(h.cast<const View&>().t);
     return v;
@@ -70,7 +71,8 @@ class PyPlan {
       const PortInfo& p = plan_->port(PortKind(kind), i);
       py::list shape;
       for (int k = 0; k < p.rank; k++)
-        shape.append(p.shape[k] >= 0 ? py::object(py::int_(p.shape[k])) : p.dim_name[k] ? py::object(py::str(p.dim_name[k])) : py::none());
+        shape.append(p.shape[k] >= 0 ? py::object(py::int_(p.shape[k])) : p.dim_name[k] ? py::object(py::str(p.dim_name[k]))
+                                                                                        : py::none());
       l.append(py::dict(py::arg("name") = p.name, py::arg("dtype") = int(p.dtype), py::arg("shape") = py::tuple(shape), py::arg("written") = p.written));
     }
     return l;

@@ -3,7 +3,9 @@
 
 namespace accelnn {
 
-Storage::~Storage() { if (data && !owner) release(data); }
+Storage::~Storage() {
+  if (data && !owner) release(data);
+}
 
 void require(const Status& s) {
   if (s.ok()) return;
@@ -12,7 +14,10 @@ void require(const Status& s) {
   throw e;
 }
 
-void refuse(Code code, const std::string& sentence) { require(fail(code, "%s", sentence.c_str())); __builtin_unreachable(); }
+void refuse(Code code, const std::string& sentence) {
+  require(fail(code, "%s", sentence.c_str()));
+  __builtin_unreachable();
+}
 
 static int64_t byte_count(const TensorView& t) {
   int64_t n = int64_t(size_of(t.dtype));

@@ -14,8 +14,8 @@ Status map_appended(const char* path, const void** bytes, size_t* n) {
   struct stat info;
   Trailer t;
   const bool there = !fstat(fd, &info) && info.st_size > int64_t(sizeof t) &&
-                     pread(fd, &t, sizeof t, info.st_size - int64_t(sizeof t)) == int64_t(sizeof t) &&
-                     !memcmp(t.magic, trailer_magic, sizeof t.magic);
+      pread(fd, &t, sizeof t, info.st_size - int64_t(sizeof t)) == int64_t(sizeof t) &&
+      !memcmp(t.magic, trailer_magic, sizeof t.magic);
   if (!there) {
     close(fd);
     return fail(Code::format, "this program carries no model: `accelnn build model.accel -o net` makes one that does");

@@ -5,7 +5,10 @@
 
 namespace accelnn {
 
-struct Trailer { char magic[8]; uint64_t offset, bytes; };       // of the Plan in the file
+struct Trailer {
+  char magic[8];
+  uint64_t offset, bytes;
+};       // of the Plan in the file
 constexpr char trailer_magic[8] = {'A', 'C', 'C', 'E', 'L', 'E', 'N', 'D'};
 static_assert(sizeof(Trailer) == 24);
 

@@ -15,7 +15,10 @@ using plan::PortKind;
 
 namespace {
 
-enum Exit { done = 0, bad_usage = 1, bad_input = 2, run_failed = 3 };
+enum Exit { done = 0,
+            bad_usage = 1,
+            bad_input = 2,
+            run_failed = 3 };
 
 const char help[] =
     "Runs the neural network that is inside this program.\n"
@@ -48,7 +51,9 @@ __attribute__((format(printf, 2, 3), noreturn)) void stop(Exit code, const char*
   fputc('\n', stderr);
   exit(code);
 }
-void need(const Status& s, Exit code) { if (!s.ok()) stop(code, "%s", s.text); }
+void need(const Status& s, Exit code) {
+  if (!s.ok()) stop(code, "%s", s.text);
+}
 
 // What the caller brought is bad input; the rest is ours.
 Exit blame(const Status& s) {
@@ -87,7 +92,10 @@ struct Model {
   void load(const char* argument);
   void write_to(const char* argument);
   void complete(bool zeros);
-  void execute() { const Status s = run->run(inputs.data(), outputs.data(), nullptr, pool()); need(s, blame(s)); }
+  void execute() {
+    const Status s = run->run(inputs.data(), outputs.data(), nullptr, pool());
+    need(s, blame(s));
+  }
 };
 
 void Model::open() {
@@ -184,7 +192,8 @@ double element(const TensorView& v, int64_t i) {
   switch (v.dtype) {
     case DType::f32: return v.as<float>()[i];
     case DType::i8: return v.as<int8_t>()[i];
-    case DType::u8: case DType::boolean: return v.as<uint8_t>()[i];
+    case DType::u8:
+    case DType::boolean: return v.as<uint8_t>()[i];
     case DType::i32: return v.as<int32_t>()[i];
     case DType::i64: return double(v.as<int64_t>()[i]);
     case DType::bf16: {
@@ -196,7 +205,8 @@ double element(const TensorView& v, int64_t i) {
     case DType::f16: {
       const uint16_t bits = v.as<uint16_t>()[i];
       const int exponent = bits >> 10 & 31, fraction = bits & 1023;
-      const double x = exponent == 31 ? (fraction ? NAN : INFINITY) : exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+      const double x = exponent == 31 ? (fraction ? NAN : INFINITY) : exponent ? ldexp(1024 + fraction, exponent - 25)
+                                                                               : ldexp(fraction, -24);
       return bits >> 15 ? -x : x;
     }
   }

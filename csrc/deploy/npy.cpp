@@ -12,9 +12,14 @@ namespace npy {
 
 namespace {
 
-struct Type { const char* descr; DType dtype; };
-constexpr Type types[] = {{"<f4", DType::f32}, {"<f2", DType::f16}, {"|i1", DType::i8}, {"|u1", DType::u8},
-                          {"<i4", DType::i32}, {"<i8", DType::i64}, {"|b1", DType::boolean}};
+struct Type {
+  const char* descr;
+  DType dtype;
+};
+constexpr Type types[] = {{"<f4", DType::f32}, {"<f2", DType::f16}, {"|i1", DType::i8}, {"|u1", DType::u8},  // little-endian or bytes
+                          {"<i4", DType::i32},
+                          {"<i8", DType::i64},
+                          {"|b1", DType::boolean}};
 constexpr int64_t max_bytes = int64_t(1) << 44;
 
 // The header is a Python literal: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }. Read strictly, keys in any order.
@@ -22,7 +27,9 @@ struct Literal {
   const char* at;
   const char* end;
 
-  void blanks() { while (at < end && (*at == ' ' || *at == '\n' || *at == '\t')) at++; }
+  void blanks() {
+    while (at < end && (*at == ' ' || *at == '\n' || *at == '\t')) at++;
+  }
   bool take(char c) {
     blanks();
     if (at == end || *at != c) return false;
@@ -77,7 +84,9 @@ Status literal(Literal p, Header* h) {
   while (!p.take('}')) {
     char key[16], name[24];
     if (!p.text(key, sizeof key) || !p.take(':')) return malformed();
-    const int which = !strcmp(key, "descr") ? 0 : !strcmp(key, "fortran_order") ? 1 : !strcmp(key, "shape") ? 2 : 3;
+    const int which = !strcmp(key, "descr") ? 0 : !strcmp(key, "fortran_order") ? 1
+        : !strcmp(key, "shape")                                                 ? 2
+                                                                                : 3;
     if (which == 3 || seen[which]) return malformed();
     seen[which] = true;
     if (which == 0) {
@@ -151,7 +160,8 @@ Status load_from(int fd, const char* path, TensorView* view) {
 
 bool write_to(FILE* f, const TensorView& view) {
   const char* name = "<f4";             // what bf16 becomes
-  for (const Type& t : types) if (t.dtype == view.dtype) name = t.descr;
+  for (const Type& t : types)
+    if (t.dtype == view.dtype) name = t.descr;
   char text[256];
   int n = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", name);
   for (int i = 0; i < view.rank; i++)

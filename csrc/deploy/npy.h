@@ -5,7 +5,12 @@
 namespace accelnn {
 namespace npy {
 
-struct Header { DType dtype; int rank; int64_t shape[max_rank]; int64_t data, bytes; };   // data: offset in the file
+struct Header {
+  DType dtype;
+  int rank;
+  int64_t shape[max_rank];
+  int64_t data, bytes;
+};   // data: offset in the file
 
 // `text` is the first `n` bytes of a file of `file_bytes`. Refuses a file that is longer or shorter than its shape says.
 constexpr size_t longest_header = 64 << 10;

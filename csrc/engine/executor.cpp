@@ -75,7 +75,10 @@ Status Run::find_or_make(const TensorView* inputs, const TensorView* states) {
   Binding** slot = &bindings_[0];       // where a new one goes: an empty place, or the least recently used
   Binding* found = nullptr;
   for (Binding*& b : bindings_) {
-    if (b && (!dims_.size() || !memcmp(b->dims.data(), dims_.data(), size_t(dims_.size()) * sizeof(int64_t)))) { found = b; break; }
+    if (b && (!dims_.size() || !memcmp(b->dims.data(), dims_.data(), size_t(dims_.size()) * sizeof(int64_t)))) {
+      found = b;
+      break;
+    }
     if (*slot && (!b || b->used < (*slot)->used)) slot = &b;
   }
   const auto same = [&](const Binding& b) -> Status {
@@ -128,7 +131,10 @@ Status Run::make(Binding* b) {
     attr.n = 0;
     switch (a.kind) {
       case plan::attr_expression: ACCELNN_TRY(plan::evaluate(f, {uint32_t(a.value), a.count}, b->dims.data(), &attr.i)); break;
-      case uint32_t(AttrKind::integers): attr.list = f.numbers.at + a.value; attr.n = a.count; break;
+      case uint32_t(AttrKind::integers):
+        attr.list = f.numbers.at + a.value;
+        attr.n = a.count;
+        break;
       case uint32_t(AttrKind::real): memcpy(&attr.f, &a.value, sizeof attr.f); break;
       default: attr.i = a.value;
     }
@@ -334,8 +340,14 @@ Status Run::check_overlap() {
     const int64_t other = writes ? any : writer;
     ACCELNN_CHECK(base_[p] >= (writes ? end_of_any : end_of_written), aliasing, "'%.60s' and '%.60s' overlap, and a run writes one of them",
                   plan_->ports_[other].info.name, plan_->ports_[p].info.name);
-    if (end > end_of_any) { end_of_any = end; any = p; }
-    if (writes && end > end_of_written) { end_of_written = end; writer = p; }
+    if (end > end_of_any) {
+      end_of_any = end;
+      any = p;
+    }
+    if (writes && end > end_of_written) {
+      end_of_written = end;
+      writer = p;
+    }
   }
   return {};
 }

@@ -24,13 +24,17 @@ struct PortInfo {
   const char* dim_name[max_rank];       // of a size that is exactly one named dim; else null
 };
 ShapeText describe(const PortInfo& port);  // "f32[batch, 784]"
-struct DimInfo { const char* name; int64_t lower, upper; };              // upper 0: unbounded
+struct DimInfo {
+  const char* name;
+  int64_t lower, upper;
+};              // upper 0: unbounded
 
 class Plan {
  public:
   // borrow: the bytes outlive the Plan, and are used where they lie if they start at a multiple of 64 (else copied). Weights over 4 MiB are copied
   // into huge pages in either case. `tables` outlives the Plan, too.
-  enum class Keep { borrow, copy };
+  enum class Keep { borrow,
+                    copy };
   static Status open(const void* bytes, size_t n, const Table* const* tables, int n_tables, Keep keep, Plan** plan);
   static void close(Plan* plan);        // null is fine; its Runs are closed before
 
@@ -51,7 +55,10 @@ class Plan {
 
   size_t bytes() const { return file_.bytes; }
   size_t weight_bytes() const { return size_t(file_.weights.count); }
-  const char* graph(size_t* n) const { *n = size_t(file_.graph.count); return file_.graph.at; }   // the JSON section; null where there is none
+  const char* graph(size_t* n) const {
+    *n = size_t(file_.graph.count);
+    return file_.graph.at;
+  }   // the JSON section; null where there is none
 
   ~Plan();                              // use close()
 
@@ -59,12 +66,21 @@ class Plan {
   friend class Run;
   template <class T> friend T* create();
   Plan() = default;
-  struct PortRecord { PortInfo info; plan::PortKind kind; uint32_t value, buffer; };
-  struct CallPlan { const Table* table; const char* label; uint32_t first_view; };   // views: max_in + max_out of each op
+  struct PortRecord {
+    PortInfo info;
+    plan::PortKind kind;
+    uint32_t value, buffer;
+  };
+  struct CallPlan {
+    const Table* table;
+    const char* label;
+    uint32_t first_view;
+  };   // views: max_in + max_out of each op
   struct DimSource { uint32_t port, axis; };
 
   int first_port(plan::PortKind k) const {
-    return k == plan::PortKind::input ? 0 : k == plan::PortKind::output ? n_ports_[0] : n_ports_[0] + n_ports_[1];
+    return k == plan::PortKind::input ? 0 : k == plan::PortKind::output ? n_ports_[0]
+                                                                        : n_ports_[0] + n_ports_[1];
   }
   int total_ports() const { return n_ports_[0] + n_ports_[1] + n_ports_[2]; }
   Status build(const Table* const* tables, int n_tables);
@@ -89,7 +105,12 @@ class Plan {
   int64_t n_views_ = 0;
 };
 
-struct CallInfo { const char* op; const char* label; const Row* row; const Call* call; };
+struct CallInfo {
+  const char* op;
+  const char* label;
+  const Row* row;
+  const Call* call;
+};
 
 class Run {
  public:
@@ -117,10 +138,20 @@ class Run {
  private:
   template <class T> friend T* create();
   Run() = default;
-  struct Patch { uint32_t view; int64_t offset; };
-  struct BoundCall { Call call; const Row* row; };
+  struct Patch {
+    uint32_t view;
+    int64_t offset;
+  };
+  struct BoundCall {
+    Call call;
+    const Row* row;
+  };
   struct Binding;
-  struct Place { char* base; int64_t bytes, offset; uint32_t slot; };      // of a buffer while binding
+  struct Place {
+    char* base;
+    int64_t bytes, offset;
+    uint32_t slot;
+  };      // of a buffer while binding
   Status find_or_make(const TensorView* inputs, const TensorView* states);
   Status make(Binding* b);
   Status place_buffers(Binding* b, Array<Place>* places);

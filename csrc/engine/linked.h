@@ -15,7 +15,10 @@ namespace accelnn {
 extern const Table* const all_tables[] __attribute__((weak));
 extern const int n_all_tables __attribute__((weak));
 
-struct Tables { const Table* const* at; int n; };
+struct Tables {
+  const Table* const* at;
+  int n;
+};
 inline Tables linked_tables() {
   if (accelnn_model_tables) return {accelnn_model_tables, accelnn_n_model_tables};
   if (all_tables) return {all_tables, n_all_tables};

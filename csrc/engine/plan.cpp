@@ -129,7 +129,6 @@ Status Plan::resolve_calls(const Table* const* tables, int n_tables) {
   return {};
 }
 
-
 Status Plan::describe_ports() {
   Array<uint8_t> written, found;
   ACCELNN_TRY(written.resize(file_.buffers.count));
@@ -176,7 +175,8 @@ Status Plan::describe_ports() {
 
 const TensorView* Plan::given(int port, const TensorView* inputs, const TensorView* outputs, const TensorView* states) const {
   const int i = port - first_port(ports_[port].kind);
-  const TensorView* views = ports_[port].kind == PortKind::input ? inputs : ports_[port].kind == PortKind::output ? outputs : states;
+  const TensorView* views = ports_[port].kind == PortKind::input ? inputs : ports_[port].kind == PortKind::output ? outputs
+                                                                                                                  : states;
   return views ? views + i : nullptr;
 }
 

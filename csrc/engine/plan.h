@@ -32,35 +32,71 @@ struct Header {
 static_assert(sizeof(Header) == 32);
 
 enum class SectionKind : uint32_t {
-  strings = 1, numbers = 2, dims = 3, buffers = 4, values = 5, attrs = 6, operands = 7, calls = 8, blocks = 9, ports = 10, weights = 11,
+  strings = 1,
+  numbers = 2,
+  dims = 3,
+  buffers = 4,
+  values = 5,
+  attrs = 6,
+  operands = 7,
+  calls = 8,
+  blocks = 9,
+  ports = 10,
+  weights = 11,
   graph = 64,                 // JSON for Python; the engine skips it and every other kind above 63
 };
 // count: elements; not read for strings, weights and graph, where `bytes` says it.
-struct Section { uint32_t kind; uint32_t count; uint64_t offset, bytes; };
+struct Section {
+  uint32_t kind;
+  uint32_t count;
+  uint64_t offset, bytes;
+};
 
 struct Text { uint32_t offset, length; };
 struct Expr { uint32_t offset, terms; };                                        // terms pairs in numbers; 1 <= terms <= 64
 
-enum class Term : int64_t { constant = 0, dim = 1, add = 2, sub = 3, mul = 4, floordiv = 5, ceildiv = 6, max = 7, min = 8 };
+enum class Term : int64_t { constant = 0,
+                            dim = 1,
+                            add = 2,
+                            sub = 3,
+                            mul = 4,
+                            floordiv = 5,
+                            ceildiv = 6,
+                            max = 7,
+                            min = 8 };
 
-struct Dim { Text name; int64_t lower, upper; };                                // upper 0: unbounded
+struct Dim {
+  Text name;
+  int64_t lower, upper;
+};                                // upper 0: unbounded
 
-enum class Storage : uint32_t { temporary = 0, input = 1, output = 2, state = 3, constant = 4 };
+enum class Storage : uint32_t { temporary = 0,
+                                input = 1,
+                                output = 2,
+                                state = 3,
+                                constant = 4 };
 struct Buffer {
-  Storage storage; uint32_t port;         // port: index among inputs, outputs or states
+  Storage storage;
+  uint32_t port;         // port: index among inputs, outputs or states
   Expr bytes;                             // temporary only; others are as large as their value
   uint64_t offset, length;                // constant only: in the weights section, offset a multiple of 64
   uint32_t first, last;                   // temporary only: calls that touch it
 };
 struct Value {
-  uint32_t buffer; uint8_t dtype; uint8_t rank; uint16_t reserved;
+  uint32_t buffer;
+  uint8_t dtype;
+  uint8_t rank;
+  uint16_t reserved;
   Expr offset;                            // elements from the start of the buffer
   Expr shape[max_rank], stride[max_rank];
 };
 
 // kind: AttrKind. real: value = bits of a double. integers: count numbers from offset `value` in numbers. An integer that depends on dims has kind
 // attr_expression: count = terms, value = offset in numbers.
-struct AttrValue { uint32_t kind, count; int64_t value; };
+struct AttrValue {
+  uint32_t kind, count;
+  int64_t value;
+};
 constexpr uint32_t attr_expression = 3;
 constexpr uint32_t no_value = 0xffffffffu;                                      // an operand that is left out
 struct CallRecord {
@@ -71,11 +107,18 @@ struct CallRecord {
 };
 struct Block { uint32_t first_call, n_calls; };
 
-enum class PortKind : uint32_t { input = 0, output = 1, state = 2 };
-struct Port { PortKind kind; uint32_t value; Text name; };                      // inputs, then outputs, then states, each in call order
+enum class PortKind : uint32_t { input = 0,
+                                 output = 1,
+                                 state = 2 };
+struct Port {
+  PortKind kind;
+  uint32_t value;
+  Text name;
+};                      // inputs, then outputs, then states, each in call order
 
 static_assert(sizeof(Section) == 24 && sizeof(Dim) == 24 && sizeof(Buffer) == 40 && sizeof(Value) == 144 && sizeof(AttrValue) == 16 &&
-              sizeof(CallRecord) == 40 && sizeof(Block) == 8 && sizeof(Port) == 16, "the structures are the file's bytes: no padding");
+                  sizeof(CallRecord) == 40 && sizeof(Block) == 8 && sizeof(Port) == 16,
+              "the structures are the file's bytes: no padding");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a Plan is read where it lies");
 
 // Against accidents, not against forgers (who recompute it). Four lanes of 64 bits over stripes of 32 bytes, the last stripe padded with zeros:

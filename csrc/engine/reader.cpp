@@ -33,7 +33,9 @@ bool printable(const char* text, int64_t n) {
       if (c < 0x20 || c == 0x7f) return false;
       continue;
     }
-    const int more = c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 0;
+    const int more = c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2
+        : c >= 0xf0 && c < 0xf5                                        ? 3
+                                                                       : 0;
     if (!more || n - i < more) return false;
     unsigned code = c & (0x3fu >> more);
     for (int k = 0; k < more; k++) {
@@ -338,7 +340,8 @@ Status evaluate(const File& file, Expr e, const int64_t* dims, int64_t* result) 
       case Term::add: overflow = __builtin_add_overflow(a, b, &y); break;
       case Term::sub: overflow = __builtin_sub_overflow(a, b, &y); break;
       case Term::mul: overflow = __builtin_mul_overflow(a, b, &y); break;
-      case Term::floordiv: case Term::ceildiv:
+      case Term::floordiv:
+      case Term::ceildiv:
         ACCELNN_CHECK(b, bound, "a size of this Plan divides by zero for these inputs");
         if ((overflow = a == INT64_MIN && b == -1)) break;
         y = a / b;

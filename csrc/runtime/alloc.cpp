@@ -29,14 +29,21 @@ constexpr size_t huge_page = size_t(2) << 20;
 constexpr size_t cache_limit = size_t(1) << 30;      // what is kept for later at most
 constexpr int n_classes = 4 * 44;
 
-struct alignas(64) Block { Block* next; size_t bytes; int index; };
+struct alignas(64) Block {
+  Block* next;
+  size_t bytes;
+  int index;
+};
 static_assert(sizeof(Block) == 64, "the header keeps the payload aligned");
 
 pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 Block* free_list[n_classes];
 AllocatorStats stats;
 
-struct Class { int index; size_t bytes; };
+struct Class {
+  int index;
+  size_t bytes;
+};
 Class class_of(size_t bytes) {
   if (bytes < 256) bytes = 256;
   const int top = 63 - __builtin_clzll(bytes - 1);               // bytes in (2^top, 2^(top+1)]

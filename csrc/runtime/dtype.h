@@ -7,15 +7,26 @@
 
 namespace accelnn {
 
-enum class DType : uint8_t { f32 = 0, f16 = 1, bf16 = 2, i8 = 3, u8 = 4, i32 = 5, i64 = 6, boolean = 7 };
+enum class DType : uint8_t { f32 = 0,
+                             f16 = 1,
+                             bf16 = 2,
+                             i8 = 3,
+                             u8 = 4,
+                             i32 = 5,
+                             i64 = 6,
+                             boolean = 7 };
 constexpr int n_dtypes = 8;
 
 constexpr ACCELNN_INLINE size_t size_of(DType t) {
   switch (t) {
-    case DType::f32: case DType::i32: return 4;
-    case DType::f16: case DType::bf16: return 2;
+    case DType::f32:
+    case DType::i32: return 4;
+    case DType::f16:
+    case DType::bf16: return 2;
     case DType::i64: return 8;
-    case DType::i8: case DType::u8: case DType::boolean: return 1;
+    case DType::i8:
+    case DType::u8:
+    case DType::boolean: return 1;
   }
   return 0;
 }

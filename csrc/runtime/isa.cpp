@@ -77,7 +77,10 @@ static Caps read_caps() {
   if (const char* cap = getenv("ACCELNN_ISA"); cap && *cap) {
     bool known = false;
     for (const IsaName& level : isa_levels)
-      if (!strcmp(level.name, cap)) { c.isa &= level.bits; known = true; }
+      if (!strcmp(level.name, cap)) {
+        c.isa &= level.bits;
+        known = true;
+      }
     if (!known) snprintf(problem, sizeof problem, "ACCELNN_ISA=%.40s is not one of base, avx2, avx512, vnni, native", cap);
   }
   if (const char* force = getenv("ACCELNN_KERNEL"); force && *force) c.force = force;
@@ -95,6 +98,9 @@ const Caps& caps() {
   return c;
 }
 
-const char* caps_problem() { caps(); return *problem ? problem : nullptr; }
+const char* caps_problem() {
+  caps();
+  return *problem ? problem : nullptr;
+}
 
 }  // namespace accelnn

@@ -51,7 +51,10 @@ const char* why_not(const Table& table, const Row& row, const Call& call, const 
 
 Status select(const Table& table, const Call& call, const Caps& caps, const Row** chosen) {
   for (int i = 0; i < table.n_rows; i++)
-    if (!why_not(table, *table.rows[i], call, caps)) { *chosen = table.rows[i]; return {}; }
+    if (!why_not(table, *table.rows[i], call, caps)) {
+      *chosen = table.rows[i];
+      return {};
+    }
   size_t length = 0;
   if (const char* wanted = forced_row(*table.op, caps, &length))
     return fail(Code::kernel, "%s: ACCELNN_KERNEL forces row '%.*s', which cannot run this call (%s); see: accelnn kernels --explain",

@@ -8,17 +8,29 @@ namespace accelnn {
 
 class Pool;
 
-enum class AttrKind : uint8_t { integer, real, integers };
-struct AttrDef { const char* name; AttrKind kind; double otherwise; };   // `otherwise`: the value when it is not given
+enum class AttrKind : uint8_t { integer,
+                                real,
+                                integers };
+struct AttrDef {
+  const char* name;
+  AttrKind kind;
+  double otherwise;
+};   // `otherwise`: the value when it is not given
 
 struct Attr {                 // one slot; the op's definition tells which member is live
-  union { int64_t i; double f; const int64_t* list; };
+  union {
+    int64_t i;
+    double f;
+    const int64_t* list;
+  };
   int64_t n;                  // length of `list`
 };
 
 struct Call {
-  const TensorView* in; int n_in;       // as many as the op's max_in, left-out ones absent
-  const TensorView* out; int n_out;
+  const TensorView* in;
+  int n_in;       // as many as the op's max_in, left-out ones absent
+  const TensorView* out;
+  int n_out;
   const Attr* attrs;
   void* work = nullptr;                 // op.workspace() bytes, 64-byte aligned
   Pool* pool = nullptr;                 // null: one thread
@@ -27,10 +39,14 @@ struct Call {
   ACCELNN_INLINE double real(int slot) const { return attrs[slot].f; }
 };
 
-enum class Device : uint8_t { cpu, cuda };
+enum class Device : uint8_t { cpu,
+                              cuda };
 
 // How a row's result relates to the exact one; the contract header of the op says what the words mean there.
-enum class Exactness : uint8_t { reference, exact, gamma_k, ulps };
+enum class Exactness : uint8_t { reference,
+                                 exact,
+                                 gamma_k,
+                                 ulps };
 
 struct Row {
   const char* name;                     // <op>_<dtype>_<where>, also the symbol
@@ -44,14 +60,19 @@ struct Row {
 
 struct Op {
   const char* name;
-  const AttrDef* attrs; int n_attrs;
+  const AttrDef* attrs;
+  int n_attrs;
   int min_in, max_in, max_out;
   Status (*check)(const Call&);                                      // refuses whatever a row could not survive
   const char* (*refuse)(const Row&, const Call&);                    // why this row cannot take a checked call; null: it can
   size_t (*workspace)(const Call&, const Row&);                      // bytes; from shapes, attributes and row alone
 };
 
-struct Table { const Op* op; const Row* const* rows; int n_rows; };  // best row first
+struct Table {
+  const Op* op;
+  const Row* const* rows;
+  int n_rows;
+};  // best row first
 
 // Why a row is not for this machine and call, or null. Pure: `caps` is an argument, so any machine's choice can be asked for.
 const char* why_not(const Table&, const Row&, const Call&, const Caps&);

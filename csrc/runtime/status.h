@@ -5,7 +5,16 @@
 
 namespace accelnn {
 
-enum class Code : int { ok = 0, shape, dtype, attribute, aliasing, unsupported, kernel, format, memory, bound };
+enum class Code : int { ok = 0,
+                        shape,
+                        dtype,
+                        attribute,
+                        aliasing,
+                        unsupported,
+                        kernel,
+                        format,
+                        memory,
+                        bound };
 
 struct [[nodiscard]] Status {
   Code code = Code::ok;
@@ -16,14 +25,14 @@ struct [[nodiscard]] Status {
 
 Status fail(Code code, const char* format, ...) __attribute__((format(printf, 2, 3), cold));
 
-#define ACCELNN_TRY(expression)                                    \
-  do {                                                             \
-    ::accelnn::Status status_ = (expression);                      \
-    if (__builtin_expect(!status_.ok(), 0)) return status_;        \
+#define ACCELNN_TRY(expression)                             \
+  do {                                                      \
+    ::accelnn::Status status_ = (expression);               \
+    if (__builtin_expect(!status_.ok(), 0)) return status_; \
   } while (0)
 
-#define ACCELNN_CHECK(condition, code, ...)                                                  \
-  do {                                                                                       \
+#define ACCELNN_CHECK(condition, code, ...)                                                            \
+  do {                                                                                                 \
     if (__builtin_expect(!(condition), 0)) return ::accelnn::fail(::accelnn::Code::code, __VA_ARGS__); \
   } while (0)
 

@@ -18,7 +18,8 @@ bool overlap(const TensorView& a, const TensorView& b) {
 
 bool same_memory(const TensorView& a, const TensorView& b) {
   if (a.data != b.data || a.dtype != b.dtype || !same_shape(a, b)) return false;
-  for (int i = 0; i < a.rank; i++) if (a.shape[i] > 1 && a.stride[i] != b.stride[i]) return false;
+  for (int i = 0; i < a.rank; i++)
+    if (a.shape[i] > 1 && a.stride[i] != b.stride[i]) return false;
   return true;
 }
 

@@ -33,19 +33,30 @@ struct TensorView {
   }
   ACCELNN_INLINE void set_contiguous() {
     int64_t step = 1;
-    for (int i = rank - 1; i >= 0; i--) { stride[i] = step; step *= shape[i]; }
+    for (int i = rank - 1; i >= 0; i--) {
+      stride[i] = step;
+      step *= shape[i];
+    }
   }
 };
 
-ACCELNN_INLINE TensorView absent_view() { TensorView v; v.rank = -1; return v; }
+ACCELNN_INLINE TensorView absent_view() {
+  TensorView v;
+  v.rank = -1;
+  return v;
+}
 ACCELNN_INLINE bool same_shape(const TensorView& a, const TensorView& b) {
   if (a.rank != b.rank) return false;
-  for (int i = 0; i < a.rank; i++) if (a.shape[i] != b.shape[i]) return false;
+  for (int i = 0; i < a.rank; i++)
+    if (a.shape[i] != b.shape[i]) return false;
   return true;
 }
 
 // First and one-past-last byte that the view touches (equal when it is empty).
-struct Extent { const char* begin; const char* end; };
+struct Extent {
+  const char* begin;
+  const char* end;
+};
 Extent extent_of(const TensorView& v);
 bool overlap(const TensorView& a, const TensorView& b);
 bool same_memory(const TensorView& a, const TensorView& b);   // same elements at the same addresses

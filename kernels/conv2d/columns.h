@@ -17,14 +17,18 @@ template <class T> ACCELNN_INLINE T* slice_at(char* work, int64_t offset) { retu
 struct Unit {
   int64_t image, group, first_row, rows, pixels;
   ACCELNN_INLINE Unit(const conv::Geometry& g, const conv::Band& b, int64_t number)
-      : image(number / b.count / g.groups), group(number / b.count % g.groups), first_row(number % b.count * g.oh / b.count),
-        rows((number % b.count + 1) * g.oh / b.count - first_row), pixels(rows * g.ow) {}
+      : image(number / b.count / g.groups), group(number / b.count % g.groups), first_row(number % b.count * g.oh / b.count),  // bands of nearly equal height
+        rows((number % b.count + 1) * g.oh / b.count - first_row),
+        pixels(rows * g.ow) {}
 };
 
 // `lanes` pixels from number `first` of a group on, of which n exist: read from p + distance[i] - distance[0], written as one whole vector.
 // Reads nothing outside of the span of the n elements, so that x can be used in place.
 struct Gather {
-  enum Kind { whole, run, shuffle, each } kind;
+  enum Kind { whole,
+              run,
+              shuffle,
+              each } kind;
   int n, low, high;           // elements to load into the first and the second register
   int32_t index[lanes];
 
@@ -33,7 +37,9 @@ struct Gather {
     n = count < lanes ? count : lanes;
     for (int i = 0; i < lanes; i++) index[i] = i < n ? distance[i] - distance[0] : 0;
     const int32_t span = index[n - 1] + 1;
-    kind = span == lanes && n == lanes ? whole : span == n ? run : span <= 2 * lanes ? shuffle : each;
+    kind = span == lanes && n == lanes ? whole : span == n ? run
+        : span <= 2 * lanes                                ? shuffle
+                                                           : each;
     low = span < lanes ? span : lanes;
     high = kind == shuffle ? span - low : 0;
   }

@@ -181,7 +181,7 @@ Status check(const char* op, const Call& call, const TensorView& x, const Tensor
       ACCELNN_CHECK(v.shape[d] >= 0 && v.shape[d] < limit, shape, "%s: the %s is %s, a dimension is out of range", op, names[i], describe(v).text);
     ACCELNN_CHECK(v.contiguous(), shape, "%s: the %s must be contiguous", op, names[i]);
   }
-  static const char* const slot_names[] = {"stride_h",  "stride_w",   "pad_top",    "pad_left", "pad_bottom",
+  static const char* const slot_names[] = {"stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom",
                                            "pad_right", "dilation_h", "dilation_w", "groups"};
   for (int slot = 0; slot < first_own; slot++) {
     const int64_t value = call.integer(slot), least = slot >= pad_top && slot <= pad_right ? 0 : 1;

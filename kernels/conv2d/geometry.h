@@ -6,7 +6,16 @@ namespace accelnn {
 namespace conv {
 
 // The slots of attributes.inc.
-enum Slot : int { stride_h, stride_w, pad_top, pad_left, pad_bottom, pad_right, dilation_h, dilation_w, groups, first_own };
+enum Slot : int { stride_h,
+                  stride_w,
+                  pad_top,
+                  pad_left,
+                  pad_bottom,
+                  pad_right,
+                  dilation_h,
+                  dilation_w,
+                  groups,
+                  first_own };
 
 struct Geometry {
   int64_t n, c, h, w, o, oh, ow, r, s;
@@ -32,7 +41,10 @@ ACCELNN_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b;
 ACCELNN_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
 // Where 16 successive output pixels begin in the plane of one channel, and how far each of them lies behind the first.
-struct Lanes { int64_t start; int32_t distance[group_pixels]; };
+struct Lanes {
+  int64_t start;
+  int32_t distance[group_pixels];
+};
 
 // The input of one band of output rows: taps at base + tap[k] + pixel. Without padding it is x itself, else a copy with borders.
 struct Band {

@@ -100,9 +100,15 @@ Status qconv2d_u8_ref(const Call& call) {
     each_product(g, image, o, i, j, [&](int64_t xi, int64_t wi) { sum += (xi < 0 ? 0 : x[xi] - zero) * w[wi]; });
     int32_t v = int32_t(uint32_t(sum) + (bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[o])));
     if (call.integer(qconv2d_attr::relu) && v < 0) v = 0;
-    if (y.dtype == DType::i32) { y.as<int32_t>()[at] = v; return; }
+    if (y.dtype == DType::i32) {
+      y.as<int32_t>()[at] = v;
+      return;
+    }
     const float f = float(v) * scale[o];
-    if (y.dtype == DType::f32) { y.as<float>()[at] = f; return; }
+    if (y.dtype == DType::f32) {
+      y.as<float>()[at] = f;
+      return;
+    }
     float q = rint(splat(f))[0] + float(*out_zero.as<uint8_t>());
     q = q > 0 ? q : 0;
     y.as<uint8_t>()[at] = uint8_t(q < 255 ? q : 255);

@@ -21,8 +21,16 @@ struct half { uint16_t bits; };
 struct bfloat { uint16_t bits; };
 struct boolean { uint8_t bits; };
 
-ACCELNN_INLINE float float_of(uint32_t u) { float f; std::memcpy(&f, &u, 4); return f; }
-ACCELNN_INLINE uint32_t bits_of(float f) { uint32_t u; std::memcpy(&u, &f, 4); return u; }
+ACCELNN_INLINE float float_of(uint32_t u) {
+  float f;
+  std::memcpy(&f, &u, 4);
+  return f;
+}
+ACCELNN_INLINE uint32_t bits_of(float f) {
+  uint32_t u;
+  std::memcpy(&u, &f, 4);
+  return u;
+}
 
 ACCELNN_INLINE float widen(half h) {
   const uint32_t e = uint32_t(h.bits & 0x7fff) << 13, sign = uint32_t(h.bits & 0x8000) << 16;
@@ -30,14 +38,18 @@ ACCELNN_INLINE float widen(half h) {
   // a denormal half is a small integer over 2^24: let the float adder normalise it
   const uint32_t denormal = bits_of(float_of(e + (113u << 23)) - 0x1p-14f);
   const uint32_t special = e + (224u << 23);
-  return float_of((e >= 0x0f800000u ? special : e < 0x00800000u ? denormal : normal) | sign);
+  return float_of((e >= 0x0f800000u ? special : e < 0x00800000u ? denormal
+                                                                : normal) |
+                  sign);
 }
 ACCELNN_INLINE half narrow_half(float f) {
   const uint32_t u = bits_of(f), sign = (u >> 16) & 0x8000, a = u & 0x7fffffff;
   const uint32_t normal = (a - (112u << 23) + 0xfff + ((a >> 13) & 1)) >> 13;      // a carry out of the mantissa is the next exponent, up to infinity
   const uint32_t denormal = bits_of(float_of(a) + 0.5f) - 0x3f000000u;             // the float adder rounds at 2^-24, half to even
   const uint32_t special = a > 0x7f800000u ? 0x7e00u : 0x7c00u;
-  return {uint16_t((a >= 0x47800000u ? special : a < 0x38800000u ? denormal : normal) | sign)};
+  return {uint16_t((a >= 0x47800000u ? special : a < 0x38800000u ? denormal
+                                                                 : normal) |
+                   sign)};
 }
 ACCELNN_INLINE float widen(bfloat b) { return float_of(uint32_t(b.bits) << 16); }
 ACCELNN_INLINE bfloat narrow_bfloat(float f) {
@@ -49,7 +61,8 @@ ACCELNN_INLINE bfloat narrow_bfloat(float f) {
 template <class I> ACCELNN_INLINE I saturate(float f, float bottom, float top, I lowest, I highest) {
   const float inside = f > bottom && f < top ? f : 0.0f;
   const I i = I(inside);
-  return f >= top ? highest : f <= bottom ? lowest : i;
+  return f >= top ? highest : f <= bottom ? lowest
+                                          : i;
 }
 
 template <class T> struct Kind { static constexpr bool real = false; };

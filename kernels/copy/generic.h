@@ -37,11 +37,13 @@ template <class T> Status run_copy(const Call& call) {
   const int64_t worth = count > INT64_MAX / 32 ? INT64_MAX : count * int64_t(2 * sizeof(T));
 
   int unit = -1;                                       // the dim whose neighbours lie side by side in x
-  for (int d = 0; d < inner; d++) if (step[d] == 1) unit = d;
+  for (int d = 0; d < inner; d++)
+    if (step[d] == 1) unit = d;
   if (rank > 1 && step[inner] > 1 && unit >= 0 && shape[unit] >= 4 && shape[inner] >= 4) {
     int64_t others = 1, y_step[max_rank];
     for (int64_t d = inner, n = 1; d >= 0; n *= shape[d--]) y_step[d] = n;
-    for (int d = 0; d < inner; d++) if (d != unit) others *= shape[d];
+    for (int d = 0; d < inner; d++)
+      if (d != unit) others *= shape[d];
     constexpr int64_t rows = 64;
     const int64_t bands = (shape[unit] + rows - 1) / rows;
     parallel(call, others * bands, 2 * worth, [&](int64_t part) __attribute__((noinline)) {
@@ -63,8 +65,10 @@ template <class T> Status run_copy(const Call& call) {
       const T* from = x + offset;
       T* to = y + first + at;
       if (s == 1) std::memcpy(to, from, size_t(n) * sizeof(T));
-      else if (s == 0) for (int64_t i = 0; i < n; i++) to[i] = *from;
-      else for (int64_t i = 0; i < n; i++) to[i] = from[i * s];
+      else if (s == 0)
+        for (int64_t i = 0; i < n; i++) to[i] = *from;
+      else
+        for (int64_t i = 0; i < n; i++) to[i] = from[i * s];
     });
   });
   return {};

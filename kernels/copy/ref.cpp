@@ -18,7 +18,8 @@ bool is_real(DType t) { return t == DType::f32 || t == DType::f16 || t == DType:
 
 double half_value(uint16_t h) {
   const int e = h >> 10 & 31, m = h & 1023;
-  const double a = e == 31 ? (m ? NAN : INFINITY) : e ? std::ldexp(1024 + m, e - 25) : std::ldexp(m, -24);
+  const double a = e == 31 ? (m ? NAN : INFINITY) : e ? std::ldexp(1024 + m, e - 25)
+                                                      : std::ldexp(m, -24);
   return h & 0x8000 ? -a : a;
 }
 double read_real(const void* p, DType t) {
@@ -64,7 +65,10 @@ void write(void* p, DType t, bool real, double x, int64_t i) {
     else std::memcpy(p, &h, 2);
     return;
   }
-  if (t == DType::boolean) { *static_cast<uint8_t*>(p) = real ? x != 0 : i != 0; return; }
+  if (t == DType::boolean) {
+    *static_cast<uint8_t*>(p) = real ? x != 0 : i != 0;
+    return;
+  }
   if (real) {
     const int bits = int(8 * size_of(t));
     const double low = t == DType::u8 ? 0 : -std::ldexp(1, bits - 1), high = t == DType::u8 ? 255 : std::ldexp(1, bits - 1) - 1;
@@ -95,10 +99,10 @@ Status run_cast(const Call& call) {
 
 }  // namespace
 
-#define PUBLISH(dtype)                        \
-  Status copy_##dtype##_ref(const Call& call); \
+#define PUBLISH(dtype)                                                   \
+  Status copy_##dtype##_ref(const Call& call);                           \
   Status copy_##dtype##_ref(const Call& call) { return run_copy(call); } \
-  Status cast_##dtype##_ref(const Call& call); \
+  Status cast_##dtype##_ref(const Call& call);                           \
   Status cast_##dtype##_ref(const Call& call) { return run_cast(call); }
 PUBLISH(f32)
 PUBLISH(f16)

@@ -3,10 +3,10 @@
 namespace accelnn {
 
 // A copy looks at the size of an element only.
-#define PUBLISH(dtype, bits, type)                                                  \
-  Status copy_##dtype##_x86_avx512(const Call& call);                              \
+#define PUBLISH(dtype, bits, type)                                                    \
+  Status copy_##dtype##_x86_avx512(const Call& call);                                 \
   Status copy_##dtype##_x86_avx512(const Call& call) { return run_copy<bits>(call); } \
-  Status cast_##dtype##_x86_avx512(const Call& call);                              \
+  Status cast_##dtype##_x86_avx512(const Call& call);                                 \
   Status cast_##dtype##_x86_avx512(const Call& call) { return run_cast<type>(call); }
 PUBLISH(f32, uint32_t, float)
 PUBLISH(f16, uint16_t, half)

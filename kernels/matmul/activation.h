@@ -5,7 +5,13 @@
 namespace accelnn {
 
 namespace activation {
-enum : int { none = 0, relu, gelu, silu, sigmoid, tanh, count_ };      // gelu is the exact one, x/2 (1 + erf(x / sqrt 2))
+enum : int { none = 0,
+             relu,
+             gelu,
+             silu,
+             sigmoid,
+             tanh,
+             count_ };      // gelu is the exact one, x/2 (1 + erf(x / sqrt 2))
 }
 
 inline namespace ACCELNN_TARGET {

@@ -44,8 +44,8 @@ struct F32Tile {
   bool accumulate;            // add to C
 };
 
-#define ACCELNN_EACH(statement)                                                \
-  _Pragma("GCC unroll 16") for (int i = 0; i < R; i++)                         \
+#define ACCELNN_EACH(statement)                        \
+  _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) \
       _Pragma("GCC unroll 8") for (int j = 0; j < V; j++) statement
 
 template <int R, int V>
@@ -68,7 +68,8 @@ void f32_tile_body(const F32Tile& t, const Epilogue& e) {
     }
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
-      const float* row = i < 5 ? a0 : i < 10 ? a5 : a10;
+      const float* row = i < 5 ? a0 : i < 10 ? a5
+                                             : a10;
       const vf x = splat(row[i % 5 * s + k]);
 #pragma GCC unroll 8
       for (int j = 0; j < V; j++) acc[i][j] = fma(x, bv[j], acc[i][j]);

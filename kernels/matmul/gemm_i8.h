@@ -100,8 +100,8 @@ template <bool UnsignedIsBroadcast> void i8_tile(int rows, const I8Tile& t, I8Su
   switch (rows / 2) {
     case 1: i8_tile_body<UnsignedIsBroadcast, 2>(t, sums.at); break;
     case 2: i8_tile_body<UnsignedIsBroadcast, 4>(t, sums.at); break;
-    case 3: i8_tile_body<UnsignedIsBroadcast, most < 6 ? 1 : 6>(t, sums.at); break;
-    case 4: i8_tile_body<UnsignedIsBroadcast, most < 8 ? 1 : 8>(t, sums.at); break;
+    case 3: i8_tile_body < UnsignedIsBroadcast, most<6 ? 1 : 6>(t, sums.at); break;
+    case 4: i8_tile_body < UnsignedIsBroadcast, most<8 ? 1 : 8>(t, sums.at); break;
   }
   if (rows % 2 == 0) return;
   I8Tile last = t;
@@ -170,7 +170,9 @@ template <bool PerRow> void i8_finish(const I8Sums& sums, int rows, int columns,
 
 #if defined(__AVX512VNNI__)
 }  // namespace ACCELNN_TARGET
-namespace x86_avx512 { template <bool PerRow> void i8_finish(const I8Sums&, int rows, int columns, void* out, int64_t out_row, const Requantize&); }
+namespace x86_avx512 {
+template <bool PerRow> void i8_finish(const I8Sums&, int rows, int columns, void* out, int64_t out_row, const Requantize&);
+}
 inline namespace ACCELNN_TARGET {
 #define ACCELNN_I8_FINISH x86_avx512::i8_finish          // the same instructions: no second copy
 #else

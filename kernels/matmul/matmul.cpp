@@ -13,7 +13,8 @@ namespace accelnn {
 namespace {
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-int64_t clamp(int64_t n, int64_t low, int64_t high) { return n < low ? low : n > high ? high : n; }
+int64_t clamp(int64_t n, int64_t low, int64_t high) { return n < low ? low : n > high ? high
+                                                                                      : n; }
 
 // a's rows, batch dims included, as one dimension with one stride.
 bool fold_rows(const TensorView& a, int64_t* rows, int64_t* stride) {
@@ -29,7 +30,8 @@ bool fold_rows(const TensorView& a, int64_t* rows, int64_t* stride) {
 }
 
 bool repeats(const TensorView& b) {
-  for (int d = 0; d < b.rank - 2; d++) if (b.shape[d] != 1 && b.stride[d] != 0) return false;
+  for (int d = 0; d < b.rank - 2; d++)
+    if (b.shape[d] != 1 && b.stride[d] != 0) return false;
   return true;
 }
 
@@ -90,7 +92,8 @@ MatmulProblem matmul_problem(const Call& call) {
   p.column_parts = column_parts_of(p.m, p.n, p.k, p.row_parts);
   p.group = p.m && p.n && p.batch ? clamp(16 / (p.row_parts * p.column_parts), 1, p.batch) : 0;
   p.a_bytes = p.copy_a ? size_t(round_up(p.m * p.copied_a_row * 4, 64)) : 0;
-  p.b_bytes = p.copy_b ? size_t(round_up(p.n, 16) * p.k * 4) : p.copy_tail ? size_t(strip * p.k * 4) : 0;
+  p.b_bytes = p.copy_b ? size_t(round_up(p.n, 16) * p.k * 4) : p.copy_tail ? size_t(strip * p.k * 4)
+                                                                           : 0;
   return p;
 }
 

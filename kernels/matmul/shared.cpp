@@ -23,7 +23,8 @@ Status qmatmul(const Call& call, const I8Isa& isa) {
       const uint8_t* from = a.as<uint8_t>() + i * q.a_row;
       uint8_t* to = copied_a + i * q.copied_a_row;
       if (q.a_k == 1) std::memcpy(to, from, size_t(q.k));
-      else for (int64_t k = 0; k < q.k; k++) to[k] = from[k * q.a_k];
+      else
+        for (int64_t k = 0; k < q.k; k++) to[k] = from[k * q.a_k];
       std::memset(to + q.k, 0, size_t(q.copied_a_row - q.k));
     }
   if (!q.packed)

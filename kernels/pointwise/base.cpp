@@ -2,9 +2,14 @@
 
 namespace accelnn {
 
-#define PUBLISH(dtype) \
+#define PUBLISH(dtype)                               \
   Status pointwise_##dtype##_base(const Call& call); \
   Status pointwise_##dtype##_base(const Call& call) { return pointwise_rows::run(call); }
-PUBLISH(f32) PUBLISH(f16) PUBLISH(bf16) PUBLISH(i8) PUBLISH(u8) PUBLISH(bool)
+PUBLISH(f32)
+PUBLISH(f16)
+PUBLISH(bf16)
+PUBLISH(i8)
+PUBLISH(u8)
+PUBLISH(bool)
 
 }  // namespace accelnn

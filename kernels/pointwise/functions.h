@@ -38,15 +38,17 @@ ACCELNN_INLINE vf sine_of(vf x, int32_t quarter) {
   return with_sign(select((q & 1) != 0, c, s), q << 30);
 }
 
-#define FUNCTION(name, ...) \
-  struct f_##name { static ACCELNN_INLINE vf of([[maybe_unused]] vf a, [[maybe_unused]] vf b, [[maybe_unused]] vf c) { return __VA_ARGS__; } };
+#define FUNCTION(name, ...)                                                                                                  \
+  struct f_##name {                                                                                                          \
+    static ACCELNN_INLINE vf of([[maybe_unused]] vf a, [[maybe_unused]] vf b, [[maybe_unused]] vf c) { return __VA_ARGS__; } \
+  };
 FUNCTION(const, a)
 FUNCTION(copy, a)
 FUNCTION(neg, -a)
 FUNCTION(abs, accelnn::abs(a))
 FUNCTION(add, a + b)
 FUNCTION(sub, a - b)
-FUNCTION(mul, a * b)
+FUNCTION(mul, a* b)
 FUNCTION(div, a / b)
 FUNCTION(min, accelnn::min(a, b))
 FUNCTION(max, accelnn::max(a, b))
@@ -60,7 +62,7 @@ FUNCTION(tanh, accelnn::tanh(a))
 FUNCTION(sigmoid, accelnn::sigmoid(a))
 FUNCTION(erf, accelnn::erf(a))
 FUNCTION(relu, accelnn::max(a, splat(0.0f)))
-FUNCTION(square, a * a)
+FUNCTION(square, a* a)
 FUNCTION(reciprocal, 1.0f / a)
 FUNCTION(floor, accelnn::floor(a))
 FUNCTION(rint, accelnn::rint(a))

@@ -46,7 +46,10 @@ static const Sweep sweeps[] = {
 };
 
 // Where a value's floats are: at[i & mask], after the tile's start is added if it moves.
-struct Place { float* at; int64_t moves, mask; };
+struct Place {
+  float* at;
+  int64_t moves, mask;
+};
 
 ACCELNN_INLINE void fill(float* to, float x, int64_t n) {               // writes up to `slack` floats too many
   for (int64_t i = 0; i < n; i += lanes) store(to + i, splat(x));
@@ -62,8 +65,10 @@ template <class T> ACCELNN_APART void gather_type(float* to, const TensorView& x
   for_runs(s, first, n, [&](int64_t offset, int64_t stride, int64_t length, int64_t at) __attribute__((always_inline)) {
     const T* from = base + offset;
     if (stride == 0) fill(to + at, widen(*from), length);
-    else if (stride == 1) for (int64_t i = 0; i < length; i++) to[at + i] = widen(from[i]);
-    else for (int64_t i = 0; i < length; i++) to[at + i] = widen(from[i * stride]);
+    else if (stride == 1)
+      for (int64_t i = 0; i < length; i++) to[at + i] = widen(from[i]);
+    else
+      for (int64_t i = 0; i < length; i++) to[at + i] = widen(from[i * stride]);
   });
 }
 template <> ACCELNN_APART inline void gather_type<float>(float* to, const TensorView& x, const Strided& s, int64_t first, int64_t n) {
@@ -72,7 +77,8 @@ template <> ACCELNN_APART inline void gather_type<float>(float* to, const Tensor
     const float* from = base + offset;
     if (stride == 0) fill(to + at, *from, length);
     else if (stride == 1) copy_floats(to + at, from, length);
-    else for (int64_t i = 0; i < length; i++) to[at + i] = from[i * stride];
+    else
+      for (int64_t i = 0; i < length; i++) to[at + i] = from[i * stride];
   });
 }
 ACCELNN_APART inline void gather(float* to, const TensorView& x, const Strided& s, int64_t first, int64_t n) {
@@ -88,14 +94,17 @@ ACCELNN_APART inline void gather(float* to, const TensorView& x, const Strided& 
 }
 
 template <class T> ACCELNN_APART void narrow_type(T* to, const float* from, int64_t mask, int64_t n) {
-  if (!mask) for (int64_t i = 0; i < n; i++) to[i] = narrow<T>(*from);
-  else for (int64_t i = 0; i < n; i++) to[i] = narrow<T>(from[i]);
+  if (!mask)
+    for (int64_t i = 0; i < n; i++) to[i] = narrow<T>(*from);
+  else
+    for (int64_t i = 0; i < n; i++) to[i] = narrow<T>(from[i]);
 }
 ACCELNN_APART inline void write(const TensorView& y, int64_t first, const Place& from, int64_t n) {
   if (y.dtype == DType::boolean) return narrow_type(y.as<boolean>() + first, from.at, from.mask, n);
   if (y.dtype == DType::u8) return narrow_type(y.as<uint8_t>() + first, from.at, from.mask, n);
   if (from.mask) copy_floats(y.as<float>() + first, from.at, n);
-  else for (int64_t i = 0; i < n; i++) y.as<float>()[first + i] = *from.at;
+  else
+    for (int64_t i = 0; i < n; i++) y.as<float>()[first + i] = *from.at;
 }
 
 ACCELNN_INLINE void step(const Step& s, const Place* place, int64_t i, int64_t n) {

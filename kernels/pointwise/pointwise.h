@@ -24,7 +24,10 @@
 
 namespace accelnn {
 
-struct Opcode { const char* name; int operands; };
+struct Opcode {
+  const char* name;
+  int operands;
+};
 extern const Opcode opcodes[];          // by number
 extern const int n_opcodes;
 

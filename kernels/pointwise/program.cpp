@@ -126,7 +126,8 @@ void prepare(const Call& call, int64_t group, Prepared* out) {
   int16_t free_slots[max_values];
   int n_free = 0, n_slots = 0;
   auto take = [&](int v) { p.slot[v] = n_free ? free_slots[--n_free] : int16_t(n_slots++); };
-  for (int i = 0; i < n_in; i++) if (p.source[i] == Source::gathered) take(i);
+  for (int i = 0; i < n_in; i++)
+    if (p.source[i] == Source::gathered) take(i);
   for (int t = 0; t < p.n_steps; t++) {
     const Step& s = p.steps[t];
     const int k = s.to - n_in;

@@ -46,7 +46,8 @@ double value_of(int64_t opcode, double a, double b, double c) {
     case op_reciprocal: return 1 / a;
     case op_floor: return std::floor(a);
     case op_rint: return std::nearbyint(a);
-    case op_sign: return a > 0 ? 1 : a < 0 ? -1 : a;
+    case op_sign: return a > 0 ? 1 : a < 0 ? -1
+                                           : a;
     case op_eq: return a == b;
     case op_ne: return a != b;
     case op_lt: return a < b;
@@ -95,9 +96,14 @@ Status run(const Call& call) {
 
 }  // namespace
 
-#define PUBLISH(dtype)                             \
+#define PUBLISH(dtype)                              \
   Status pointwise_##dtype##_ref(const Call& call); \
   Status pointwise_##dtype##_ref(const Call& call) { return run(call); }
-PUBLISH(f32) PUBLISH(f16) PUBLISH(bf16) PUBLISH(i8) PUBLISH(u8) PUBLISH(bool)
+PUBLISH(f32)
+PUBLISH(f16)
+PUBLISH(bf16)
+PUBLISH(i8)
+PUBLISH(u8)
+PUBLISH(bool)
 
 }  // namespace accelnn

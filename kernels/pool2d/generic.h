@@ -14,8 +14,14 @@ namespace pool2d {
 #define INLINED __attribute__((always_inline))
 
 ACCELNN_INLINE vf lanes_of(const float* p, int n) { return n == lanes ? load(p) : load(p, n); }
-ACCELNN_INLINE void put(float* p, vf v, int n) { if (n == lanes) store(p, v); else store(p, v, n); }
-ACCELNN_INLINE void put(int32_t* p, vi v, int n) { if (n == lanes) store_bits(p, v); else store_ints(p, v, n); }
+ACCELNN_INLINE void put(float* p, vf v, int n) {
+  if (n == lanes) store(p, v);
+  else store(p, v, n);
+}
+ACCELNN_INLINE void put(int32_t* p, vi v, int n) {
+  if (n == lanes) store_bits(p, v);
+  else store_ints(p, v, n);
+}
 
 struct Pair { vf even, odd; };
 // p[0], p[2], ... and p[1], p[3], ...: n of each
@@ -89,7 +95,8 @@ template <int S, bool Index> __attribute__((noinline)) void max_plane(const Wind
           keep_larger(best, where, strided<S>(x + first + step, g.stride_w, n), start + int32_t(step));
         }
       put(y + ow, best, n);
-      if constexpr (Index) if (index) put(index + ow, where, n);
+      if constexpr (Index)
+        if (index) put(index + ow, where, n);
     });
     for (int64_t ow = g.inner_end; ow < g.ow; ow++) max_at_edge(g, x, oh, ow, y, Index ? index : nullptr);
   }
@@ -118,7 +125,10 @@ ACCELNN_INLINE bool scatter(const Window& g, const float* dy, const int32_t* ind
   std::memset(dx, 0, size_t(g.h * g.w) * sizeof *dx);
   const uint64_t pixels = uint64_t(g.h * g.w);
   for (int64_t i = 0; i < g.oh * g.ow; i++) {
-    if (uint32_t(index[i]) >= pixels) { *bad = i; return false; }
+    if (uint32_t(index[i]) >= pixels) {
+      *bad = i;
+      return false;
+    }
     dx[index[i]] += dy[i];
   }
   return true;
@@ -177,7 +187,8 @@ ACCELNN_INLINE vf gather(const float* base, vi index, vi valid) {
   return reinterpret_cast<vf>(_mm256_mask_i32gather_ps(_mm256_setzero_ps(), base, reinterpret_cast<__m256i>(index), mask, 4));
 #else
   vf v = {};
-  for (int i = 0; i < lanes; i++) if (valid[i]) v[i] = base[index[i]];
+  for (int i = 0; i < lanes; i++)
+    if (valid[i]) v[i] = base[index[i]];
   return v;
 #endif
 }
@@ -200,7 +211,10 @@ ACCELNN_INLINE Status max_pool2d_gather(const Call& c) {
     });
     if (any(lost))
       for (int64_t i = 0; i < count; i++)
-        if (uint32_t(index[i]) >= pixels) { wrong.note(from + i); break; }
+        if (uint32_t(index[i]) >= pixels) {
+          wrong.note(from + i);
+          break;
+        }
   });
   return index_status("max_pool2d_gather", wrong, g, c.in[1].as<int32_t>());
 }
@@ -270,8 +284,10 @@ ACCELNN_INLINE void spread_mean(const Window& g, bool with_pad, const float* dy,
           const int64_t begin = w < 0 ? (-w + g.stride_w - 1) / g.stride_w : 0, inside = room < 0 ? 0 : room / g.stride_w + 1;
           const int64_t end = inside < n ? inside : n;
           float* p = dx + (h + k) * g.w + w;
-          if (g.stride_w == 1) for (int64_t i = begin; i < end; i++) p[i] += share[i];
-          else for (int64_t i = begin; i < end; i++) p[i * g.stride_w] += share[i];
+          if (g.stride_w == 1)
+            for (int64_t i = begin; i < end; i++) p[i] += share[i];
+          else
+            for (int64_t i = begin; i < end; i++) p[i * g.stride_w] += share[i];
         }
     }
   }

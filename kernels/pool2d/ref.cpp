@@ -41,10 +41,12 @@ Status max_pool2d_grad_f32_ref(const Call& c) {
   for (int64_t p = 0; p < g.planes; p++) {
     const float* dy = c.in[0].as<float>() + p * count;
     const int32_t* index = c.in[1].as<int32_t>() + p * count;
-    for (int64_t i = 0; i < count; i++) if (index[i] < 0 || index[i] >= pixels) wrong.note(p * count + i);
+    for (int64_t i = 0; i < count; i++)
+      if (index[i] < 0 || index[i] >= pixels) wrong.note(p * count + i);
     for (int64_t k = 0; k < pixels; k++) {
       double sum = 0;
-      for (int64_t i = 0; i < count; i++) if (index[i] == k) sum += double(dy[i]);
+      for (int64_t i = 0; i < count; i++)
+        if (index[i] == k) sum += double(dy[i]);
       c.out[0].as<float>()[p * pixels + k] = float(sum);
     }
   }

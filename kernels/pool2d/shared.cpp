@@ -54,7 +54,8 @@ Status max_pool2d_bytes(const Call& c, TilePlane tile_plane) {
     for (int64_t oh = 0; oh < g.oh; oh++, at += g.ow) {
       uint8_t* y = c.out[0].as<uint8_t>() + at;
       if (!index) any_row(g, x, oh, y);
-      else for (int64_t ow = 0; ow < g.ow; ow++) max_at_edge(g, x, oh, ow, y, index + at);
+      else
+        for (int64_t ow = 0; ow < g.ow; ow++) max_at_edge(g, x, oh, ow, y, index + at);
     }
   });
   return {};

@@ -26,14 +26,20 @@ struct Window {
 ACCELNN_INLINE Window window_of(const Call& c, const TensorView& image, const TensorView& pooled) {
   Window w;
   w.planes = image.shape[0] * image.shape[1];
-  w.h = image.shape[2]; w.w = image.shape[3];
-  w.oh = pooled.shape[2]; w.ow = pooled.shape[3];
-  w.kernel_h = c.integer(max_pool2d_attr::kernel_h); w.kernel_w = c.integer(max_pool2d_attr::kernel_w);
-  w.stride_h = c.integer(max_pool2d_attr::stride_h); w.stride_w = c.integer(max_pool2d_attr::stride_w);
-  w.pad_top = c.integer(max_pool2d_attr::pad_top); w.pad_left = c.integer(max_pool2d_attr::pad_left);
+  w.h = image.shape[2];
+  w.w = image.shape[3];
+  w.oh = pooled.shape[2];
+  w.ow = pooled.shape[3];
+  w.kernel_h = c.integer(max_pool2d_attr::kernel_h);
+  w.kernel_w = c.integer(max_pool2d_attr::kernel_w);
+  w.stride_h = c.integer(max_pool2d_attr::stride_h);
+  w.stride_w = c.integer(max_pool2d_attr::stride_w);
+  w.pad_top = c.integer(max_pool2d_attr::pad_top);
+  w.pad_left = c.integer(max_pool2d_attr::pad_left);
   const int64_t room = w.w + w.pad_left - w.kernel_w, begin = (w.pad_left + w.stride_w - 1) / w.stride_w, end = room < 0 ? 0 : room / w.stride_w + 1;
   w.inner_begin = begin < w.ow ? begin : w.ow;
-  w.inner_end = end < w.inner_begin ? w.inner_begin : end < w.ow ? end : w.ow;
+  w.inner_end = end < w.inner_begin ? w.inner_begin : end < w.ow ? end
+                                                                 : w.ow;
   return w;
 }
 
@@ -49,7 +55,10 @@ template <class T> void max_at_edge(const Window& g, const T* x, int64_t oh, int
   for (int64_t i = r.begin; i < r.end; i++)
     for (int64_t j = s.begin; j < s.end; j++) {
       const int64_t at = (h + i) * g.w + w + j;
-      if (!(x[at] <= best) && best == best) { best = x[at]; where = at; }
+      if (!(x[at] <= best) && best == best) {
+        best = x[at];
+        where = at;
+      }
     }
   y[ow] = best;
   if (index) index[ow] = int32_t(where);

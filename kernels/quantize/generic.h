@@ -70,7 +70,11 @@ template <class T> ACCELNN_INLINE Status dequantize_linear(const Call& c) {
     const T* q = c.in[0].as<T>() + at;
     const float* scale = c.in[1].as<float>() + channel;
     float* x = c.out[0].as<float>() + at;
-    if constexpr (sizeof(T) == 4) if (zero) { dequantize_wide(q, scale, zero + channel, each, x, n); return; }
+    if constexpr (sizeof(T) == 4)
+      if (zero) {
+        dequantize_wide(q, scale, zero + channel, each, x, n);
+        return;
+      }
     dequantize_run(q, scale, zero ? zero + channel : nullptr, each, x, n);
   });
   return {};

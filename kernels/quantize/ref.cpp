@@ -19,11 +19,14 @@ template <class T> static void quantize_ref(const Call& c) {
   for (int64_t i = 0; i < count; i++) {
     const int64_t k = channel_of(c.in[0], c.in[1], c.integer(quantize_linear_attr::axis), i);
     const double zero = c.in[2].as<T>()[k], q = ::nearbyint(double(c.in[0].as<float>()[i] / c.in[1].as<float>()[k])) + zero;
-    c.out[0].as<T>()[i] = T(q != q ? zero : q < least ? least : q > greatest ? greatest : q);
+    c.out[0].as<T>()[i] = T(q != q ? zero : q < least ? least
+                                : q > greatest        ? greatest
+                                                      : q);
   }
 }
 Status quantize_linear_f32_ref(const Call& c) {
-  if (c.out[0].dtype == DType::u8) quantize_ref<uint8_t>(c); else quantize_ref<int8_t>(c);
+  if (c.out[0].dtype == DType::u8) quantize_ref<uint8_t>(c);
+  else quantize_ref<int8_t>(c);
   return {};
 }
 

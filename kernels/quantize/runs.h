@@ -33,7 +33,10 @@ template <class F> ACCELNN_INLINE void over_runs(const Call& call, const TensorV
   parallel(call, parts, 5 * count, [&](int64_t part) {
     int64_t at = part * chunk;
     const int64_t end = at + chunk < count ? at + chunk : count;
-    if (c == 1) { run(at, end - at, 0, false); return; }
+    if (c == 1) {
+      run(at, end - at, 0, false);
+      return;
+    }
     while (at < end) {
       const int64_t channel = at / inner % c, whole = inner == 1 ? c - channel : inner - at % inner, n = whole < end - at ? whole : end - at;
       run(at, n, channel, inner == 1);

@@ -8,7 +8,10 @@ void quantize_few(const QuantizeRun& r, int32_t least) {
     const int64_t k = r.each ? i : 0;
     const int32_t zero = (r.zero[k] ^ -least) + least;
     const float low = float(least - zero), high = float(least + 255 - zero), q = __builtin_rintf(r.x[i] / r.scale[k]);
-    r.q[i] = uint8_t(int32_t(q < low ? low : q > high ? high : q == q ? q : 0.0f) + zero);
+    r.q[i] = uint8_t(int32_t(q < low ? low : q > high ? high
+                                 : q == q             ? q
+                                                      : 0.0f) +
+                     zero);
   }
 }
 

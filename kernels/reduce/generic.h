@@ -77,7 +77,8 @@ template <class F, class T, int levels> struct Pairwise {
     if (count == 0) __builtin_unreachable();
     int k = __builtin_ctzll(uint64_t(count));
     T v = level[k];
-    for (k++; k < levels; k++) if (count >> k & 1) v = F::of(level[k], v);
+    for (k++; k < levels; k++)
+      if (count >> k & 1) v = F::of(level[k], v);
     return v;
   }
 };
@@ -121,7 +122,8 @@ template <class F> float reduce_along(const ReduceLoops& l, const float* x, int6
 // 2048 x 2048 against 0.085 along the rows); prefetching 8 rows ahead changed nothing there and cost 30 % at 64 x 120.
 template <class F, bool whole> ACCELNN_INLINE vf load_column(const float* p, int u, int64_t width) {
   const int64_t n = width - u * lanes;
-  return whole || n >= lanes ? load(p + u * lanes) : n > 0 ? load(p + u * lanes, int(n)) : vf{};
+  return whole || n >= lanes ? load(p + u * lanes) : n > 0 ? load(p + u * lanes, int(n))
+                                                           : vf{};
 }
 template <class F, bool whole> Columns reduce_columns(const ReduceLoops& l, const float* x, int64_t width, int64_t first, int64_t last) {
   Pairwise<PerColumn<F>, Columns, 7> tree;
@@ -151,7 +153,8 @@ template <class F> Status reduce_with(const Call& call, const ReduceLoops& l, co
   constexpr int64_t chunk = 4 * lanes;
   const int64_t chunks = l.along ? 1 : (l.run + chunk - 1) / chunk, items = l.kept.count * chunks;      // an item: one output, or up to `chunk`
   const int64_t leaves = l.segments > 1 ? leaves_per_segment : l.leaves;
-  const int64_t item_terms = (l.terms / l.segments + 1) * (l.along ? 1 : l.run < chunk ? l.run : chunk);
+  const int64_t item_terms = (l.terms / l.segments + 1) * (l.along ? 1 : l.run < chunk ? l.run
+                                                                                       : chunk);
   const int64_t per_part = item_terms < 16384 ? 16384 / item_terms : 1, bands = (items + per_part - 1) / per_part;
   const bool divide = mean && l.segments == 1;
   parallel(call, bands * l.segments, l.outputs * l.terms * 2, [&](int64_t part) __attribute__((noinline)) {

@@ -18,7 +18,14 @@
 
 namespace accelnn {
 
-namespace reduce_kind { enum Kind : int64_t { sum = 0, mean = 1, max = 2, min = 3, prod = 4, count_ }; }
+namespace reduce_kind {
+enum Kind : int64_t { sum = 0,
+                      mean = 1,
+                      max = 2,
+                      min = 3,
+                      prod = 4,
+                      count_ };
+}
 
 // A checked call as loops over contiguous x: a set of outputs, for each a sequence of rows, each row a run of `run` elements that is either reduced
 // itself (along) or stands for `run` neighbouring outputs.

@@ -16,7 +16,9 @@ Status reduce_f32_ref(const Call& call) {
     int64_t rest = o, base = 0;
     for (int d = x.rank - 1; d >= 0; d--)
       if (!reduced[d]) base += rest % x.shape[d] * x.stride[d], rest /= x.shape[d];
-    double r = kind == reduce_kind::max ? -INFINITY : kind == reduce_kind::min ? INFINITY : kind == reduce_kind::prod ? 1 : 0;
+    double r = kind == reduce_kind::max ? -INFINITY : kind == reduce_kind::min ? INFINITY
+        : kind == reduce_kind::prod                                            ? 1
+                                                                               : 0;
     for (int64_t t = 0; t < terms; t++) {
       int64_t offset = base;
       rest = t;

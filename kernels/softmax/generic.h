@@ -15,7 +15,10 @@ namespace softmax {
 // -inf behind the end: no maximum, and exp makes it 0. (Where the maximum is -inf or NaN itself these lanes become NaN, as does the whole row.)
 ACCELNN_INLINE vf lanes_of(const float* p, int n) { return n == lanes ? load(p) : select(ramp() < n, load(p, n), splat(-__builtin_inff())); }
 ACCELNN_INLINE vf zeroed(const float* p, int n) { return n == lanes ? load(p) : load(p, n); }
-ACCELNN_INLINE void put(float* p, vf v, int n) { if (n == lanes) store(p, v); else store(p, v, n); }
+ACCELNN_INLINE void put(float* p, vf v, int n) {
+  if (n == lanes) store(p, v);
+  else store(p, v, n);
+}
 template <class F> ACCELNN_INLINE void in_lanes(int64_t c, const F& body) {
   int64_t at = 0;
   for (; at + lanes <= c; at += lanes) body(at, lanes);

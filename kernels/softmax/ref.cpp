@@ -10,7 +10,8 @@ namespace {
 struct Normal { double max, log_sum; };             // log softmax = (x - max) - log_sum
 Normal normal_of(const float* x, int64_t c) {
   double max = -HUGE_VAL, sum = 0;
-  for (int64_t i = 0; i < c; i++) if (double(x[i]) > max) max = double(x[i]);
+  for (int64_t i = 0; i < c; i++)
+    if (double(x[i]) > max) max = double(x[i]);
   for (int64_t i = 0; i < c; i++) sum += ::exp(double(x[i]) - max);
   return {max, ::log(sum)};
 }
