@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _C
 from .errors import AttributeValueError
-
-
-def caps() -> dict[str, Any]:
-    """CPU name, ISA bits (capped by ACCELNN_ISA), cache sizes, threads, allocator statistics."""
-    return dict(_C.machine())
 
 
 def isa_level() -> str:

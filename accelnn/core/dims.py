@@ -168,7 +168,3 @@ def product(shape: Shape) -> AnySize:
     for s in shape:
         n = n * s
     return n
-
-
-def hint(size: AnySize) -> int:
-    return size.hint if isinstance(size, Size) else size

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _C
 from .dims import Shape, product
-from .dispatch import contiguous, run
+from .dispatch import run
 from .dtypes import DType, as_dtype
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Node, Spec, Value
@@ -475,5 +475,5 @@ def apply(name: str, *inputs: Any, **attrs: Any) -> Tensor:
     return apply_all(name, *inputs, **attrs)[0]
 
 
-__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "contiguous", "enable_grad", "from_dlpack", "full", "mode", "no_grad", "ones", "tensor",
+__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "enable_grad", "from_dlpack", "full", "mode", "no_grad", "ones", "tensor",
            "zeros"]  # fmt: skip
