@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.tensor import connect
 from . import conv, elementwise, matmul, normalize, pool, quantized, random, reduce, shape
 from .conv import conv2d
 from .elementwise import clip, gelu, maximum, minimum, silu, where
@@ -10,6 +11,8 @@ from .normalize import cross_entropy, log_softmax, one_hot, softmax
 from .pool import avg_pool2d, max_pool2d
 from .quantized import dequantize, quantize
 from .random import dropout, seed, uniform as rand
+
+connect()
 
 __all__ = ["avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "elementwise", "gelu", "linear", "log_softmax", "matmul",
            "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pool", "quantize", "quantized", "rand", "random", "reduce", "seed", "shape", "silu",

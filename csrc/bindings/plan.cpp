@@ -32,14 +32,14 @@ class PyPlan {
     if (int(given.size()) != expected)
       refuse(Code::shape, "the plan takes " + std::to_string(expected) + what + ", not " + std::to_string(given.size()));
     std::vector<TensorView> v;
-    for (const py::handle h : given) v.push_back(h.cast<const View&>().t);
+    for (const py::handle h : given) v.push_back(view_of(h).t);
     return v;
   }
 
   py::tuple run(const py::tuple& inputs, const py::tuple& states, bool profile) {
     std::vector<TensorView> in = views(PortKind::input, inputs), state = views(PortKind::state, states), out(size_t(plan_->n(PortKind::output)));
     for (size_t i = 0; i < state.size(); i++)
-      if (plan_->port(PortKind::state, int(i)).written && !py::handle(states[i]).cast<const View&>().storage->writable)
+      if (plan_->port(PortKind::state, int(i)).written && !view_of(states[i]).storage->writable)
         refuse(Code::aliasing, "a tensor that the plan updates is read-only");
     require(plan_->shapes(in.data(), state.data(), out.data()));
     py::tuple made(out.size());
@@ -59,7 +59,7 @@ class PyPlan {
     idle_.push_back(r);
     require(s);
     for (size_t i = 0; i < state.size(); i++)
-      if (plan_->port(PortKind::state, int(i)).written) py::handle(states[i]).cast<const View&>().storage->version++;
+      if (plan_->port(PortKind::state, int(i)).written) view_of(states[i]).storage->version++;
     return profile ? py::make_tuple(made, times) : made;
   }
 
