@@ -435,6 +435,9 @@ def apply(name: str, *inputs: Any, **attrs: Any) -> Tensor:
 def _slow(name: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     """A call that is traced, or has operands that are no Tensors."""
     op = OPS[name]
+    for x in inputs:
+        if hasattr(x, "__accelnn_function__"):  # something that stands for a tensor and knows what the op means for it: a packed weight
+            return x.__accelnn_function__(name, inputs, attrs)
     operands = [x if x is None or isinstance(x, Tensor) else as_tensor(x) for x in inputs]
     if mode.trace is not None:
         made = mode.trace.record(op, operands, attrs)

@@ -11,7 +11,7 @@ from ..core.errors import GraphError
 from ..core.graph import Graph, Spec
 from ..core.tensor import Tensor, as_tensor, mode
 from ..core.trace import fill, trace
-from ..passes import STANDARD, Pass, run_passes
+from ..passes import STANDARD, Hoisted, Pass, hoist, pack, run_passes
 from ..passes.plan import write_plan
 
 
@@ -22,30 +22,34 @@ class CompiledFunction:
     def __init__(self, f: Callable[..., Any], passes: Sequence[Pass]) -> None:
         self.function, self.passes = f, tuple(passes)
         self.traced: dict[Any, _Traced] = {}
+        self.last: tuple[Any, Any] = (None, None)  # the key and what it stands for: hashing the key costs more than comparing it
 
     def __call__(self, *args: Any) -> Any:
         tensors = [as_tensor(a) for a in args]
         if mode.trace is not None:
             return self.function(*tensors)
-        key = (tuple(t.spec for t in tensors), mode.grad)
-        found = self.traced.get(key)
-        if found is None or not found.still_valid():
-            found = self.traced[key] = _Traced(self.function, [t.spec for t in tensors], self.passes)
-        return found.run(tensors)
+        return self.plan(*tensors).run(tensors)
 
-    def plan(self, *args: Any) -> Any:
+    def plan(self, *args: Any) -> _Traced:
         """The Plan for arguments like these (traced if need be, not run)."""
-        tensors = [as_tensor(a) for a in args]
-        key = (tuple(t.spec for t in tensors), mode.grad)
-        if key not in self.traced:
-            self.traced[key] = _Traced(self.function, [t.spec for t in tensors], self.passes)
-        return self.traced[key]
+        specs = [as_tensor(a).spec for a in args]
+        key = (specs, mode.grad)
+        last, found = self.last
+        if last != key:
+            found = self.traced.get((tuple(specs), mode.grad))
+        if found is None or not found.still_valid():
+            found = self.traced[(tuple(specs), mode.grad)] = _Traced(self.function, specs, self.passes)
+        self.last = (key, found)
+        return found
 
 
 class _Traced:
     def __init__(self, f: Callable[..., Any], specs: Sequence[Spec], passes: Sequence[Pass]) -> None:
         raw, self.trace, self.result = trace(f, specs)
         self.graph: Graph = run_passes(raw, passes)
+        self.hoisted: list[Hoisted] = []
+        if passes:
+            self.graph, self.hoisted = hoist(pack(self.graph, states=True))
         data, state_nodes = write_plan(self.graph)
         self.plan = _C.Plan(data)
         self.tensors = [node.data for node in state_nodes]
@@ -59,6 +63,8 @@ class _Traced:
         return all(m.training == flag for m, flag in self.trace.modules)
 
     def run(self, tensors: Sequence[Tensor]) -> Any:
+        for weight in self.hoisted:
+            weight.refresh()
         views = self.plan.run(tuple(contiguous(t.view) for t in tensors), self.states)
         return fill(self.result, [Tensor(v) for v in views])
 

@@ -8,12 +8,13 @@ from .conv import conv2d
 from .elementwise import clip, gelu, maximum, minimum, silu, where
 from .matmul import linear
 from .normalize import cross_entropy, log_softmax, one_hot, softmax
+from .packed import Packed, pack
 from .pool import avg_pool2d, max_pool2d
 from .quantized import dequantize, quantize
 from .random import dropout, seed, uniform as rand
 
 connect()
 
-__all__ = ["avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "elementwise", "gelu", "linear", "log_softmax", "matmul",
-           "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pool", "quantize", "quantized", "rand", "random", "reduce", "seed", "shape", "silu",
-           "softmax", "where"]  # fmt: skip
+__all__ = ["Packed", "avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "elementwise", "gelu", "linear", "log_softmax",
+           "matmul", "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pack", "pool", "quantize", "quantized", "rand", "random", "reduce",
+           "seed", "shape", "silu", "softmax", "where"]  # fmt: skip
