@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from . import conv, elementwise, matmul, normalize, pool, quantized, random, reduce, shape
+from . import conv, dynamic, elementwise, matmul, normalize, pool, quantized, random, reduce, shape
 from .conv import conv2d
+from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
 from .matmul import linear
 from .normalize import cross_entropy, log_softmax, one_hot, softmax
@@ -11,6 +12,6 @@ from .pool import avg_pool2d, max_pool2d
 from .quantized import dequantize, quantize
 from .random import dropout, seed, uniform as rand
 
-__all__ = ["avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "elementwise", "gelu", "linear", "log_softmax", "matmul",
-           "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pool", "quantize", "quantized", "rand", "random", "reduce", "seed", "shape", "silu",
+__all__ = ["avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic", "dynamic_qmatmul", "elementwise", "gelu", "linear", "log_softmax", "matmul",
+           "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pool", "quantize", "quantize_weight", "quantized", "rand", "random", "reduce", "seed", "shape", "silu",
            "softmax", "where"]  # fmt: skip
