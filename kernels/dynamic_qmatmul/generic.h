@@ -48,8 +48,13 @@ void dynamic_tile_body(const DynamicTile& t) {
   const auto step = [&](int64_t k, vi (&sum)[R][V]) __attribute__((always_inline)) {
     Bytes bv[V];
 #pragma GCC unroll 8
-    for (int j = 0; j < V; j++)
-      bv[j] = take_apart<false>(load_bits(b + 64 * k + j / vectors_per_panel * t.b_panel + j % vectors_per_panel * vector_bytes));
+    for (int j = 0; j < V; j++) {
+      const char* const from = b + 64 * k + j / vectors_per_panel * t.b_panel + j % vectors_per_panel * vector_bytes;
+      vi v = load_bits(from);
+      if (R > 1) asm("" : "+x"(v));              // one load: as an operand of every product g++ reads it R times, and each read of a missing line waits
+      bv[j] = take_apart<false>(v);
+      if (V * lanes == panel_columns && (R > 2 || (R == 2 && t.large))) __builtin_prefetch(from + 8192);
+    }
 #pragma GCC unroll 28
     for (int i = 0; i < R; i++) {
       const Bytes x = broadcast_quad(row[i / 5] + i % 5 * s + quad_bytes * k);

@@ -46,7 +46,7 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
     });
   quantize_all(call, p, isa);
 
-  const bool narrow = p.rows <= isa.narrow_rows;
+  const bool narrow = p.rows <= 2 * isa.narrow_rows;     // above it the 14 x 32 tile is as fast from far and 7 % faster near
   const int most_rows = narrow ? isa.narrow_rows : isa.rows, step_columns = narrow ? isa.narrow_columns : isa.columns;
   const int64_t strips = (p.n + strip - 1) / strip;
   parallel(call, p.row_parts * p.column_parts, work_of(p.rows, p.n, p.k) / 4, [&](int64_t part) {
@@ -60,6 +60,7 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
       DynamicTile t;
       t.k4 = p.k4;
       t.a_row = p.quad_row;
+      t.large = p.k4 * p.n * 4 > caps().l3 / 4;
       t.columns = int(end - j < step_columns ? end - j : step_columns);
       t.b = reinterpret_cast<const char*>(panels) + j / panel_columns * panel_bytes + j % panel_columns * 4;
       t.b_panel = t.columns <= panel_columns ? 0 : panel_bytes;      // a last odd panel is read twice rather than past its end

@@ -22,6 +22,7 @@ struct DynamicTile {
   const float* scale;         // of the columns: whole vectors are read
   const float* bias;
   int activation;
+  bool large;                 // the weights come from the far end of L3 or from memory
 };
 
 struct DynamicIsa {
