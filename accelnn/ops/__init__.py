@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import conv, elementwise, matmul, normalize, pool, quantized, random, reduce, shape
+from . import conv, dynamic, elementwise, matmul, normalize, pool, quantized, random, reduce, shape
 from .conv import conv2d
+from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
 from .matmul import linear
 from .normalize import cross_entropy, log_softmax, one_hot, softmax
@@ -15,6 +16,6 @@ from .random import dropout, seed, uniform as rand
 
 connect()
 
-__all__ = ["Packed", "avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "elementwise", "gelu", "linear", "log_softmax",
-           "matmul", "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pack", "pool", "quantize", "quantized", "rand", "random", "reduce",
-           "seed", "shape", "silu", "softmax", "where"]  # fmt: skip
+__all__ = ["Packed", "avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic", "dynamic_qmatmul", "elementwise", "gelu",
+           "linear", "log_softmax", "matmul", "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pack", "pool", "quantize", "quantize_weight",
+           "quantized", "rand", "random", "reduce", "seed", "shape", "silu", "softmax", "where"]  # fmt: skip

@@ -11,6 +11,8 @@ enum : uint32_t {
   avx512 = 1u << 1,    // F, BW, DQ, VL
   vnni = 1u << 2,      // AVX512-VNNI
   bf16 = 1u << 3,      // AVX512-BF16
+  avxvnni = 1u << 4,   // vpdpbusd with 256 bits, without AVX-512
+  amx = 1u << 5,       // AMX-TILE and AMX-INT8, permitted by the system
   neon = 1u << 8,
 };
 }
