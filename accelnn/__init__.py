@@ -32,5 +32,6 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = ["DType", "Error", "Int4Weight", "MissingExtra", "Tensor", "__version__", "asarray", "bfloat16", "bool_", "enable_grad", "float16", "float32",
-           "from_dlpack", "grad", "grad_of", "int32", "int64", "int8", "matmul_int4", "no_grad", "ones", "ops", "quantize_int4", "rand", "seed", "tensor", "uint8", "zeros",
+           "from_dlpack", "grad", "grad_of", "int32", "int64", "int8", "matmul_int4", "no_grad", "ones", "ops", "quantize_int4", "rand", "seed", "tensor",
+           "uint8", "zeros",
            *_LAZY, *_LAZY_NAMES]  # fmt: skip
