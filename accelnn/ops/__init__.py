@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import conv, dynamic, elementwise, matmul, normalize, pool, quantized, random, reduce, shape
+from . import conv, dynamic, elementwise, matmul, normalize, pool, quantized, random, reduce, shape, weight_only  # noqa: F401
 from .conv import conv2d
 from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
@@ -13,9 +13,10 @@ from .packed import Packed, pack
 from .pool import avg_pool2d, max_pool2d
 from .quantized import dequantize, quantize
 from .random import dropout, seed, uniform as rand
+from .weight_only import Int4Weight, matmul_int4, quantize_int4
 
 connect()
 
-__all__ = ["Packed", "avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic", "dynamic_qmatmul", "elementwise", "gelu",
-           "linear", "log_softmax", "matmul", "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pack", "pool", "quantize", "quantize_weight",
-           "quantized", "rand", "random", "reduce", "seed", "shape", "silu", "softmax", "where"]  # fmt: skip
+__all__ = ["Int4Weight", "Packed", "avg_pool2d", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu", "linear",
+           "log_softmax", "matmul_int4", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "quantize", "quantize_int4", "quantize_weight", "rand",
+           "seed", "silu", "softmax", "where"]  # fmt: skip
