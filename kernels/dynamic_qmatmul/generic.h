@@ -45,7 +45,7 @@ void dynamic_tile_body(const DynamicTile& t) {
   const char *row[bases], *b = t.b;
 #pragma GCC unroll 8
   for (int i = 0; i < bases; i++) row[i] = t.a + 5 * i * s;
-  const auto step = [&](int64_t k, vi (&sum)[R][V]) __attribute__((always_inline)) {
+  const auto step = [&](int64_t k, vi(&sum)[R][V]) __attribute__((always_inline)) {
     Bytes bv[V];
 #pragma GCC unroll 8
     for (int j = 0; j < V; j++) {
@@ -104,7 +104,7 @@ struct DynamicTiles {
 template <int V, int most> constexpr DynamicTiles<V, most> dynamic_tiles;
 
 inline __attribute__((noinline)) void activate_tile(const DynamicTile& t, int rows) {
-  finish_tile(t.c, t.c_row, t.c, t.c_row, rows, t.columns, false, {nullptr, nullptr, t.activation});
+  finish_tile(t.c, t.c_row, nullptr, t.c, t.c_row, rows, t.columns, {nullptr, nullptr, t.activation});
 }
 
 template <int V, int most> void dynamic_tile(int rows, const DynamicTile& t) {
@@ -114,7 +114,7 @@ template <int V, int most> void dynamic_tile(int rows, const DynamicTile& t) {
     whole.c = sums;
     whole.c_row = V * lanes;
     dynamic_tiles<V, most>.height[rows](whole);
-    finish_tile(sums, V * lanes, t.c, t.c_row, rows, t.columns, false, {nullptr, nullptr, t.activation});
+    finish_tile(sums, V * lanes, nullptr, t.c, t.c_row, rows, t.columns, {nullptr, nullptr, t.activation});
     return;
   }
   dynamic_tiles<V, most>.height[rows](t);
