@@ -160,6 +160,14 @@ class Plan:
     @property
     def ops(self) -> list[str]: ...
 
+class Runner:
+    """A Plan as a function of Tensors. Calls that `remember` was not told of, or no longer holds for, go to `slow`."""
+
+    def __init__(self, slow: Any) -> None: ...
+    def __call__(self, *inputs: Any) -> Any: ...
+    def remember(self, plan: Plan, states: tuple[View, ...], inputs: Sequence[View] | None, grad: bool = False,
+                 versions: list[View] = ..., flags: list[tuple[Any, bool]] = ...) -> None: ...
+
 dtypes: list[str]
 mode: Mode
 cuda_image_bytes: int

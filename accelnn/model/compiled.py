@@ -10,7 +10,7 @@ from ..core.dispatch import contiguous
 from ..core.errors import GraphError
 from ..core.graph import Graph, Spec
 from ..core.tensor import Tensor, as_tensor, mode
-from ..core.trace import fill, trace
+from ..core.trace import Slot, fill, trace
 from ..passes import STANDARD, Hoisted, Pass, hoist, pack, run_passes
 from ..passes.plan import write_plan
 
@@ -22,24 +22,29 @@ class CompiledFunction:
     def __init__(self, f: Callable[..., Any], passes: Sequence[Pass]) -> None:
         self.function, self.passes = f, tuple(passes)
         self.traced: dict[Any, _Traced] = {}
-        self.last: tuple[Any, Any] = (None, None)  # the key and what it stands for: hashing the key costs more than comparing it
+        self.run = _C.Runner(self._trace_and_run)  # repeats the last call without asking here while nothing has changed
 
     def __call__(self, *args: Any) -> Any:
+        return self.run(*args)
+
+    def _trace_and_run(self, *args: Any) -> Any:
         tensors = [as_tensor(a) for a in args]
         if mode.trace is not None:
             return self.function(*tensors)
-        return self.plan(*tensors).run(tensors)
+        traced = self.plan(*tensors)
+        result = traced.run(tensors)
+        if traced.single:
+            views = [t.view for t in tensors]
+            self.run.remember(traced.plan, traced.states, views, mode.grad, [w.source.view for w in traced.hoisted], traced.trace.modules)
+        return result
 
     def plan(self, *args: Any) -> _Traced:
         """The Plan for arguments like these (traced if need be, not run)."""
         specs = [as_tensor(a).spec for a in args]
-        key = (specs, mode.grad)
-        last, found = self.last
-        if last != key:
-            found = self.traced.get((tuple(specs), mode.grad))
+        key = (tuple(specs), mode.grad)
+        found = self.traced.get(key)
         if found is None or not found.still_valid():
-            found = self.traced[(tuple(specs), mode.grad)] = _Traced(self.function, specs, self.passes)
-        self.last = (key, found)
+            found = self.traced[key] = _Traced(self.function, specs, self.passes)
         return found
 
 
@@ -57,6 +62,7 @@ class _Traced:
             if not t.view.contiguous:
                 raise GraphError(f"compile: the traced function reads {t.spec} through a non-contiguous tensor; call .contiguous() on it outside")
         self.states = tuple(t.view for t in self.tensors)
+        self.single = isinstance(self.result, Slot)  # one Tensor, not a structure of them
 
     def still_valid(self) -> bool:
         """Layers that were in training when the function was traced still are, and the other way round."""
