@@ -10,7 +10,7 @@ from .core.autograd import grad, grad_of
 from .core.dtypes import DType
 from .core.errors import Error, MissingExtra
 from .core.tensor import Tensor, asarray, enable_grad, from_dlpack, no_grad, ones, tensor, zeros
-from .ops import Int4Weight, matmul_int4, quantize_int4, rand, seed
+from .ops import Int4Weight, SparseWeight, matmul_int4, matmul_sparse, pack_sparse, quantize_int4, rand, seed, sparsify
 from .version import __version__
 
 float32, float16, bfloat16, int8, uint8, int32, int64 = (DType[n] for n in ("float32", "float16", "bfloat16", "int8", "uint8", "int32", "int64"))
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'accelnn' has no attribute {name!r}")
 
 
-__all__ = ["DType", "Error", "Int4Weight", "MissingExtra", "Tensor", "__version__", "asarray", "bfloat16", "bool_", "enable_grad", "float16", "float32",
-           "from_dlpack", "grad", "grad_of", "int32", "int64", "int8", "matmul_int4", "no_grad", "ones", "ops", "quantize_int4", "rand", "seed", "tensor",
-           "uint8", "zeros",
+__all__ = ["DType", "Error", "Int4Weight", "MissingExtra", "SparseWeight", "Tensor", "__version__", "asarray", "bfloat16", "bool_", "enable_grad",
+           "float16", "float32", "from_dlpack", "grad", "grad_of", "int32", "int64", "int8", "matmul_int4", "matmul_sparse", "no_grad", "ones",
+           "ops", "pack_sparse", "quantize_int4", "rand", "seed", "sparsify", "tensor", "uint8", "zeros",
            *_LAZY, *_LAZY_NAMES]  # fmt: skip
