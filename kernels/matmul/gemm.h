@@ -6,15 +6,18 @@
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
 
-// As many accumulators as the registers hold beside the operands: 28 of 32, 12 of 16, 8 of 16 (without fma a product needs a register of its own).
+// As many accumulators as the registers hold beside the operands: 28 of 32, 12 of 16, 24 of 32 (NEON, where a panel row is four vectors),
+// 8 of 16 (without fma a product needs a register of its own).
 #if defined(__AVX512F__)
 constexpr int tile_rows = 14, tile_vectors = 2;
 #elif defined(__AVX2__)
 constexpr int tile_rows = 6, tile_vectors = 2;
+#elif defined(ACCELNN_NEON)
+constexpr int tile_rows = 6, tile_vectors = 4;
 #else
 constexpr int tile_rows = 4, tile_vectors = 2;
 #endif
-constexpr int tile_columns = tile_vectors * lanes;      // 32, 16, 8
+constexpr int tile_columns = tile_vectors * lanes;      // 32, 16, 16, 8
 constexpr int panel_columns = 16;                       // packed B: 64 bytes a row on every ISA, [panel][k][16]
 constexpr int vectors_per_panel = panel_columns / lanes;
 
@@ -30,7 +33,8 @@ struct Epilogue {
 
 // A: element (i, k) at a[i * a_row + k].
 // B: element (k, j) at b[k * b_row + j / 16 * b_panel + j % 16]. A matrix or buffer with contiguous rows has b_panel = 16; packed panels of a whole
-// K have b_row = 16, b_panel = 16 K. Whole vectors are read: B must be readable (any values) up to the next multiple of `lanes` columns.
+// K have b_row = 16, b_panel = 16 K. Whole vectors are read: B must be readable (any values) up to the next multiple of `lanes` columns,
+// and beyond the first `lanes` all of the tile's.
 // C: exactly rows x columns are written.
 struct F32Tile {
   int64_t k;
@@ -117,8 +121,9 @@ template <int V, int most> constexpr F32Tiles<V, most> f32_tiles;
 
 // rows in 1..tile_rows, columns in 1..tile_columns. The epilogue's pointers point at the tile's first row and column.
 inline void f32_tile(int rows, const F32Tile& t, const Epilogue& e) {
-  const F32TileBody body = t.columns <= lanes ? f32_tiles<1, tile_rows>.height[rows] : f32_tiles<tile_vectors, tile_rows>.height[rows];
-  if (t.columns % lanes) {
+  const bool narrow = t.columns <= lanes;
+  const F32TileBody body = narrow ? f32_tiles<1, tile_rows>.height[rows] : f32_tiles<tile_vectors, tile_rows>.height[rows];
+  if (t.columns != (narrow ? lanes : tile_columns)) {
     float sums[tile_rows * tile_columns];
     F32Tile whole = t;
     whole.c = sums;
