@@ -58,12 +58,12 @@ def operands(op: Op, views: Sequence[Any], outputs: tuple[Spec, ...]) -> tuple[A
 
 
 def matmul_operands(views: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
-    """Batch dimensions are broadcast by strides of 0; a packed right operand has none."""
+    """Batch dimensions are broadcast by strides of 0; a packed right operand has none. Bias and residual are contiguous."""
     a, b, *rest = views
     if len(shape) > 2:
         a = expand(a, (*shape[:-2], *a.shape[-2:]))
         b = expand(b, (*shape[:-2], *b.shape[-2:]))
-    return (a, b, *rest)
+    return (a, b, *(None if v is None else contiguous(v) for v in rest))
 
 
 def explain(name: str, inputs: Sequence[Spec | None], attrs: dict[str, Any], isa: int = 0xFFFFFFFF, force: str = "") -> list[tuple[str, str | None]]:

@@ -18,7 +18,8 @@ ACTIVATIONS = ("none", "relu", "gelu", "silu", "sigmoid", "tanh")  # codes of th
 PANEL = 16  # columns of a packed panel: 64 bytes of float32
 
 
-def _shape(a: Spec, b: Spec, bias: Spec | None = None, packed: int = 0, activation: int = 0, columns: Any = None) -> Spec:
+def _shape(a: Spec, b: Spec, bias: Spec | None = None, residual: Spec | None = None, packed: int = 0, activation: int = 0, scale: float = 1.0,
+           columns: Any = None) -> Spec:  # fmt: skip
     if a.dtype != DType.float32 or b.dtype != DType.float32:
         raise DTypeError(f"matmul: float32 operands expected, not {a.dtype.name} and {b.dtype.name}")
     if packed:
@@ -31,7 +32,10 @@ def _shape(a: Spec, b: Spec, bias: Spec | None = None, packed: int = 0, activati
         raise ShapeError(f"matmul: {a} @ {b}: {a.shape[-1]} columns against {k} rows")
     if bias is not None and bias.shape != (n,):
         raise ShapeError(f"matmul: a bias of shape {bias.shape} for {n} columns")
-    return Spec((*broadcast("matmul", a.shape[:-2], batch), a.shape[-2], n), DType.float32)
+    y = Spec((*broadcast("matmul", a.shape[:-2], batch), a.shape[-2], n), DType.float32)
+    if residual is not None and residual != y:
+        raise ShapeError(f"matmul: a residual {residual} for a result {y}")
+    return y
 
 
 def _activate(y: Any, activation: int) -> Any:
@@ -52,8 +56,9 @@ def unpack(b: np.ndarray, columns: int) -> np.ndarray:
     return b.transpose(1, 0, 2).reshape(b.shape[1], -1)[:, :columns]
 
 
-def _reference(a: Any, b: Any, bias: Any = None, packed: int = 0, activation: int = 0, columns: Any = None) -> Any:
-    y = a @ (unpack(b, columns) if packed else b)
+def _reference(a: Any, b: Any, bias: Any = None, residual: Any = None, packed: int = 0, activation: int = 0, scale: float = 1.0, columns: Any = None) -> Any:
+    y = a @ (unpack(b, columns) if packed else b) * scale
+    y = y if residual is None else y + residual
     return _activate(y if bias is None else y + bias, activation)
 
 
@@ -65,15 +70,18 @@ def gamma(k: int) -> float:
     return k * EPS / 2 / (1 - k * EPS / 2)
 
 
-def _bound(a: Any, b: Any, bias: Any = None, activation: int = 0, **_: Any) -> Any:
-    """|err| <= gamma_(K+2) (|A||B| + |bias|); activations have slopes of at most 1.13 and 4 ulp of their own."""
-    size = np.abs(a) @ np.abs(b) + (0 if bias is None else np.abs(bias))
-    return gamma(a.shape[-1] + 2) * size * (1.13 if activation else 1) + (4 * EPS * np.maximum(size, 1) if activation else 0)
+def _bound(a: Any, b: Any, bias: Any = None, residual: Any = None, packed: int = 0, activation: int = 0, scale: float = 1.0, columns: Any = None) -> Any:
+    """|err| <= gamma_(K+2) (|A||B| + |bias|), two roundings more with a scale, one with a residual; activations have slopes of at most 1.13 and 4 ulp
+    of their own."""
+    size = abs(scale) * (np.abs(a) @ np.abs(unpack(b, columns) if packed else b)) + sum(np.abs(x) for x in (bias, residual) if x is not None)
+    roundings = a.shape[-1] + 2 + 2 * (scale != 1) + (residual is not None)
+    return gamma(roundings) * size * (1.13 if activation else 1) + (4 * EPS * np.maximum(size, 1) if activation else 0)
 
 
-def _cost(a: Spec, b: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
-    y = _shape(a, b, bias, **attrs)
-    return 2 * product(y.shape) * a.shape[-1], 4 * (product(a.shape) + product(b.shape) + product(y.shape))
+def _cost(a: Spec, b: Spec, bias: Spec | None = None, residual: Spec | None = None, **attrs: Any) -> Any:
+    y = _shape(a, b, bias, residual, **attrs)
+    moved = product(a.shape) + product(b.shape) + product(y.shape) * (1 if residual is None else 2)
+    return 2 * product(y.shape) * a.shape[-1], 4 * moved
 
 
 _SIZES = ((1, 1, 1), (2, 3, 4), (5, 16, 7), (1, 33, 50), (17, 31, 64), (14, 32, 16), (64, 10, 84), (3, 0, 5), (0, 4, 5), (2, 5, 0), (129, 65, 260))
@@ -88,6 +96,9 @@ def _samples() -> Any:
     plain: list[Any] = [((draw(m, k), draw(k, n)), {}) for m, n, k in _SIZES]
     plain += [((draw(6, 20), draw(20, 9), draw(9)), {"activation": c}) for c in range(len(ACTIVATIONS))]
     plain += [((draw(2, 3, 4, 5), draw(3, 5, 6)), {}), ((draw(4, 5), draw(2, 5, 6)), {})]
+    for m, n, k in ((1, 1, 1), (3, 17, 5), (15, 33, 20), (2, 70, 530), (33, 20, 1100), (4, 5, 0)):
+        plain += [((draw(m, k), draw(k, n), draw(n), draw(m, n)), {"scale": 0.125}), ((draw(m, k), draw(k, n), None, draw(m, n)), {})]
+    plain += [((draw(3, 4, 5), draw(3, 5, 6), None, draw(3, 4, 6)), {"scale": -0.3, "activation": 2}), ((draw(6, 20), draw(20, 9)), {"scale": 3.7})]
     return plain
 
 
@@ -95,12 +106,12 @@ matmul = Op("matmul", _shape, _reference, strided=True, samples=_samples, cost=_
 
 
 @matmul.vjp
-def _(dy: Tensor, a: Tensor, b: Tensor, *rest: Any, activation: int = 0, **_: Any) -> Any:
+def _(dy: Tensor, a: Tensor, b: Tensor, *rest: Any, activation: int = 0, scale: float = 1.0, **_: Any) -> Any:
     """[M,N][N,K] -> [M,K] and [K,M][M,N] -> [K,N]; batches are summed by autograd. Fused activations appear only after differentiation."""
     if activation:
         raise ShapeError("matmul with a fused activation has no gradient; passes fuse after differentiation")
-    bias = rest[0] if len(rest) == 2 else None
-    return (dy @ b.mT, a.mT @ dy) if bias is None else (dy @ b.mT, a.mT @ dy, dy)
+    scaled = dy if scale == 1.0 else dy * scale
+    return (scaled @ b.mT, a.mT @ scaled, *(None if x is None else dy for x in rest[:-1]))
 
 
 def _pack_shape(b: Spec) -> Spec:

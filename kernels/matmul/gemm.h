@@ -1,4 +1,4 @@
-// The register tile under matmul and convolution, f32: C[rows, columns] = A * B (+ C), one operand broadcast element by element, the other read in
+// The register tile under matmul and convolution, f32: C[rows, columns] = scale A B (+ add), one operand broadcast element by element, the other read in
 // vectors. gemm_i8.h is the same for bytes. A tile computes every output in one chain over k: how work is cut into tiles never changes a bit.
 #pragma once
 #include "matmul/activation.h"
@@ -21,14 +21,17 @@ constexpr int tile_columns = tile_vectors * lanes;      // 32, 16, 16, 8
 constexpr int panel_columns = 16;                       // packed B: 64 bytes a row on every ISA, [panel][k][16]
 constexpr int vectors_per_panel = panel_columns / lanes;
 
-// y = activation(sum + row_bias[i] + column_bias[j]). Pointers may be null.
+// y = activation(scale * sum + add + row_bias[i] + column_bias[j]). Pointers may be null. Of several blocks of k every one is scaled, the first adds a
+// residual, the others what the one before has left in C, and the last has biases and activation: so C may be the residual's own memory.
 struct Epilogue {
   const float* row_bias = nullptr;
   const float* column_bias = nullptr;
   int activation = activation::none;
+  float scale = 1;
   ACCELNN_INLINE Epilogue at(int64_t row, int64_t column) const {
-    return {row_bias ? row_bias + row : nullptr, column_bias ? column_bias + column : nullptr, activation};
+    return {row_bias ? row_bias + row : nullptr, column_bias ? column_bias + column : nullptr, activation, scale};
   }
+  ACCELNN_INLINE Epilogue unfinished() const { return {nullptr, nullptr, activation::none, scale}; }
 };
 
 // A: element (i, k) at a[i * a_row + k].
@@ -45,7 +48,7 @@ struct F32Tile {
   float* c;
   int64_t c_row;
   int columns;                // 1..tile_columns
-  bool accumulate;            // add to C
+  const float* add;           // null, or like C: C itself or a residual of the same row stride
 };
 
 #define ACCELNN_EACH(statement)                        \
@@ -59,7 +62,7 @@ void f32_tile_body(const F32Tile& t, const Epilogue& e) {
   // A run-time row stride fits the registers as three base pointers and multiples {1, 2, 3, 4} of it: no copy of A with a constant stride needed.
   const int64_t s = t.a_row;
   const float *a0 = t.a, *a5 = a0 + 5 * s, *a10 = a0 + 10 * s, *b = t.b;
-  if (t.accumulate)           // 95.5 -> 102 GFLOP/s at 2048
+  if (t.add)                  // 95.5 -> 102 GFLOP/s at 2048
     for (int i = 0; i < R; i++)
       for (int j = 0; j < V; j++) __builtin_prefetch(t.c + i * t.c_row + j * lanes, 1, 2);
   for (int64_t k = 0; k < t.k; k++, b += t.b_row) {
@@ -81,7 +84,9 @@ void f32_tile_body(const F32Tile& t, const Epilogue& e) {
   }
   // Each step over all accumulators, unrolled: a loop that is not leaves them in memory during the whole loop over k, and branches inside the loop
   // over rows make the code three times as large.
-  if (t.accumulate) ACCELNN_EACH(acc[i][j] += load(t.c + i * t.c_row + j * lanes));
+  const vf scale = splat(e.scale);
+  if (t.add) ACCELNN_EACH(acc[i][j] = fma(acc[i][j], scale, load(t.add + i * t.c_row + j * lanes)));
+  else if (e.scale != 1) ACCELNN_EACH(acc[i][j] *= scale);
   if (e.row_bias) ACCELNN_EACH(acc[i][j] += e.row_bias[i]);
   if (e.column_bias) ACCELNN_EACH(acc[i][j] += load(e.column_bias + j * lanes));
   if (e.activation == activation::relu) ACCELNN_EACH(acc[i][j] = max(acc[i][j], vf{}));
@@ -91,13 +96,15 @@ void f32_tile_body(const F32Tile& t, const Epilogue& e) {
 
 // What a body leaves to others: tiles that end inside a vector come through a buffer, the expensive activations go over the tile once more in L1.
 // Inlined into every height of the tile, either would double its code.
-inline __attribute__((noinline)) void finish_tile(const float* from, int64_t from_row, float* c, int64_t c_row, int rows, int64_t columns,
-                                                  bool accumulate, const Epilogue& e) {
-  for (int i = 0; i < rows; i++, c += c_row, from += from_row) {
+// `add` is like C, or null.
+inline __attribute__((noinline)) void finish_tile(const float* from, int64_t from_row, const float* add, float* c, int64_t c_row, int rows,
+                                                  int64_t columns, const Epilogue& e) {
+  const vf scale = splat(e.scale);
+  for (int i = 0; i < rows; i++, c += c_row, from += from_row, add += add ? c_row : 0) {
     for (int64_t j = 0; j < columns; j += lanes) {
       const int n = int(columns - j < lanes ? columns - j : lanes);
       vf v = n == lanes ? load(from + j) : load(from + j, n);
-      if (accumulate) v += load(c + j, n);
+      v = add ? fma(v, scale, load(add + j, n)) : v * scale;
       if (e.row_bias) v += e.row_bias[i];
       if (e.column_bias) v += load(e.column_bias + j, n);
       v = activate(v, e.activation);
@@ -128,13 +135,13 @@ inline void f32_tile(int rows, const F32Tile& t, const Epilogue& e) {
     F32Tile whole = t;
     whole.c = sums;
     whole.c_row = tile_columns;
-    whole.accumulate = false;
+    whole.add = nullptr;
     body(whole, {});
-    finish_tile(sums, tile_columns, t.c, t.c_row, rows, t.columns, t.accumulate, e);
+    finish_tile(sums, tile_columns, t.add, t.c, t.c_row, rows, t.columns, e);
     return;
   }
   body(t, e);
-  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, t.c, t.c_row, rows, t.columns, false, {nullptr, nullptr, e.activation});
+  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, nullptr, t.c, t.c_row, rows, t.columns, {nullptr, nullptr, e.activation});
 }
 
 // Few rows: two vectors are two chains of additions, which wait for each other. Four of them, exactly wide_columns.
@@ -146,7 +153,7 @@ constexpr int wide_rows = 2;
 constexpr int wide_columns = 4 * lanes;
 inline void f32_wide_tile(int rows, const F32Tile& t, const Epilogue& e) {
   f32_tiles<4, wide_rows>.height[rows](t, e);
-  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, t.c, t.c_row, rows, wide_columns, false, {nullptr, nullptr, e.activation});
+  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, nullptr, t.c, t.c_row, rows, wide_columns, {nullptr, nullptr, e.activation});
 }
 
 // Balanced tiles: 64 rows are 13 + 13 + 13 + 13 + 12, not 4 x 14 + 8. Tile i of `tiles_of(n)` starts at row tile_start(n, i).

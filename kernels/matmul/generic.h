@@ -17,6 +17,7 @@ struct Product {
   int64_t b_row, b_panel;
   const float* tail;                    // the strip from there on, [k][strip], or null
   float* c;                             // row stride n
+  const float* residual;                // like c, or null
   Epilogue epilogue;
 };
 
@@ -45,12 +46,13 @@ inline void multiply(const Product& p, int64_t m0, int64_t m1, int64_t n0, int64
           t.b_panel = panel_columns;
         }
         t.c_row = p.n;
-        t.accumulate = kb > 0;
         for (int64_t i = 0; i < tiles; i++) {
           const int64_t i0 = r0 + tile_start(r1 - r0, tiles, i), i1 = r0 + tile_start(r1 - r0, tiles, i + 1);
           t.a = p.a + i0 * p.a_row + k0;
           t.c = p.c + i0 * p.n + j;
-          const Epilogue e = last ? p.epilogue.at(i0, j) : Epilogue{};
+          t.add = kb > 0 ? t.c : p.residual ? p.residual + i0 * p.n + j
+                                            : nullptr;
+          const Epilogue e = last ? p.epilogue.at(i0, j) : p.epilogue.unfinished();
           if (wide) f32_wide_tile(int(i1 - i0), t, e);
           else f32_tile(int(i1 - i0), t, e);
         }
@@ -85,11 +87,18 @@ void dot_tile(int64_t k, const float* a, int64_t a_row, const float* b, int64_t 
 #pragma GCC unroll 4
     for (int j = 0; j < C; j++) c[i * c_row + j] = sum_of(acc[i][j]);
 }
+constexpr int64_t dot_columns = 64;     // at a time through a buffer, where the epilogue finds them
 template <int R>
 void dot_rows(const Product& p, int64_t b_column, int64_t n0, int64_t n1) {
-  int64_t j = n0;
-  for (; j + 4 <= n1; j += 4) dot_tile<R, 4>(p.k, p.a, p.a_row, p.b + j * b_column, b_column, p.c + j, p.n);
-  for (; j < n1; j++) dot_tile<R, 1>(p.k, p.a, p.a_row, p.b + j * b_column, b_column, p.c + j, p.n);
+  float sums[R * dot_columns];
+  for (int64_t j0 = n0; j0 < n1; j0 += dot_columns) {
+    const int64_t columns = n1 - j0 < dot_columns ? n1 - j0 : dot_columns;
+    const float* b = p.b + j0 * b_column;
+    int64_t j = 0;
+    for (; j + 4 <= columns; j += 4) dot_tile<R, 4>(p.k, p.a, p.a_row, b + j * b_column, b_column, sums + j, dot_columns);
+    for (; j < columns; j++) dot_tile<R, 1>(p.k, p.a, p.a_row, b + j * b_column, b_column, sums + j, dot_columns);
+    finish_tile(sums, dot_columns, p.residual ? p.residual + j0 : nullptr, p.c + j0, p.n, R, columns, p.epilogue.at(0, j0));
+  }
 }
 inline void dots(const Product& p, int64_t b_column, int64_t n0, int64_t n1) {
   switch (p.m) {
@@ -98,7 +107,6 @@ inline void dots(const Product& p, int64_t b_column, int64_t n0, int64_t n1) {
     case 3: dot_rows<3>(p, b_column, n0, n1); break;
     default: dot_rows<4>(p, b_column, n0, n1); break;
   }
-  finish_tile(p.c + n0, p.n, p.c + n0, p.n, int(p.m), n1 - n0, false, p.epilogue.at(0, n0));
 }
 
 inline Status matmul(const Call& call) {
@@ -110,6 +118,7 @@ inline Status matmul(const Call& call) {
   Epilogue epilogue;
   if (!call.in[2].absent()) epilogue.column_bias = call.in[2].as<float>();
   epilogue.activation = int(call.integer(matmul_attr::activation));
+  epilogue.scale = float(call.real(matmul_attr::scale));
 
   const auto product = [&](int64_t item, int64_t slot) {
     Product p;
@@ -126,6 +135,7 @@ inline Status matmul(const Call& call) {
     p.b_panel = panels ? panel_columns * q.k : panel_columns;
     p.tail = q.copy_tail ? copied : nullptr;
     p.c = y.as<float>() + item * q.m * q.n;
+    p.residual = call.in[3].absent() ? nullptr : call.in[3].as<float>() + item * q.m * q.n;
     p.epilogue = epilogue;
     return p;
   };

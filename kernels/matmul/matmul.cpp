@@ -98,7 +98,7 @@ MatmulProblem matmul_problem(const Call& call) {
 }
 
 static Status check_matmul(const Call& c) {
-  const TensorView &a = c.in[0], &b = c.in[1], &bias = c.in[2], &y = c.out[0];
+  const TensorView &a = c.in[0], &b = c.in[1], &bias = c.in[2], &residual = c.in[3], &y = c.out[0];
   ACCELNN_CHECK(a.dtype == DType::f32 && b.dtype == DType::f32 && y.dtype == DType::f32, dtype, "matmul: f32 operands expected, not %s @ %s -> %s",
                 describe(a).text, describe(b).text, describe(y).text);
   ACCELNN_CHECK(a.rank >= 2 && y.rank == a.rank, shape, "matmul: a of rank >= 2 and y of the same rank expected, not %s -> %s", describe(a).text,
@@ -119,12 +119,16 @@ static Status check_matmul(const Call& c) {
                 packed ? "contiguous [ceil(N/16), K, 16]" : "[..., K, N]", describe(a).text, describe(b).text, describe(y).text);
   ACCELNN_CHECK(bias.absent() || (bias.dtype == DType::f32 && bias.rank == 1 && bias.shape[0] == y.dim(-1) && bias.contiguous()), shape,
                 "matmul: bias f32[%lld], contiguous, expected, not %s", static_cast<long long>(y.dim(-1)), describe(bias).text);
+  ACCELNN_CHECK(residual.absent() || (residual.dtype == DType::f32 && same_shape(residual, y) && residual.contiguous()), shape,
+                "matmul: a residual like the output %s, contiguous, expected, not %s", describe(y).text, describe(residual).text);
   // Broadcast operands (stride 0) can be larger than memory; copies of them cannot.
   const int64_t rows = y.dim(-1) ? y.count() / y.dim(-1) : 0;
   ACCELNN_CHECK(addressable(rows, a.dim(-1)) && addressable(a.dim(-1), y.dim(-1)), shape, "matmul: %s @ %s is too large", describe(a).text,
                 describe(b).text);
   ACCELNN_CHECK(y.contiguous(), shape, "matmul: the output must be contiguous");
   for (int i = 0; i < 3; i++) ACCELNN_CHECK(c.in[i].absent() || !overlap(c.in[i], y), aliasing, "matmul: the output overlaps input %d", i);
+  ACCELNN_CHECK(residual.absent() || !overlap(residual, y) || same_memory(residual, y), aliasing,
+                "matmul: the output overlaps the residual without being its own memory");
   return {};
 }
 
@@ -134,7 +138,7 @@ static size_t matmul_workspace(const Call& call, const Row& row) {
   return size_t(p.group) * (p.a_bytes + p.b_bytes);
 }
 
-const Op op_matmul = {"matmul", matmul_attrs, matmul_attr::count_, 2, 3, 1, check_matmul, refuse_nothing, matmul_workspace};
+const Op op_matmul = {"matmul", matmul_attrs, matmul_attr::count_, 2, 4, 1, check_matmul, refuse_nothing, matmul_workspace};
 
 static Status check_matmul_pack(const Call& c) {
   const TensorView &b = c.in[0], &p = c.out[0];

@@ -6,7 +6,7 @@
 namespace accelnn {
 
 Status matmul_f32_ref(const Call& call) {
-  const TensorView &a = call.in[0], &b = call.in[1], &bias = call.in[2], &y = call.out[0];
+  const TensorView &a = call.in[0], &b = call.in[1], &bias = call.in[2], &residual = call.in[3], &y = call.out[0];
   const bool packed = call.integer(matmul_attr::packed) != 0;
   const int batch_dims = y.rank - 2;
   const int64_t m = y.dim(-2), n = y.dim(-1), k = a.dim(-1), count = y.count();
@@ -19,6 +19,8 @@ Status matmul_f32_ref(const Call& call) {
                               : b.as<float>() + batch_offset(b, item, batch_dims) + l * b.stride[batch_dims] + j * b.stride[batch_dims + 1];
       sum += double(row[l * a.stride[batch_dims + 1]]) * double(*x);
     }
+    sum *= double(float(call.real(matmul_attr::scale)));
+    if (!residual.absent()) sum += double(residual.as<float>()[at]);
     if (!bias.absent()) sum += double(bias.as<float>()[j]);
     y.as<float>()[at] = activate(splat(float(sum)), int(call.integer(matmul_attr::activation)))[0];
   }

@@ -35,14 +35,20 @@ class Sample:
         short = _C.dtypes[as_dtype(np.asarray(self.arrays[0]).dtype)]
         return [row for row in KERNELS[self.op.kernel or "pointwise"]["rows"] if row["dtype"] == short]
 
-    def views(self) -> list[Any]:
-        return [_C.View.share(np.asarray(a), as_dtype(np.asarray(a).dtype)) for a in self.arrays]
-
     def call(self) -> tuple[tuple[Any, ...], tuple[Spec, ...]]:
         """Operands as the kernel wants them, and Specs of the outputs."""
-        views = self.views()
-        outputs = self.op.specs([Spec(v.shape, DType(v.dtype)) for v in views], self.attrs)
+        views = [share(a) for a in self.arrays]
+        outputs = self.op.specs(specs(views), self.attrs)
         return operands(self.op, views, outputs), outputs
+
+
+def share(x: Any) -> Any:
+    """An operand's view; None where a sample leaves it out."""
+    return None if x is None else _C.View.share(np.asarray(x), as_dtype(np.asarray(x).dtype))
+
+
+def specs(views: list[Any]) -> list[Spec | None]:
+    return [None if v is None else Spec(v.shape, DType(v.dtype)) for v in views]
 
 
 def turned(a: Any) -> Any:
@@ -66,7 +72,7 @@ def samples() -> list[Sample]:
         if op.view is not None:
             continue
         for i, (arrays, attrs) in enumerate(op.samples()):
-            arrays = tuple(np.ascontiguousarray(a) if np.ndim(a) else np.asarray(a) for a in arrays)
+            arrays = tuple(a if a is None else np.ascontiguousarray(a) if np.ndim(a) else np.asarray(a) for a in arrays)
             found.append(Sample(op, f"{op.name}-{i}", arrays, attrs))
             if op.strided and op.kernel:
                 packed = 1 if attrs.get("packed") else len(arrays)      # what was packed stays as it is
@@ -76,6 +82,8 @@ def samples() -> list[Sample]:
 
 
 def float64(x: Any) -> Any:
+    if x is None:
+        return None
     x = np.asarray(x)
     return x.astype(np.float64) if x.dtype == np.float32 else x
 
