@@ -16,6 +16,7 @@ const IsaName isa_levels[] = {
     {"avx2", isa::avx2},
     {"avx512", isa::avx2 | isa::avx512},
     {"vnni", isa::avx2 | isa::avx512 | isa::vnni},
+    {"bf16", isa::avx2 | isa::avx512 | isa::vnni | isa::bf16},
     {"neon", isa::neon},
     {"dotprod", isa::neon | isa::dotprod},
     {"native", ~0u},

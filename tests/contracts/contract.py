@@ -11,13 +11,13 @@ import numpy as np
 import accelnn.passes  # noqa: F401  (registers the fused op, so that every kernel has an op)
 from accelnn import _C
 from accelnn.core.dispatch import operands
-from accelnn.core.dtypes import DType, as_dtype
+from accelnn.core.dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
 from accelnn.core.graph import Spec
 from accelnn.core.registry import KERNELS, OPS
 
 TINY = 1e-37  # results in the range of denormals
 INTEGER = {DType.uint8, DType.int8, DType.int32, DType.int64, DType.bool}
-EXACT = ("copy", "qmatmul", "qconv2d", "quantize_linear", "one_hot", "random_uniform", "max_pool2d")
+EXACT = ("copy", "matmul_pack", "qmatmul", "qconv2d", "quantize_linear", "one_hot", "random_uniform", "max_pool2d")
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def float64(x: Any) -> Any:
     if x is None:
         return None
     x = np.asarray(x)
+    x = from_bfloat16(x) if x.dtype == BFLOAT16 else x
     return x.astype(np.float64) if x.dtype == np.float32 else x
 
 
@@ -110,8 +111,10 @@ def judge(sample: Sample, outputs: Sequence[Spec], results: Sequence[np.ndarray]
         naive = naive_error(op, arrays, attrs, truth)
         allowed = [2 * e + 4 * float(np.spacing(np.float32(np.abs(t).max(initial=0.0)))) for e, t in zip(naive, truth)]
     for spec, got, want, tolerance in zip(outputs, results, truth, allowed, strict=True):
-        if spec.dtype == DType.bfloat16:
-            got, tolerance = (got.astype(np.uint32) << 16).view(np.float32), np.abs(want) * 2.0**-8
+        if spec.dtype == DType.bfloat16 and exact:
+            want = want.view(np.uint16)
+        elif spec.dtype == DType.bfloat16:      # rounded once more
+            got, tolerance = from_bfloat16(got), (tolerance + np.abs(want) if op.bound else np.abs(want)) * 2.0**-8 + (tolerance if op.bound else 0)
         assert got.shape == want.shape
         if got.dtype.kind in "iub" or exact:
             wrong = np.argwhere(got != want.astype(got.dtype))
