@@ -68,12 +68,13 @@ def test_flags():
         flags = tc.flags(source, chain)
         assert "-ffp-contract=off" in flags and "-march=native" not in flags and "-ffast-math" not in flags
         assert ("-fno-exceptions" in flags) == (source.room != "bindings")
-        assert ("-mavx512f" in flags) == (source.target in ("x86_avx512", "x86_vnni"))
+        assert ("-mavx512f" in flags) == (source.target in ("x86_avx512", "x86_vnni", "x86_bf16"))
         assert f"-DACCELNN_TARGET={source.target}" in flags
 
 
 def test_another_processor_compiles_no_x86():
     assert not [s for s in tc.sources(tc.source_root(), "aarch64") if "x86" in s.path]
+    assert not [s for s in tc.sources(tc.source_root(), "x86_64") if "arm" in s.path]
 
 
 @pytest.mark.parametrize(("wish", "found"), [("0", "None"), ("2", "expected auto, 0 or 1"), ("1", "nvcc")])

@@ -156,7 +156,7 @@ class _Rewriter:
         x = self.small(node.inputs[0], label)
         w = node.inputs[1].node.data.numpy()
         if node.attrs.get("packed"):
-            w = unpack(w, node.attrs["columns"])
+            w = unpack(w, w.shape[1], node.attrs["columns"])
         axis = 0 if node.op == "conv2d" else 1
         other = tuple(i for i in range(w.ndim) if i != axis)
         w_scale = np.maximum(np.abs(w).max(axis=other) / WEIGHT_LIMIT, 1e-12).astype(np.float64)

@@ -6,15 +6,18 @@
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
 
-// As many accumulators as the registers hold beside the operands: 28 of 32, 12 of 16, 8 of 16 (without fma a product needs a register of its own).
+// As many accumulators as the registers hold beside the operands: 28 of 32, 12 of 16, 24 of 32 (NEON, where a panel row is four vectors),
+// 8 of 16 (without fma a product needs a register of its own).
 #if defined(__AVX512F__)
 constexpr int tile_rows = 14, tile_vectors = 2;
 #elif defined(__AVX2__)
 constexpr int tile_rows = 6, tile_vectors = 2;
+#elif defined(ACCELNN_NEON)
+constexpr int tile_rows = 6, tile_vectors = 4;
 #else
 constexpr int tile_rows = 4, tile_vectors = 2;
 #endif
-constexpr int tile_columns = tile_vectors * lanes;      // 32, 16, 8
+constexpr int tile_columns = tile_vectors * lanes;      // 32, 16, 16, 8
 constexpr int panel_columns = 16;                       // packed B: 64 bytes a row on every ISA, [panel][k][16]
 constexpr int vectors_per_panel = panel_columns / lanes;
 
@@ -33,8 +36,8 @@ struct Epilogue {
 
 // A: element (i, k) at a[i * a_row + k].
 // B: element (k, j) at b[k * b_row + j / 16 * b_panel + j % 16]. A matrix or buffer with contiguous rows has b_panel = 16; packed panels of a whole
-// K have b_row = 16, b_panel = 16 K. Whole vectors are read: B must be readable (any values) up to the next multiple of `lanes` columns, unless it
-// says that it ends.
+// K have b_row = 16, b_panel = 16 K. Whole vectors are read: B must be readable (any values) up to the next multiple of `lanes` columns, and beyond
+// the first `lanes` all of the tile's, unless it says that it ends.
 // C: exactly rows x columns are written.
 constexpr int64_t ended_k = 512;
 struct F32Tile {
@@ -162,7 +165,7 @@ inline __attribute__((noinline)) void f32_odd_tile(int rows, const F32Tile& t, c
 // rows in 1..tile_rows, columns in 1..tile_columns. The epilogue's pointers point at the tile's first row and column.
 inline void f32_tile(int rows, const F32Tile& t, const Epilogue& e) {
   const bool one = t.columns <= lanes;
-  if (t.columns % lanes) {
+  if (t.columns != (one ? lanes : tile_columns)) {
 #if defined(__AVX2__)
     (one ? f32_tiles<1, tile_rows, true>.height[rows] : f32_tiles<tile_vectors, tile_rows, true>.height[rows])(t, e);
     return activate_tile(t, rows, t.columns, e);

@@ -1,3 +1,4 @@
+#include "matmul/bf16.h"
 #include "matmul/matmul.h"
 #include "matmul/activation.h"
 
@@ -124,8 +125,9 @@ MatmulProblem matmul_problem(const Call& call) {
 
 static Status check_matmul(const Call& c) {
   const TensorView &a = c.in[0], &b = c.in[1], &bias = c.in[2], &residual = c.in[3], &y = c.out[0];
-  ACCELNN_CHECK(a.dtype == DType::f32 && b.dtype == DType::f32 && y.dtype == DType::f32, dtype, "matmul: f32 operands expected, not %s @ %s -> %s",
-                describe(a).text, describe(b).text, describe(y).text);
+  const bool halves = a.dtype == DType::bf16;
+  ACCELNN_CHECK((halves || a.dtype == DType::f32) && b.dtype == a.dtype && (y.dtype == a.dtype || y.dtype == DType::f32), dtype,
+                "matmul: f32 @ f32 -> f32 or bf16 @ bf16 -> bf16 or f32 expected, not %s @ %s -> %s", describe(a).text, describe(b).text, describe(y).text);
   ACCELNN_CHECK(a.rank >= 2 && y.rank == a.rank, shape, "matmul: a of rank >= 2 and y of the same rank expected, not %s -> %s", describe(a).text,
                 describe(y).text);
   const int64_t packed = c.integer(matmul_attr::packed), how = c.integer(matmul_attr::activation);
@@ -135,16 +137,21 @@ static Status check_matmul(const Call& c) {
   bool fits = a.dim(-2) == y.dim(-2);
   for (int d = 0; d < a.rank - 2; d++) fits = fits && a.shape[d] == y.shape[d];
   if (packed) {
-    fits = fits && b.rank == 3 && b.shape[0] == (y.dim(-1) + 15) / 16 && b.shape[1] == a.dim(-1) && b.shape[2] == 16 && b.contiguous();
+    fits = fits && b.rank == 3 && b.shape[0] == (y.dim(-1) + 15) / 16 && b.contiguous() &&
+        (halves ? b.shape[1] == (a.dim(-1) + 1) / 2 && b.shape[2] == 32 : b.shape[1] == a.dim(-1) && b.shape[2] == 16);
   } else {
     fits = fits && b.rank == a.rank && b.dim(-2) == a.dim(-1) && b.dim(-1) == y.dim(-1);
     for (int d = 0; fits && d < a.rank - 2; d++) fits = b.shape[d] == y.shape[d];
   }
   ACCELNN_CHECK(fits, shape, "matmul: [..., M, K] @ %s -> [..., M, N] expected, not %s @ %s -> %s",
-                packed ? "contiguous [ceil(N/16), K, 16]" : "[..., K, N]", describe(a).text, describe(b).text, describe(y).text);
-  ACCELNN_CHECK(bias.absent() || (bias.dtype == DType::f32 && bias.rank == 1 && bias.shape[0] == y.dim(-1) && bias.contiguous()), shape,
-                "matmul: bias f32[%lld], contiguous, expected, not %s", static_cast<long long>(y.dim(-1)), describe(bias).text);
-  ACCELNN_CHECK(residual.absent() || (residual.dtype == DType::f32 && same_shape(residual, y) && residual.contiguous()), shape,
+                !packed      ? "[..., K, N]"
+                    : halves ? "contiguous [ceil(N/16), ceil(K/2), 32]"
+                             : "contiguous [ceil(N/16), K, 16]",
+                describe(a).text, describe(b).text, describe(y).text);
+  ACCELNN_CHECK(bias.absent() || ((bias.dtype == DType::f32 || bias.dtype == a.dtype) && bias.rank == 1 && bias.shape[0] == y.dim(-1) && bias.contiguous()),
+                shape, "matmul: bias f32[%lld]%s, contiguous, expected, not %s", static_cast<long long>(y.dim(-1)), halves ? " or bf16" : "",
+                describe(bias).text);
+  ACCELNN_CHECK(residual.absent() || (residual.dtype == y.dtype && same_shape(residual, y) && residual.contiguous()), shape,
                 "matmul: a residual like the output %s, contiguous, expected, not %s", describe(y).text, describe(residual).text);
   // Broadcast operands (stride 0) can be larger than memory; copies of them cannot.
   const int64_t rows = y.dim(-1) ? y.count() / y.dim(-1) : 0;
@@ -159,6 +166,10 @@ static Status check_matmul(const Call& c) {
 
 static size_t matmul_workspace(const Call& call, const Row& row) {
   if (row.exactness == Exactness::reference) return 0;
+  if (call.in[0].dtype == DType::bf16) {
+    const Bf16Problem q = bf16_problem(call);
+    return size_t(q.group) * (q.a_bytes + q.b_bytes + size_t(q.row_parts * q.column_parts) * q.part_bytes);
+  }
   const MatmulProblem p = matmul_problem(call);
   return size_t(p.slots()) * (p.a_bytes + p.b_bytes);
 }
@@ -167,11 +178,12 @@ const Op op_matmul = {"matmul", matmul_attrs, matmul_attr::count_, 2, 4, 1, chec
 
 static Status check_matmul_pack(const Call& c) {
   const TensorView &b = c.in[0], &p = c.out[0];
-  ACCELNN_CHECK((b.dtype == DType::f32 || b.dtype == DType::i8) && p.dtype == b.dtype, dtype,
-                "matmul_pack: f32 -> f32 or i8 -> i8 expected, not %s -> %s", describe(b).text, describe(p).text);
+  ACCELNN_CHECK((b.dtype == DType::f32 || b.dtype == DType::bf16 || b.dtype == DType::i8) && p.dtype == b.dtype, dtype,
+                "matmul_pack: f32, bf16 or i8 to the same expected, not %s -> %s", describe(b).text, describe(p).text);
   ACCELNN_CHECK(b.rank == 2 && p.rank == 3, shape, "matmul_pack: rank 2 -> rank 3 expected, not %s -> %s", describe(b).text, describe(p).text);
-  const bool bytes = b.dtype == DType::i8;
-  const int64_t rows = bytes ? (b.shape[0] + 3) / 4 + 1 : b.shape[0], width = bytes ? 64 : 16;
+  const int64_t rows = b.dtype == DType::i8 ? (b.shape[0] + 3) / 4 + 1 : b.dtype == DType::bf16 ? (b.shape[0] + 1) / 2
+                                                                                                : b.shape[0];
+  const int64_t width = 64 / int64_t(size_of(b.dtype));
   ACCELNN_CHECK(p.shape[0] == (b.shape[1] + 15) / 16 && p.shape[1] == rows && p.shape[2] == width && p.contiguous(), shape,
                 "matmul_pack: contiguous [%lld, %lld, %lld] expected, not %s", static_cast<long long>((b.shape[1] + 15) / 16),
                 static_cast<long long>(rows), static_cast<long long>(width), describe(p).text);

@@ -1,17 +1,21 @@
-// matmul(a[..., M, K], b, bias?[N], residual?[..., M, N]) -> y[..., M, N], f32
+// matmul(a[..., M, K], b, bias?[N], residual?[..., M, N]) -> y[..., M, N], f32; or a and b bf16, y bf16 or f32
 //   y[..., i, j] = activation(scale * sum_k a[..., i, k] * b[..., k, j] + residual[..., i, j] + bias[j])
 //   b is [..., K, N], or with packed = 1 what matmul_pack made of a [K, N]: [ceil(N/16), K, 16], contiguous, the same for the whole batch.
+//   bias f32, or bf16 beside bf16 operands; residual of y's dtype.
 //   activation: kernels/matmul/activation.h.
 // matmul_pack(b[K, N]) -> the panels that all CPU rows read
 //   f32 -> f32 [ceil(N/16), K, 16]:              p[q, k, j] = b[k, 16 q + j], zero beyond N
+//   bf16 -> bf16 [ceil(N/16), ceil(K/2), 32]:    p[q, k, 2 j + r] = b[2 k + r, 16 q + j], zero beyond K and N
 //   i8  -> i8  [ceil(N/16), ceil(K/4) + 1, 64]:  p[q, k, 4 j + r] = b[4 k + r, 16 q + j], zero beyond K and N; the last row holds the 16
 //                                                column sums as int32, from which the kernel takes out the activations' zero point
 // a, b: any strides, any alignment. bias, residual and packed panels contiguous. y contiguous, overlapping no input, but it may be the residual's own
 // memory (y += a b): the residual is added with the first block of k, by the tile that then writes there. All sizes from 0; an empty sum is 0.
 // Error: |y - exact| <= gamma_(K+4) (|scale| |A| |B| + |residual| + |bias|) before the activation, which adds a few ulp (vec.h). The sum, the scale as
 // float32 and its product, the residual and the bias round once each; without residual and scale it is gamma_(K+1).
+// bf16: products are exact and sums are kept in f32, so the same bound holds; AVX512-BF16 takes denormal operands and results for zeros, which adds
+// 2^-126 (2 K + sum_k |a| + sum_k |b|). A bf16 y is rounded once more, to nearest even: 2^-8 of its own size.
 // Every output is one chain over k, in blocks that depend on K alone: packing, batch and threads never change a bit. The ISA does, and so does a
-// transposed b with M <= 4 (dot products across lanes: the bytes of b are read once, in their order).
+// transposed b with M <= 4 (bf16: 32; dot products across lanes: the bytes of b are read once, in their order).
 #pragma once
 #include "op.h"
 
