@@ -17,7 +17,7 @@ float32, float16, bfloat16, int8, uint8, int32, int64 = (DType[n] for n in ("flo
 bool_ = DType.bool
 
 # Rooms that a program may not need: imported when they are first named.
-_LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice"}
+_LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice", "bench": ".bench"}
 _LAZY_NAMES = {"compile": ".model.compiled", "load": ".model", "save": ".model", "freeze": ".model", "Model": ".model", "compress": ".model",
                "build": ".deploy.build", "check_grads": ".core.check", "Dim": ".core.dims", "explain": ".core.dispatch", "set_num_threads": ".core.device",
                "get_num_threads": ".core.device"}  # fmt: skip

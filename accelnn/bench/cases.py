@@ -1,0 +1,96 @@
+"""Which work is measured at which shapes: shapes.toml, the command line, or an op's own samples."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import accelnn.passes  # noqa: F401  (registers what only passes make)
+
+from ..core.dtypes import DType, as_dtype
+from ..core.errors import AttributeValueError
+from ..core.registry import OPS
+from .works import WORKS, Work, work_named
+
+SHAPES = Path(__file__).with_name("shapes.toml")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the result: a work at a shape, in a group that gets its own heading and geometric mean."""
+
+    group: str
+    work: str
+    shape: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.group} | {self.shape}"
+
+    def find(self) -> Work:
+        return work_named(self.work)
+
+
+@cache
+def table() -> list[dict[str, Any]]:
+    """The groups of shapes.toml, in order; those whose op this version does not have are left out."""
+    with open(SHAPES, "rb") as file:
+        return [g for g in tomllib.load(file)["group"] if g["work"] in WORKS or g["work"] in OPS]
+
+
+def cases(ops: Sequence[str] = (), shapes: Sequence[str] = (), quick: bool = False) -> list[Case]:
+    """Everything, or the groups of some ops, works or kernels (`pointwise`); with shapes of one's own in place of the table's. Whatever has no group is
+    measured on its samples."""
+    unknown = [name for name in ops if not _works(name)]
+    if unknown:
+        raise AttributeValueError(f"nothing to measure is called '{unknown[0]}'; there are {', '.join(sorted({*WORKS, *_plain_ops()}))}")
+    chosen = list(dict.fromkeys(w for name in ops for w in _works(name))) if ops else [*WORKS, *_plain_ops()]
+    if shapes:
+        return _asked_for(ops, chosen, shapes)
+    found = []
+    for group in table():
+        if group["work"] in chosen:
+            found += [Case(group["name"], group["work"], s) for s in (group.get("quick", []) if quick else group["shapes"])]
+    in_table = {g["work"] for g in table()} | {WORKS[g["work"]].op for g in table() if g["work"] in WORKS}
+    if not quick or ops:
+        found += [Case(f"{name}, samples", name, s) for name in chosen if name not in in_table and name in OPS for s in _largest_samples(name)]
+    return found
+
+
+def _asked_for(ops: Sequence[str], chosen: Sequence[str], shapes: Sequence[str]) -> list[Case]:
+    if not ops:
+        raise AttributeValueError("--shapes needs the op that they are for: accelnn bench matmul --shapes 512x512x512")
+    works = [name for name in chosen if name in WORKS and name != "matmul_plan"] or list(chosen)
+    names = {g["work"]: g["title"] for g in table() if "title" in g}
+    for name in works:
+        for shape in shapes:
+            work_named(name).draw(np.random.default_rng(0), shape)      # says what is wrong with a shape before anything is measured
+    return [Case(names.get(name, name), name, shape) for name in works for shape in shapes]
+
+
+def _plain_ops() -> list[str]:
+    return [name for name, op in OPS.items() if op.view is None and list(op.samples())]
+
+
+def _works(name: str) -> list[str]:
+    """Works that an argument means: itself, those of the op, or of all ops with that kernel."""
+    if name in WORKS and name not in OPS:
+        return [name]
+    ops = [name] if name in _plain_ops() else [n for n in _plain_ops() if (OPS[n].kernel or "pointwise") == name]
+    return [w for op in ops for w in ([k for k, v in WORKS.items() if v.op == op] or [op])]
+
+
+def _largest_samples(name: str) -> list[str]:
+    """The largest sample of each dtype that an op has rows for."""
+    best: dict[DType, tuple[int, int]] = {}
+    for i, (arrays, _) in enumerate(OPS[name].samples()):
+        dtype, size = as_dtype(np.asarray(arrays[0]).dtype), sum(np.asarray(a).size for a in arrays if a is not None)
+        if size > best.get(dtype, (0, 0))[0]:
+            best[dtype] = (size, i)
+    return [f"#{i}" for _, i in best.values()]
