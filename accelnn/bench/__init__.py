@@ -28,7 +28,8 @@ def run(*ops: str, shapes: Sequence[str] = (), against: Sequence[str] = peers.LI
 
 def measure(job: Job, threads: Sequence[int | None], printer: Printer | None, start: Callable[[Job, Callable[[dict[str, Any]], None]], None]) -> dict[str, Any]:
     """Runs the job for each number of threads (None: the job's own) by `start`, and collects the record."""
-    made = records.new(asdict(job.pace) | {"against": list(job.against), "device": job.device, "rows": job.rows, "threads": [n or job.threads for n in threads]})
+    asked = {"against": list(job.against), "device": job.device, "rows": job.rows, "threads": [n or job.threads for n in threads]}
+    made = records.new(asdict(job.pace) | asked)
     if printer:
         printer.opening(made)
 

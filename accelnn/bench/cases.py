@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-import accelnn.passes  # noqa: F401  (registers what only passes make)
-
 from ..core.dtypes import DType, as_dtype
 from ..core.errors import AttributeValueError
 from ..core.registry import OPS
+from . import works_lowp  # noqa: F401  (fills the table)
 from .works import WORKS, Work, work_named
 
 SHAPES = Path(__file__).with_name("shapes.toml")

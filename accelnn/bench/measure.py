@@ -96,7 +96,8 @@ def block(contestant: Contestant, clock: CpuClock | CudaClock, seconds: float) -
     clock.finish()
     each = max(1, round(50e-6 / (spent / n)))
     batch = [calls[i % len(calls)] for i in range(each if each == 1 else -(-each // len(calls)) * len(calls))]
-    times, end, at = [], time.perf_counter() + seconds * 0.9, 0
+    times: list[float] = []
+    end, at = time.perf_counter() + seconds * 0.9, 0
     while time.perf_counter() < end or len(times) < 3:
         chosen = batch if each > 1 else [calls[at % len(calls)]]
         times.append(clock.seconds(chosen) / len(chosen) / contestant.unit)
@@ -127,7 +128,7 @@ def row(work: Work, sets: Sequence[Inputs], subject: Contestant, others: Sequenc
     flops, moved = work.costs(sets[0])
     time_of, working_set = subject.spread(), len(sets) * int(moved)
     limit = limits.binding(ceilings, work.peak, flops, moved, working_set, threads)
-    against = {o.label: {"library": o.library, "time": o.spread().json(), "ratio": ratios(o.blocks, subject.blocks).json()} for o in others}
+    against: dict[str, Any] = {o.label: {"library": o.library, "time": o.spread().json(), "ratio": ratios(o.blocks, subject.blocks).json()} for o in others}
     best = min(against, key=lambda label: against[label]["time"]["median"], default=None)
     return {"time": time_of.json(), "flops": flops, "bytes": moved, "flop_rate": flops / time_of.median, "byte_rate": moved / time_of.median,
             "working_set": working_set, "level": limit["level"], "sets": len(sets), "bound_by": limit["name"], "bound_kind": limit["kind"],

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from .stats import differs, geomean
 
 WIDTH = 80
-NAME = 25
+NAME = 23
 Paint = Callable[[str, str], str]
 UNITS = {"fma": "FLOP/s", "bf16": "FLOP/s", "int8": "OP/s"}
 
@@ -88,11 +88,10 @@ def _wrapped(text: str) -> str:
 
 def ceilings(found: dict[str, Any]) -> list[str]:
     """The machine's limits in two lines."""
-    peaks = [f"{found[k]['name']} {_three(found[k]['rate'] / 1e9)} G{UNITS[k]}" for k in ("fma", "int8", "bf16") if k in found]
+    peaks = [f"{found[k]['name'].split()[-1]} {_three(found[k]['rate'] / 1e9)} G{UNITS[k]}" for k in ("fma", "int8", "bf16") if k in found]
     reads = [f"{level} {_three(rate / 1e9)}" for level, rate in found["read"].items()]
     small = _three(found["read_4k"]["DRAM"] / 1e9)
-    return [*textwrap.wrap(", ".join(peaks), WIDTH, initial_indent="  limits  ", subsequent_indent=" " * 10),
-            *textwrap.wrap(f"{', '.join(reads)} GB/s (2 MiB pages; DRAM on 4 KiB pages {small})", WIDTH, initial_indent="  reads   ", subsequent_indent=" " * 10)]
+    return [f"  limits  {', '.join(peaks)} ({found['fma']['name'].split()[0]})", f"  reads   {', '.join(reads)} GB/s; on 4 KiB pages DRAM {small}"]
 
 
 class Printer:
@@ -116,8 +115,10 @@ class Printer:
         m, settings = document["machine"], document["settings"]
         built = f"accelnn {document['version']}" + (f" ({document['commit']})" if document["commit"] else "")
         self.say(self.paint(f"{built} on {m['cpu']}, {m['isa']}, {m['cores']} core{'s' * (m['cores'] > 1)}", "bold"))
-        self.say(_wrapped(f"{document['date'][:10]}; {settings['rounds']} blocks of {settings['block']} s for each, in turns, {settings['gap']} s idle between; medians, "
-                          "± their quartiles apart; inputs in turns of 2 or 3 sets, caches as warm as these leave them"))  # fmt: skip
+        how = (f"{document['date'][:10]}. {settings['rounds']} blocks of {settings['block']} s for each, in turns, {settings['gap']} s idle between: medians, "
+               "and how far apart (±) their quartiles are. Inputs take turns, 2 or 3 sets; caches are as warm as these leave them.")  # fmt: skip
+        for text in textwrap.wrap(how, WIDTH):
+            self.say(text)
 
     def event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -208,7 +209,8 @@ def closing(document: dict[str, Any], paint: Paint) -> list[str]:
                 found += _summary(n, of_n, paint)
     wrong = [r for r in rows if "error" in r]
     if wrong:
-        found.append(paint(f"{len(wrong)} wrong result{'s' * (len(wrong) > 1)}: {', '.join(dict.fromkeys(r['subject'] + ' ' + r['shape'] for r in wrong))}", "bad"))
+        where = ", ".join(dict.fromkeys(f"{r['subject']} {r['shape']}" for r in wrong))
+        found.append(paint(_wrapped(f"{len(wrong)} wrong result{'s' * (len(wrong) > 1)}: {where}"), "bad"))
     elif rows:
         found.append("All results were right, before and after timing.")
     return [text for block in found for text in _fitted(block)]

@@ -21,7 +21,7 @@ SLOW = 0.5  # seconds a call: a row that needs more is not waited for; it is a r
 def measure(case: Case, job: Any, timer: Any, limits: dict[str, Any], tick: Callable[[str], None]) -> list[dict[str, Any]]:
     """One line a row, in the table's order: its time, or why it has none; the pick marked, and on the pick's line whether another one beats it."""
     work = case.find()
-    if not work.plain:
+    if not work.eager:
         return []
     tick("inputs and float64 results")
     sets = input_sets(work, case.shape)
@@ -74,7 +74,7 @@ def measure(case: Case, job: Any, timer: Any, limits: dict[str, Any], tick: Call
 
 def beaten(pick: Contestant, others: Sequence[Contestant]) -> dict[str, Any] | None:
     """The row that is faster than the pick beyond the noise of their ratio, if there is one."""
-    best = None
+    best: dict[str, Any] | None = None
     for other in others:
         ratio = ratios(other.blocks, pick.blocks)
         if differs(ratio.median, ratio.noise) < 0 and (best is None or ratio.median < best["ratio"]):

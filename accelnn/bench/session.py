@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-
 from ..core.device import set_num_threads
 from ..core.errors import Error
 from . import ceilings, peers, rows
@@ -97,6 +96,9 @@ def _subjects(work: Work, sets: Sequence[Inputs], left_out: dict[str, str]) -> l
 
 def _others(work: Work, sets: Sequence[Inputs], job: Job, left_out: dict[str, str]) -> list[Contestant]:
     found = []
+    for label, make in work.rivals.items():
+        pairs = [keeping(make(x)) for x in sets]
+        found.append(Contestant("accelnn", label, [c for c, _ in pairs], [r for _, r in pairs]))
     for peer in peers.peers(work, job.against):
         try:
             prepared = [peer.make(x, job.threads) for x in sets]
@@ -116,7 +118,7 @@ def _checked(contestant: Contestant, truths: Sequence[Any], dtype: str) -> str |
 
 def picked(work: Work, x: Inputs) -> str | None:
     """The row that the dispatcher takes for a plain call of the op."""
-    if not work.plain:
+    if not work.eager:
         return None
     from ..core.dispatch import explain
 

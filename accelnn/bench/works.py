@@ -11,12 +11,13 @@ import numpy as np
 
 import accelnn as an
 
+from .. import _C
 from ..core.dtypes import DType, as_dtype
 from ..core.errors import ShapeError
 from ..core.graph import Spec
 from ..core.registry import OPS
 from ..core.tensor import Tensor, apply, apply_all
-from .arrays import empty, normal, placed, to_bfloat16
+from .arrays import empty, normal, placed
 from .check import Truth, float64, truth_of
 
 Call = Callable[[], Any]
@@ -32,10 +33,20 @@ class Inputs:
     note: dict[str, Any] = field(default_factory=dict)
 
     def tensors(self) -> list[Any]:
-        return [None if a is None else an.asarray(a) for a in self.arrays]
+        return [None if a is None else shared(a) for a in self.arrays]
 
     def specs(self) -> list[Spec | None]:
-        return [None if a is None else Spec(tuple(a.shape), as_dtype(a.dtype)) for a in self.arrays]
+        return [None if a is None else Spec(tuple(a.shape), dtype_of(a)) for a in self.arrays]
+
+
+def dtype_of(a: np.ndarray) -> DType:
+    """uint16 is the storage of bfloat16: no op takes it as itself."""
+    return DType.bfloat16 if a.dtype == np.uint16 else as_dtype(a.dtype)
+
+
+def shared(a: np.ndarray) -> Tensor:
+    """A Tensor on the same memory."""
+    return Tensor(_C.View.share(a, DType.bfloat16)) if a.dtype == np.uint16 else an.asarray(a)
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,9 @@ class Work:
     peer_truth: Callable[[Inputs], Truth] | None = None  # where a peer does one unit of a call
     cost: Callable[[Inputs], tuple[float, float]] | None = None
     dtype: str = "f32"
-    plain: bool = True                                   # what `ours` does is the op on these operands: a kernel of one's own can stand beside it
+    rivals: dict[str, Callable[[Inputs], Call]] = field(default_factory=dict)      # accelnn's own other ways: dense beside sparse
+    plain: bool = True                                   # it is the op on these operands: a kernel of one's own can stand beside it
+    eager: bool = True                                   # and `ours` calls it just so: --rows can run its rows
 
     def right(self, x: Inputs) -> Truth:
         op = OPS[self.op]
@@ -76,7 +89,7 @@ class Work:
 
 
 def _bytes(spec: Spec) -> int:
-    return int(np.prod([int(s) for s in spec.shape], dtype=np.int64)) * spec.dtype.itemsize
+    return int(np.prod(np.array(spec.shape, np.int64))) * spec.dtype.itemsize
 
 
 def sizes(text: str, n: int | None = None, syntax: str = "") -> list[int]:
@@ -173,11 +186,6 @@ def _backward_cost(x: Inputs) -> tuple[float, float]:
     return 4.0 * m * k * n, 8.0 * (m * k + k * n + m * n / 2)
 
 
-def _bfloat16(rng: np.random.Generator, text: str) -> Inputs:
-    m, k, n = sizes(text, 3, MATMUL)
-    return Inputs([to_bfloat16(normal(rng, m, k)), to_bfloat16(normal(rng, k, n))])
-
-
 # The same way for every op: operands and attributes as they are
 
 CONV = "NxCxHxW:OxCxRxS[:stride=2][:padding=1][:groups=1]"
@@ -218,8 +226,8 @@ def drawn(op: str, text: str, rng: np.random.Generator) -> Inputs:
     `#3` is the sample with that number, as it stands."""
     samples = list(OPS[op].samples())
     if text.startswith("#"):
-        arrays, attrs = samples[int(text[1:])]
-        return Inputs([None if a is None else placed(a) for a in arrays], dict(attrs))
+        arrays, fixed = samples[int(text[1:])]
+        return Inputs([None if a is None else placed(a) for a in arrays], dict(fixed))
     parts = text.split(":")
     given = [p for p in parts if "=" not in p]
     sample = next((s for s in samples if len(s[0]) == len(given)), None)
@@ -257,14 +265,19 @@ def general(op: str) -> Work:
 _ROWS = (
     Work("matmul", "matmul", _matmul, _product, MATMUL),
     Work("matmul_nk", "matmul", _matmul_nk, _product, f"{MATMUL}, weights stored N x K", peers="matmul"),
-    Work("matmul_packed", "matmul", _matmul, _packed, f"{MATMUL}, weights packed once"),
+    Work("matmul_packed", "matmul", _matmul, _packed, f"{MATMUL}, weights packed once", eager=False),
     Work("matmul_plan", "matmul", _chain, _planned, f"{MATMUL}, {CHAIN} products in one Plan", calls=CHAIN, peers="matmul", truth=_chain_truth,
-         peer_truth=lambda x: truth_of(OPS["matmul"], x.arrays, x.attrs, [DType.float32]), plain=False),
-    Work("matmul_backward", "matmul", _matmul_dy, _backward, f"{MATMUL}, both gradients", truth=_backward_truth, cost=_backward_cost, plain=False),
+         peer_truth=lambda x: truth_of(OPS["matmul"], x.arrays, x.attrs, [DType.float32]), plain=False, eager=False),
+    Work("matmul_backward", "matmul", _matmul_dy, _backward, f"{MATMUL}, both gradients", truth=_backward_truth, cost=_backward_cost, plain=False, eager=False),
     Work("conv2d", "conv2d", _conv2d, _conv2d_call, CONV),
     Work("cross_entropy", "cross_entropy", _cross_entropy, _applied("cross_entropy"), "rows x classes"),
 )
 WORKS: dict[str, Work] = {work.name: work for work in _ROWS}
+
+
+def add(*works: Work) -> None:
+    """Puts works into the table; the other modules of works call it."""
+    WORKS.update((work.name, work) for work in works)
 
 
 def work_named(name: str) -> Work:
@@ -287,7 +300,7 @@ def _array(x: Any) -> np.ndarray:
         return x.numpy()
     if hasattr(x, "detach"):
         x = x.detach()
-        return x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()  # type: ignore[no-any-return]
+        return x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()
     return np.asarray(x)
 
 

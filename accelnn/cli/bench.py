@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..bench import Job, Pace, Printer, cases, load, measure
-from ..bench import peers
+from ..bench import Job, Pace, Printer, cases, load, measure, peers
 from ..bench.document import check, default_threads
 from ..bench.worker import start
 from ..core.errors import AttributeValueError, DeviceError, FormatError
@@ -113,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ..bench.compare import compare, lines
 
         changes = compare(old, found)
-        for text in lines(changes, printer.paint):
+        for text in lines(changes, printer.paint, old, found):
             printer.say(text)
         regressed = any(c.verdict < 0 for c in changes)
     return int(regressed or any("error" in r or r.get("beaten_by") for r in found["rows"]))

@@ -15,7 +15,7 @@ from . import Make, Prepared
 
 
 def about(threads: int) -> str:
-    blas = np.show_config("dicts")["Build Dependencies"]["blas"]  # type: ignore[index, call-overload]
+    blas = np.show_config("dicts")["Build Dependencies"]["blas"]
     return f"{np.__version__}, {blas['name']} {blas.get('version', '')}{_openblas(threads)}"
 
 

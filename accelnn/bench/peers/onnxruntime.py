@@ -85,9 +85,43 @@ def _pool(kind: str, **attributes: Any) -> Make:
     return make
 
 
+def _dynamic_fused(x: Inputs, threads: int) -> Prepared:
+    a, w, scale = x.arrays
+    product = node("DynamicQuantizeMatMul", ("a", "w", "s"), domain="com.microsoft")
+    return session([product], {"a": a}, {"w": w, "s": scale}, (a.shape[0], w.shape[1]), threads)
+
+
+def _dynamic_nodes(x: Inputs, threads: int) -> Prepared:
+    a, w, scale = x.arrays
+    nodes = [node("DynamicQuantizeLinear", "a", ("q", "step", "zero")), node("MatMulInteger", ("q", "w", "zero"), ("sums",)),
+             node("Cast", ("sums",), ("f",), to=TensorProto.FLOAT), node("Mul", ("step", "s"), ("both",)), node("Mul", ("f", "both"))]
+    return session(nodes, {"a": a}, {"w": w, "s": scale}, (a.shape[0], w.shape[1]), threads)
+
+
+def _static(x: Inputs, threads: int) -> Prepared:
+    a, zero, w, scale = x.arrays
+    nodes = [node("MatMulInteger", ("a", "w", "zero"), ("sums",)), node("Cast", ("sums",), ("f",), to=TensorProto.FLOAT), node("Mul", ("f", "s"))]
+    return session(nodes, {"a": a}, {"w": w, "zero": zero, "s": scale}, (a.shape[0], w.shape[1]), threads)
+
+
+def _nbits(level: int) -> Make:
+    """Weights of four bits as onnxruntime packs them; accuracy level 4 makes the activations int8, 0 leaves them."""
+    def make(x: Inputs, threads: int) -> Prepared:
+        a, q, scales, group = x.arrays[0], x.note["q"], x.note["scales"], x.attrs["group"]
+        (n, k), pairs = q.shape, q.reshape(q.shape[0], -1, group // 2, 2)
+        product = node("MatMulNBits", ("a", "w", "s"), domain="com.microsoft", K=k, N=n, bits=4, block_size=group, accuracy_level=level)
+        return session([product], {"a": a}, {"w": pairs[..., 0] | pairs[..., 1] << 4, "s": scales.reshape(-1)}, (a.shape[0], n), threads)
+
+    return make
+
+
 WORKS: dict[str, dict[str, Make]] = {
     "matmul": {"ort": _matmul},
     "matmul_packed": {"ort": _matmul_packed},
+    "dynamic_qmatmul": {"ort fused": _dynamic_fused, "ort nodes": _dynamic_nodes},
+    "qmatmul": {"ort": _static},
+    "matmul_int4": {"ort nbits4": _nbits(4)},
+    "matmul_int4_f32": {"ort nbits0": _nbits(0)},
     "conv2d": {"ort Conv": _conv2d},
     "softmax": {"ort": _same_shape("Softmax", axis=-1)},
     "log_softmax": {"ort": _same_shape("LogSoftmax", axis=-1)},

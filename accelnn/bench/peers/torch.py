@@ -76,6 +76,22 @@ def _bfloat16_mm(x: Inputs, a: Any, b: Any) -> Any:
     return lambda: torch.mm(a, b, out=out)
 
 
+def _dynamic_linear(x: Inputs, threads: int) -> Prepared:
+    torch.set_num_threads(threads)
+    a, w, scale = x.arrays
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")      # that torch.ao will move
+        layer = torch.ao.nn.quantized.dynamic.Linear(w.shape[0], w.shape[1], bias_=False)
+        weight = torch.quantize_per_channel(tensor(w.T * scale[:, None]), tensor(scale), torch.zeros(len(scale), dtype=torch.int64), 0, torch.qint8)
+        layer.set_weight_bias(weight, None)
+    rows, kept = tensor(a), [None]
+
+    def run() -> None:
+        kept[0] = layer(rows)
+
+    return Prepared(run, lambda: _arrays(kept[0]))
+
+
 def _conv2d(channels_last: bool) -> Callable[..., Any]:
     def prepare(x: Inputs, a: Any, w: Any) -> Any:
         g = x.note
@@ -125,7 +141,8 @@ def _copy(x: Inputs, a: Any) -> Any:
 WORKS: dict[str, dict[str, Make]] = {
     "matmul": {"torch.mm": _into(torch.mm)},
     "matmul_backward": {"torch.grad": _returning(_backward)},
-    "matmul_bf16": {"torch.mm bf16": _returning(_bfloat16_mm)},
+    "matmul_bf16": {"torch.mm": _returning(_bfloat16_mm)},
+    "dynamic_qmatmul": {"torch dyn": _dynamic_linear},
     "conv2d": {"torch NCHW": _returning(_conv2d(False)), "torch NHWC": _returning(_conv2d(True))},
     "softmax": {"torch": _returning(_softmax)},
     "log_softmax": {"torch": _returning(_log_softmax)},
