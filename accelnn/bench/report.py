@@ -83,7 +83,7 @@ def row_line(r: dict[str, Any], paint: Paint) -> str:
 
 
 def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="      ", drop_whitespace=True, initial_indent=text[: len(text) - len(text.lstrip())]))
+    return "\n".join(textwrap.wrap(text, WIDTH, subsequent_indent="      "))
 
 
 def ceilings(found: dict[str, Any]) -> list[str]:
@@ -223,7 +223,8 @@ def _summary(n: int, rows: list[dict[str, Any]], paint: Paint) -> list[str]:
     found = [paint(text, "good" if not slower else "")]
     if slower:
         worst = sorted(slower, key=lambda r: r["ratio"])
-        found.append("  slower: " + ", ".join(f"{r['shape']} ({r['ratio']:.2f}x {r['best']})" for r in worst[:6]) + (", ..." if len(worst) > 6 else ""))
+        found += [f"  slower: {r['group']}, {r['shape']}: {r['ratio']:.2f}x {r['best']}" for r in worst[:6]]
+        found += [f"  and {len(worst) - 6} more"] if len(worst) > 6 else []
     return found
 
 
@@ -231,7 +232,7 @@ def _fitted(text: str) -> list[str]:
     """Lines of at most 80 columns; colours do not count, so what is painted is short or wrapped before."""
     if "\x1b" in text or len(text) <= WIDTH:
         return [text]
-    return textwrap.wrap(text, WIDTH, subsequent_indent="    ", initial_indent=text[: len(text) - len(text.lstrip())]) or [""]
+    return textwrap.wrap(text, WIDTH, subsequent_indent="    ") or [""]
 
 
 def rows_closing(document: dict[str, Any], paint: Paint) -> list[str]:
@@ -247,9 +248,9 @@ def plain(text: str, style: str) -> str:
     return text
 
 
-def show(document: dict[str, Any], out: TextIO = sys.stdout, paint: Paint = plain) -> None:
+def show(document: dict[str, Any], out: TextIO | None = None, paint: Paint = plain) -> None:
     """A finished document, as it would have been printed."""
-    printer = Printer(out, paint)
+    printer = Printer(out or sys.stdout, paint)
     printer.opening(document)
     for session in document["sessions"]:
         printer.start(session)
