@@ -62,7 +62,7 @@ py::object ceiling(const std::string& kind, int64_t bytes, double milliseconds, 
   const Ceiling* found = find_ceiling(kind);
   if (!found) return py::none();
   if (threads < 1 || threads > 1024 || !(milliseconds > 0)) refuse(Code::attribute, "ceiling: at least one thread and some time");
-  if (found->per_step ? bytes != 0 : bytes < 4096 || bytes % 4096) refuse(Code::attribute, "ceiling: a read needs a multiple of 4096 bytes, anything else none");
+  if (found->per_step ? bytes != 0 : bytes < 4096 || bytes % 4096) refuse(Code::attribute, "ceiling: a read needs a multiple of 4096 bytes, others none");
   constexpr int64_t huge = 2 << 20;
   const int64_t each = (bytes + huge - 1) / huge * huge, all = each * threads + huge;
   char* memory = nullptr;

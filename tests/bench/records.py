@@ -26,6 +26,7 @@ def row(shape: str, median: float, noise: float = 0.0, **other: Any) -> dict[str
 def record(*rows: dict[str, Any], fma: float = 100e9, fma_after: float | None = None, cpu: str = "some CPU") -> dict[str, Any]:
     limits, after = ({**LIMITS, "fma": {"name": "AVX-512 FMA", "rate": rate}} for rate in (fma, fma_after or fma))
     session = {"threads": 1, "ceilings": limits, "ceilings_after": after, "libraries": {"numpy": "2.4.6, OpenBLAS"}, "absent": {}}
+    settings = {"block": 0.2, "rounds": 5, "gap": 0.1, "ceiling_ms": 30.0, "against": ["numpy"], "device": "cpu", "rows": False, "threads": [1]}
     return {"schema": "accelnn bench 1", "date": "2026-01-01T00:00:00+00:00", "version": "0.1.0", "commit": "0123456789ab", "libraries": {"numpy": "2.4.6"},
             "machine": {"cpu": cpu, "isa": "vnni", "cores": 2, "l1": 32768, "l2": 1 << 20, "l3": 32 << 20, "system": "Linux"}, "sessions": [session],
-            "settings": {"block": 0.2, "rounds": 5, "gap": 0.1, "against": ["numpy"], "device": "cpu", "rows": False, "threads": [1]}, "rows": list(rows)}  # fmt: skip
+            "settings": settings, "rows": list(rows)}  # fmt: skip

@@ -14,15 +14,16 @@ import pytest
 import accelnn as an
 from accelnn.bench import Pace, Printer, plain, show
 from accelnn.bench.device import find_gpu
+from accelnn.bench.measure import Contestant
 from accelnn.bench.own import OWN
 from accelnn.bench.rows import beaten
-from accelnn.bench.measure import Contestant
 from accelnn.core.errors import AttributeValueError, DeviceError
 
 from ..conftest import need_module
 from .records import record, row
 
 ROOT = Path(__file__).resolve().parents[2]
+ONE = ("--quick", "--threads", 1)
 FAST = Pace(0.004, 3, 0.0, 1.0)
 
 
@@ -40,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One run of the command with the documented kernel beside it: the process, its record and its folder."""
     folder = tmp_path_factory.mktemp("bench")
     (folder / "mine.py").write_text(documented())
-    done = bench("matmul_nk", "--shapes", "16x16x16,3x40x24", "--quick", "--threads", 1, "--against", "numpy", "--with", "mine.py", "--json", "new.json", cwd=folder)
+    done = bench("matmul_nk", "--shapes", "16x16x16,3x40x24", *ONE, "--against", "numpy", "--with", "mine.py", "--json", "new.json", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done, json.loads((folder / "new.json").read_text()), folder
 
@@ -65,7 +66,7 @@ def test_the_record_holds_everything(run: Any) -> None:
     session = found["sessions"][0]
     assert session["threads"] == 1 and set(session["ceilings"]["read"]) == {"L1", "L2", "L3", "DRAM"} == set(session["ceilings_after"]["read_4k"])
     for r in found["rows"]:
-        assert {"threads", "group", "work", "op", "dtype", "shape", "subject", "time", "flops", "bytes", "share", "bound_by", "peers", "best", "ratio"} <= set(r)
+        assert set(row("1x1x1", 1.0)) == set(r), "tests/bench/records.py makes rows like the real ones"
         assert r["time"]["min"] <= r["time"]["q1"] <= r["time"]["median"] <= r["time"]["q3"] and len(r["time"]["blocks"]) == 5
         assert r["best"] in r["peers"] and 0 < r["share"]
     assert {r["row"] for r in found["rows"] if r["subject"] == "accelnn"} <= {x["name"] for x in _rows("matmul")}
@@ -86,7 +87,7 @@ def test_regressions_end_with_1(run: Any) -> None:
         for r in claimed["rows"]:
             r["time"] |= {k: r["time"][k] * factor for k in ("median", "q1", "q3", "min")} | {"noise": 0.01}
         (folder / f"{name}.json").write_text(json.dumps(claimed))
-    common = ("matmul_nk", "--shapes", "16x16x16", "--quick", "--threads", 1, "--against", "none")
+    common = ("matmul_nk", "--shapes", "16x16x16", *ONE, "--against", "none")
     worse = bench(*common, "--compare", "fast.json", "--json", "-", cwd=folder)
     assert worse.returncode == 1 and "1 slower" in worse.stderr and "slower: matmul f32, weights N x K, 16x16x16" in worse.stderr
     assert {r["shape"] for r in json.loads(worse.stdout)["rows"]} == {"16x16x16"}, "stdout is one JSON document"
@@ -98,8 +99,15 @@ def test_regressions_end_with_1(run: Any) -> None:
 
 
 def test_a_wrong_kernel_ends_with_1(tmp_path: Path) -> None:
-    (tmp_path / "bad.py").write_text("import accelnn as an\n\n@an.bench.register('bad', op='matmul')\ndef bad(a, b):\n    y = a @ b\n    y[-1, -1] += 1\n    return y\n")
-    done = bench("matmul_nk", "--shapes", "8x9x10", "--quick", "--threads", 1, "--against", "none", "--with", "bad.py", cwd=tmp_path)
+    (tmp_path / "bad.py").write_text("""import accelnn as an
+
+@an.bench.register("bad", op="matmul")
+def bad(a, b):
+    y = a @ b
+    y[-1, -1] += 1
+    return y
+""")
+    done = bench("matmul_nk", "--shapes", "8x9x10", *ONE, "--against", "none", "--with", "bad.py", cwd=tmp_path)
     assert done.returncode == 1 and "WRONG: bad: [7, 9] is" in done.stdout and "wrong result" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
 
@@ -117,8 +125,8 @@ def test_no_gpu_is_told() -> None:
         assert done.returncode == 1 and "no CUDA rows" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("matmul", "--threads", "0"), ("nothing",), ("matmul", "--shapes", "1x2"), ("--with", "nowhere.py"), ("--with", "nowhere"),
-                                       ("matmul", "--against", "jax")])  # fmt: skip
+@pytest.mark.parametrize("arguments", [("matmul", "--threads", "0"), ("nothing",), ("matmul", "--shapes", "1x2"), ("--with", "nowhere.py"),
+                                       ("--with", "nowhere"), ("matmul", "--against", "jax")])  # fmt: skip
 def test_wrong_arguments(arguments: tuple[str, ...]) -> None:
     done = bench(*arguments)
     assert done.returncode == 1 and done.stderr.startswith("accelnn bench: ") and not done.stdout
@@ -136,7 +144,8 @@ def test_rows(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_pick_that_is_beaten_is_told() -> None:
-    pick, faster, even = (Contestant("accelnn", n, [], [], blocks=b) for n, b in (("pick", [2.0, 2.1, 2.0]), ("faster", [1.0, 1.05, 1.0]), ("even", [1.98, 2.1, 2.0])))
+    times = {"pick": [2.0, 2.1, 2.0], "faster": [1.0, 1.05, 1.0], "even": [1.98, 2.1, 2.0]}
+    pick, faster, even = (Contestant("accelnn", name, [], [], blocks=blocks) for name, blocks in times.items())
     assert beaten(pick, [even]) is None
     assert (beaten(pick, [even, faster]) or {})["row"] == "faster"
 

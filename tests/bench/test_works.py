@@ -140,7 +140,8 @@ def test_wrong_results_are_seen() -> None:
     truth = truth_of(OPS["matmul"], x.arrays, {}, [DType.float32])
     good = np.float32([[1, 2], [3, 4]])
     assert truth.problem([good]) is None
-    for spoiled, word in ((good + [[0, 1e-3], [0, 0]], "[0, 1] is 2.001 instead of 2"), (np.where(good == 3, np.nan, good), "[1, 0] is nan"), (good[:1], "shape")):
+    for spoiled, word in ((good + [[0, 1e-3], [0, 0]], "[0, 1] is 2.001 instead of 2"), (np.where(good == 3, np.nan, good), "[1, 0] is nan"),
+                          (good[:1], "shape")):  # fmt: skip
         problem = truth.problem([spoiled.astype(np.float32)])
         assert problem and word in problem
     assert truth.problem([]) is not None and truth.distance([good * 1.1]) == pytest.approx(0.1)
