@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _C
 from ..core.dtypes import DType, as_dtype
 from ..core.errors import AttributeValueError
 from ..core.registry import OPS
@@ -27,10 +28,15 @@ class Case:
     group: str
     work: str
     shape: str
+    name: str = ""        # as it is printed, where the shape alone does not say it
+
+    @property
+    def label(self) -> str:
+        return self.name or self.shape
 
     @property
     def key(self) -> str:
-        return f"{self.group} | {self.shape}"
+        return f"{self.group} | {self.label}"
 
     def find(self) -> Work:
         return work_named(self.work)
@@ -38,9 +44,12 @@ class Case:
 
 @cache
 def table() -> list[dict[str, Any]]:
-    """The groups of shapes.toml, in order; those whose op this version does not have are left out."""
+    """The groups of shapes.toml, in order, each with its `works`; those whose op this version does not have are left out."""
     with open(SHAPES, "rb") as file:
-        return [g for g in tomllib.load(file)["group"] if g["work"] in WORKS or g["work"] in OPS]
+        groups = tomllib.load(file)["group"]
+    for g in groups:
+        g["works"] = [w for w in g.get("works", [g.get("work")]) if w in WORKS or w in OPS]
+    return [g for g in groups if g["works"]]
 
 
 def cases(ops: Sequence[str] = (), shapes: Sequence[str] = (), quick: bool = False) -> list[Case]:
@@ -52,13 +61,12 @@ def cases(ops: Sequence[str] = (), shapes: Sequence[str] = (), quick: bool = Fal
     chosen = list(dict.fromkeys(w for name in ops for w in _works(name))) if ops else [*WORKS, *_plain_ops()]
     if shapes:
         return _asked_for(ops, chosen, shapes)
-    found = []
-    for group in table():
-        if group["work"] in chosen:
-            found += [Case(group["name"], group["work"], s) for s in (group.get("quick", []) if quick else group["shapes"])]
-    in_table = {g["work"] for g in table()} | {WORKS[g["work"]].op for g in table() if g["work"] in WORKS}
+    found = [Case(g["name"], work, s, "" if "work" in g else f"{work} {s.replace('*', '')}") for g in table() for work in g["works"] if work in chosen
+             for s in (g.get("quick", []) if quick else g["shapes"])]  # fmt: skip
+    in_table = {w for g in table() for w in g["works"]} | {WORKS[w].op for g in table() for w in g["works"] if w in WORKS}
     if not quick or ops:
-        found += [Case(f"{name}, samples", name, s) for name in chosen if name not in in_table and name in OPS for s in _largest_samples(name)]
+        found += [Case("other ops, on samples", name, f"#{i}", f"{name} {text}") for name in chosen if name not in in_table and name in OPS
+                  for i, text in _largest_samples(name)]  # fmt: skip
     return found
 
 
@@ -66,7 +74,7 @@ def _asked_for(ops: Sequence[str], chosen: Sequence[str], shapes: Sequence[str])
     if not ops:
         raise AttributeValueError("--shapes needs the op that they are for: accelnn bench matmul --shapes 512x512x512")
     works = [name for name in chosen if name in WORKS and name != "matmul_plan"] or list(chosen)
-    names = {g["work"]: g["title"] for g in table() if "title" in g}
+    names = {work: g["title"] for g in table() if "title" in g for work in g["works"]}
     for name in works:
         for shape in shapes:
             work_named(name).draw(np.random.default_rng(0), shape)      # says what is wrong with a shape before anything is measured
@@ -85,11 +93,12 @@ def _works(name: str) -> list[str]:
     return [w for op in ops for w in ([k for k, v in WORKS.items() if v.op == op] or [op])]
 
 
-def _largest_samples(name: str) -> list[str]:
-    """The largest sample of each dtype that an op has rows for."""
-    best: dict[DType, tuple[int, int]] = {}
+def _largest_samples(name: str) -> list[tuple[int, str]]:
+    """Number and first operand of the largest sample of each dtype that an op has rows for."""
+    best: dict[DType, tuple[int, int, str]] = {}
     for i, (arrays, _) in enumerate(OPS[name].samples()):
-        dtype, size = as_dtype(np.asarray(arrays[0]).dtype), sum(np.asarray(a).size for a in arrays if a is not None)
-        if size > best.get(dtype, (0, 0))[0]:
-            best[dtype] = (size, i)
-    return [f"#{i}" for _, i in best.values()]
+        first = np.asarray(arrays[0])
+        dtype, size = as_dtype(first.dtype), sum(np.asarray(a).size for a in arrays if a is not None)
+        if size > best.get(dtype, (0, 0, ""))[0]:
+            best[dtype] = (size, i, f"{'x'.join(map(str, first.shape))} {_C.dtypes[dtype]}")
+    return [(i, text) for _, i, text in best.values()]

@@ -79,6 +79,18 @@ def best(several: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return merged
 
 
+def kinds(found: dict[str, Any]) -> list[str]:
+    """Every limit by its name: fma, int8, bf16, read L1 ..."""
+    return [k for k in KINDS if k in found] + [f"read {level}" for level in found["read"]]
+
+
+def rate_of(found: dict[str, Any], kind: str) -> float:
+    """Of a limit by its name, 0 where it was not measured."""
+    if kind.startswith("read "):
+        return float(found.get("read", {}).get(kind[5:], 0.0))
+    return float(found.get(kind, {}).get("rate", 0.0))
+
+
 def binding(ceilings: dict[str, Any], peak: str, flops: float, nbytes: float, working_set: int, threads: int) -> dict[str, Any]:
     """Which limit holds this work: {"name", "kind", "rate", "unit", "work", "seconds" that it takes at least}. The roofline: the slower of arithmetic at
     its instruction's peak and all bytes once at the bandwidth of the level that holds the inputs of all calls."""

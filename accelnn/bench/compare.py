@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .ceilings import rate_of
 from .document import ceilings
 from .report import WIDTH, Paint, plain, seconds
 from .stats import differs, geomean
@@ -19,7 +20,7 @@ class Change:
 
     threads: int
     group: str
-    shape: str
+    label: str
     subject: str
     before: float
     after: float
@@ -45,12 +46,12 @@ def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
         was = before.get(identity(r))
         if was is None or not ("time" in r or "error" in r):
             continue
-        at = (r["threads"], r["group"], r["shape"], r["subject"])
+        at = (r["threads"], r["group"], r["label"], r["subject"])
         if "error" in r:
             found.append(Change(*at, was["time"]["median"], 0.0, 1.0, 0.0, r["error"]))
             continue
         kind = was["bound_kind"]
-        then, now = rate(ceilings(old, r["threads"]), kind), rate(ceilings(new, r["threads"]), kind)
+        then, now = rate_of(ceilings(old, r["threads"]), kind), rate_of(ceilings(new, r["threads"]), kind)
         machine = now / then if then and now else 1.0
         noise = was["time"]["noise"] + r["time"]["noise"] + drift(old, r["threads"], kind) + drift(new, r["threads"], kind)
         found.append(Change(*at, was["time"]["median"], r["time"]["median"], machine, noise))
@@ -61,18 +62,11 @@ def identity(r: dict[str, Any]) -> tuple[Any, ...]:
     return r["threads"], r["work"], r["shape"], r["subject"]
 
 
-def rate(found: dict[str, Any], kind: str) -> float | None:
-    """The ceiling that a row's `bound_kind` names: "fma", or "read L2"."""
-    if kind.startswith("read "):
-        return found.get("read", {}).get(kind[5:])
-    return found.get(kind, {}).get("rate")
-
-
 def drift(document: dict[str, Any], threads: int, kind: str) -> float:
     """How far a limit moved between the beginning and the end of a run, as a share."""
     for session in document["sessions"]:
-        if session["threads"] == threads and "ceilings_after" in session:
-            first, last = rate(session["ceilings"], kind), rate(session["ceilings_after"], kind)
+        if session["threads"] == threads and "ceilings_before" in session:
+            first, last = rate_of(session["ceilings_before"], kind), rate_of(session["ceilings_after"], kind)
             return abs(last / first - 1) if first and last else 0.0
     return 0.0
 
@@ -101,7 +95,7 @@ def lines(changes: Sequence[Change], paint: Paint = plain, old: dict[str, Any] |
 
 def _line(title: str, c: Change) -> list[str]:
     who = "" if c.subject == "accelnn" else f" {c.subject}"
-    where = f"  {title}: {c.group}, {c.shape}{who}, {c.threads} thread{'s' * (c.threads > 1)}:"
+    where = f"  {title}: {c.group}, {c.label}{who}, {c.threads} thread{'s' * (c.threads > 1)}:"
     what = f"{seconds(c.before)} -> {seconds(c.after)}, {c.speedup:.2f}x (machine {c.machine:.2f}x, noise {100 * c.noise:.0f}%)"
     what = f"right then; {c.wrong}" if c.wrong else what
     return textwrap.wrap(f"{where} {what}", WIDTH, subsequent_indent="      ")

@@ -16,6 +16,7 @@ from .. import _C
 from ..core.device import isa_level
 from ..core.errors import FormatError
 from ..version import __version__
+from . import ceilings as limits
 
 SCHEMA = "accelnn bench 1"
 NEEDED = {"schema", "date", "version", "commit", "machine", "libraries", "settings", "sessions", "rows"}
@@ -58,7 +59,18 @@ def add(document: dict[str, Any], event: dict[str, Any]) -> None:
     elif kind == "row":
         document["rows"].append(rest)
     elif kind == "end":
-        document["sessions"][-1]["ceilings_after"] = event["ceilings_after"]
+        finish(document, event["ceilings_after"])
+
+
+def finish(document: dict[str, Any], after: dict[str, Any]) -> None:
+    """The session's limits become the higher of before and after, and the rows' shares those of them: a busy moment at the start would flatter."""
+    session = document["sessions"][-1]
+    session["ceilings_before"], session["ceilings_after"] = session["ceilings"], after
+    session["ceilings"] = limits.best([session["ceilings"], after])
+    for r in document["rows"]:
+        if r["threads"] == session["threads"] and "share" in r:
+            new = limits.rate_of(session["ceilings"], r["bound_kind"])
+            r["share"], r["limit_rate"] = r["share"] * r["limit_rate"] / new, new
 
 
 def check(found: Any, name: str) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _labels(axes: Any, rows: list[dict[str, Any]], x_of: list[float]) -> None:
     halo = [withStroke(linewidth=2.2, foreground="white")]
     taken = [_box(axes, x, speed / 1e9) for r, x in zip(rows, x_of) for speed in (r["flop_rate"], _peer_rate(r)) if speed]
     for r, x in sorted(zip(rows, x_of), key=lambda pair: -abs(math.log(pair[0]["ratio"] or 1))):
-        text = r["shape"].split(":")[0] + (f"  {r['ratio']:.2f}x" if r["ratio"] else "")
+        text = r["label"].split(":")[0] + (f"  {r['ratio']:.2f}x" if r["ratio"] else "")
         for offset, align in (((7, -3), "left"), ((-7, -3), "right"), ((7, 5), "left"), ((-7, 5), "right"), ((7, -11), "left"), ((-7, -11), "right")):
             label = axes.annotate(text, (x, r["flop_rate"] / 1e9), xytext=offset, textcoords="offset points", fontsize=7, color=INK, ha=align,
                                   zorder=6, path_effects=halo)  # fmt: skip

@@ -7,10 +7,12 @@ import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
+from .ceilings import kinds, rate_of
 from .stats import differs, geomean
 
 WIDTH = 80
 NAME = 23
+BUSY = 0.15  # limits that moved more than this were measured beside somebody else's work
 Paint = Callable[[str, str], str]
 UNITS = {"fma": "FLOP/s", "bf16": "FLOP/s", "int8": "OP/s"}
 
@@ -27,7 +29,7 @@ def _three(x: float) -> str:
     return f"{x:.2f}" if x < 9.995 else f"{x:.1f}" if x < 99.95 else f"{x:.0f}"
 
 
-def rate(r: dict[str, Any]) -> str:
+def speed(r: dict[str, Any]) -> str:
     """In the unit of whatever binds: bytes of a level, or operations."""
     if r["bound_kind"].startswith("read"):
         return f"{_three(r['byte_rate'] / 1e9)} GB/s"
@@ -51,7 +53,7 @@ def verdict(r: dict[str, Any]) -> int:
 def measured(r: dict[str, Any]) -> str:
     """Time, spread, rate and share of the limit."""
     share = f"{100 * r['share']:.0f}% {r['bound_by']}"
-    return f"{seconds(r['time']['median']):>9}{_percent(r['time']['noise']):>4}{rate(r):>13}  {share:<9}"
+    return f"{seconds(r['time']['median']):>9}{_percent(r['time']['noise']):>4}{speed(r):>13}  {share:<9}"
 
 
 def _percent(x: float) -> str:
@@ -60,7 +62,7 @@ def _percent(x: float) -> str:
 
 def line(r: dict[str, Any], paint: Paint, own: bool = False) -> str:
     """One case."""
-    name = r["shape"] if not own else f"  {r['subject']}"
+    name = r["label"] if not own else f"  {r['subject']}"
     if "error" in r:
         return paint(_wrapped(f"  {name}  WRONG: {r['subject']}: {r['error']}"), "bad")
     text = named(name, measured(r))
@@ -102,6 +104,8 @@ class Printer:
         self.group: str | None = None
         self.key: str | None = None
         self.rows: list[dict[str, Any]] = []
+        self.limits: dict[str, Any] = {}
+        self.case_seconds = 0.0
 
     def say(self, text: str = "") -> None:
         self.clear()
@@ -113,6 +117,7 @@ class Printer:
 
     def opening(self, document: dict[str, Any]) -> None:
         m, settings = document["machine"], document["settings"]
+        self.case_seconds = settings["rounds"] * (settings["block"] + settings["gap"]) * 4       # four contestants, as a rule
         built = f"accelnn {document['version']}" + (f" ({document['commit']})" if document["commit"] else "")
         self.say(self.paint(f"{built} on {m['cpu']}, {m['isa']}, {m['cores']} core{'s' * (m['cores'] > 1)}", "bold"))
         how = (f"{document['date'][:10]}. {settings['rounds']} blocks of {settings['block']} s for each, in turns, {settings['gap']} s idle between: medians, "
@@ -132,9 +137,14 @@ class Printer:
         elif kind == "end":
             self.finish_group()
             self.clear()
+            moved, limit = max((abs(rate_of(event["ceilings_after"], k) / rate_of(self.limits, k) - 1), k) for k in kinds(self.limits))
+            if moved > BUSY:
+                self.say()
+                self.say(self.paint(_wrapped(f"The machine was not quiet: its limit '{limit}' changed by {100 * moved:.0f} % during this run. The record takes "
+                                             "shares of the higher of both; ratios to peers are less affected."), "warn"))  # fmt: skip
 
     def start(self, event: dict[str, Any]) -> None:
-        n = event["threads"]
+        n, self.limits = event["threads"], event["ceilings"]
         self.say()
         self.say(self.paint(f"{n} thread{'s' * (n > 1)}", "bold"))
         for text in ceilings(event["ceilings"]):
@@ -143,6 +153,8 @@ class Printer:
             for text in textwrap.wrap(about, WIDTH - 10, subsequent_indent="  "):
                 self.say(f"  {name[:7] if name != 'onnxruntime' else 'ort':<8}{text}")
                 name = ""
+        if (minutes := event.get("cases", 0) * self.case_seconds / 60) > 1:
+            self.say(f"  {event['cases']} cases, about {minutes:.0f} minutes")
         for name, packages in event["absent"].items():
             self.say(f"  {name}: absent ({', '.join(packages)} not installed)")
 
@@ -156,7 +168,7 @@ class Printer:
                                 r["group"] + "\n" + heading("", "" if variant else "vs best peer").rstrip(), "bold"))  # fmt: skip
         if variant:
             if r["key"] != self.key:
-                self.say(f"  {r['shape']}")
+                self.say(f"  {r['label']}")
             self.say(row_line(r, self.paint))
         else:
             self.say(line(r, self.paint, own=r["subject"] != "accelnn"))
@@ -184,7 +196,7 @@ def group_means(rows: list[dict[str, Any]]) -> list[str]:
         if len(compared) > 1:
             least = min(compared, key=lambda r: r["ratio"])
             who = "geomean" if subject == "accelnn" else f"geomean, {subject}"
-            text = f"{geomean(r['ratio'] for r in compared):.2f}x, least {least['ratio']:.2f}x at {least['shape']}"
+            text = f"{geomean(r['ratio'] for r in compared):.2f}x, least {least['ratio']:.2f}x at {least['label']}"
             found.append(_wrapped(f"  {who} {text}"))
     return found
 
@@ -209,7 +221,7 @@ def closing(document: dict[str, Any], paint: Paint) -> list[str]:
                 found += _summary(n, of_n, paint)
     wrong = [r for r in rows if "error" in r]
     if wrong:
-        where = ", ".join(dict.fromkeys(f"{r['subject']} {r['shape']}" for r in wrong))
+        where = ", ".join(dict.fromkeys(f"{r['subject']} {r['label']}" for r in wrong))
         found.append(paint(_wrapped(f"{len(wrong)} wrong result{'s' * (len(wrong) > 1)}: {where}"), "bad"))
     elif rows:
         found.append("All results were right, before and after timing.")
@@ -223,7 +235,7 @@ def _summary(n: int, rows: list[dict[str, Any]], paint: Paint) -> list[str]:
     found = [paint(text, "good" if not slower else "")]
     if slower:
         worst = sorted(slower, key=lambda r: r["ratio"])
-        found += [f"  slower: {r['group']}, {r['shape']}: {r['ratio']:.2f}x {r['best']}" for r in worst[:6]]
+        found += [f"  slower: {r['group']}, {r['label']}: {r['ratio']:.2f}x {r['best']}" for r in worst[:6]]
         found += [f"  and {len(worst) - 6} more"] if len(worst) > 6 else []
     return found
 
@@ -240,7 +252,7 @@ def rows_closing(document: dict[str, Any], paint: Paint) -> list[str]:
     picks = [r for r in document["rows"] if r.get("picked") and "time" in r]
     bad = [r for r in picks if r.get("beaten_by")]
     found = ["", f"The dispatcher picks the fastest row in {len(picks) - len(bad)} of {len(picks)} cases (beyond noise)."]
-    found += [paint(f"  {r['op']} {r['shape']}, {r['threads']} thread{'s' * (r['threads'] > 1)}: {r['beaten_by']['row']}", "bad") for r in bad]
+    found += [paint(f"  {r['op']} {r['label']}, {r['threads']} thread{'s' * (r['threads'] > 1)}: {r['beaten_by']['row']}", "bad") for r in bad]
     return [text for block in found for text in _fitted(block)]
 
 

@@ -40,9 +40,10 @@ def run(job: Job, emit: Emit) -> None:
     emit({"event": "start", "threads": job.threads, "ceilings": limits, "libraries": libraries, "absent": absent, "cases": len(job.cases)})
     for i, case in enumerate(job.cases):
         def tick(label: str, i: int = i, case: Case = case) -> None:
-            emit({"event": "tick", "done": i, "of": len(job.cases), "what": f"{case.group} {case.shape}: {label}"})
+            emit({"event": "tick", "done": i, "of": len(job.cases), "what": f"{case.group} {case.label}: {label}"})
 
-        about = {"event": "row", "threads": job.threads, "group": case.group, "work": case.work, "shape": case.shape, "key": case.key}
+        about = {"event": "row", "threads": job.threads, "group": case.group, "work": case.work, "shape": case.shape, "label": case.label,
+                 "key": case.key}  # fmt: skip
         for found in (rows.measure if job.rows else measure)(case, job, timer, limits, tick):
             emit(about | found)
     emit({"event": "end", "threads": job.threads, "ceilings_after": ceilings.measure(job.threads, job.pace.ceiling_ms, 2)})

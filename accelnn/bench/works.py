@@ -223,11 +223,13 @@ def _applied(op: str) -> Callable[[Inputs], Call]:
 
 def drawn(op: str, text: str, rng: np.random.Generator) -> Inputs:
     """Inputs of any op: shapes of its operands joined by `:`, `name=value` for attributes; dtypes, ranges and other attributes as in its samples.
-    `#3` is the sample with that number, as it stands."""
+    `*4096` gives every operand that shape, `#3` is the sample with that number, as it stands."""
     samples = list(OPS[op].samples())
     if text.startswith("#"):
         arrays, fixed = samples[int(text[1:])]
         return Inputs([None if a is None else placed(a) for a in arrays], dict(fixed))
+    if text.startswith("*"):
+        text = ":".join([text[1:]] * len(samples[0][0]))
     parts = text.split(":")
     given = [p for p in parts if "=" not in p]
     sample = next((s for s in samples if len(s[0]) == len(given)), None)

@@ -47,7 +47,7 @@ def test_regressions_are_found() -> None:
     before = record(row("1x1x1", 1e-3, 0.02), row("2x2x2", 1e-3, 0.02), row("3x3x3", 1e-3, 0.02), row("gone", 1e-3))
     after = record(row("1x1x1", 1.2e-3, 0.02), row("2x2x2", 1.05e-3, 0.02), row("3x3x3", 0.8e-3, 0.02), row("new", 1e-3))
     changes = compare(before, after)
-    assert [(c.shape, c.verdict) for c in changes] == [("1x1x1", -1), ("2x2x2", 0), ("3x3x3", 1)]
+    assert [(c.label, c.verdict) for c in changes] == [("1x1x1", -1), ("2x2x2", 0), ("3x3x3", 1)]
     text = "\n".join(lines(changes, old=before, new=after))
     assert "slower: matmul f32, 1x1x1" in text and "1.00 ms -> 1.20 ms" in text and "1 slower, 1 faster, 1 the same" in text
 
