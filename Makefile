@@ -50,9 +50,10 @@ lint: $(STAMP)/test build
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.cpp' 'csrc/*.h' 'kernels/*.cpp' 'kernels/*.h')
 
-#: make bench    LeNet-5's training step beside torch (adds torch to .venv)
+#: make bench    kernels beside torch, numpy and onnxruntime (adds them to .venv), then LeNet-5's training step; ARGS="matmul --plot roof.png"
 bench: $(STAMP)/parity build
-	$(BIN)/python benchmarks/training_step.py $(ARGS)
+	$(BIN)/accelnn bench $(or $(ARGS),--quick)
+	$(BIN)/python benchmarks/training_step.py
 
 #: make wheel    dist/accelnn-*.whl
 wheel: $(STAMP)/base

@@ -138,5 +138,5 @@ class build_ext(setuptools_build_ext):
 # csrc and kernels travel as packages of files: a user's machine compiles them for every target but its own (toolchain.source_root()).
 setup(packages=[*find_namespace_packages(include=["accelnn", "accelnn.*"], exclude=["accelnn.lib"]), "accelnn.kernels", "accelnn.csrc"],
       package_dir={"accelnn.kernels": "kernels", "accelnn.csrc": "csrc"},
-      package_data={"accelnn": ["py.typed", "*.pyi"], "accelnn.kernels": ["*.*", "**/*.*"], "accelnn.csrc": ["**/*.*"]},
+      package_data={"accelnn": ["py.typed", "*.pyi"], "accelnn.bench": ["*.toml"], "accelnn.kernels": ["*.*", "**/*.*"], "accelnn.csrc": ["**/*.*"]},
       ext_modules=[Extension("accelnn._C", sources=[])], cmdclass={"build_ext": build_ext})

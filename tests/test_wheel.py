@@ -69,6 +69,17 @@ def test_kernels(venv):
     assert explained["chosen"] == "matmul_f32_base"
 
 
+def test_bench(venv):
+    (venv / "mine.py").write_text("import accelnn as an\n\nan.bench.register('mine', op='softmax', run=lambda x: an.tensor(x).softmax(-1))\n")
+    done = accelnn(venv, "bench", "softmax", "--shapes", "8x33", "--quick", "--threads", "1", "--against", "numpy", "--with", "mine.py", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert {r["subject"] for r in record["rows"]} == {"accelnn", "mine"} and record["commit"] is None
+    listed = subprocess.run([venv / "venv/bin/python", "-c", "from accelnn.bench import cases; print(len(cases(quick=True)))"], cwd=venv,
+                            capture_output=True, text=True, check=True)  # fmt: skip
+    assert int(listed.stdout) > 20, "shapes.toml travels with the wheel"
+
+
 @pytest.mark.parametrize("how", ["compiler", "prebuilt"])
 def test_build(venv, how):
     an.seed(1)

@@ -46,4 +46,5 @@ PYBIND11_MODULE(_C, m) {
   bind_plan(m);
   bind_tensor(m);
   bind_caller(m);
+  bind_ceilings(m);
 }

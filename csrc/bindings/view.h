@@ -69,6 +69,7 @@ void bind_plan(py::module_&);
 void bind_dlpack(py::object view_type);
 void bind_tensor(py::module_&);
 void bind_caller(py::module_&);
+void bind_ceilings(py::module_&);
 
 }  // namespace accelnn
 

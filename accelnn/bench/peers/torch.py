@@ -1,0 +1,159 @@
+"""torch, eager, with the memory of the same arrays."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..arrays import empty
+from ..works import Inputs
+from . import Make, Prepared
+
+
+def about(threads: int) -> str:
+    torch.set_num_threads(threads)
+    shown, parallel = torch.__config__.show(), torch.__config__.parallel_info()
+    blas = next((name for name, word in (("MKL", "BLAS_INFO=mkl"), ("OpenBLAS", "BLAS_INFO=open")) if word in shown), "own BLAS")
+    dnn = re.search(r"MKL-DNN v([\d.]+)", shown)
+    capability = re.search(r"CPU capability usage: (\S+)", shown)
+    pool = "OpenMP" if "OpenMP" in parallel else "own threads"
+    return (f"{torch.__version__}, {blas}{f', oneDNN {dnn[1]}' if dnn else ''}, {capability[1] if capability else '?'}, {pool}, "
+            f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}")  # fmt: skip
+
+
+def tensor(a: np.ndarray) -> Any:
+    """The same memory, the same strides."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")      # that an array is read-only
+        return torch.from_numpy(a)
+
+
+def _arrays(found: Any) -> list[np.ndarray]:
+    listed = found if isinstance(found, (tuple, list)) else (found,)
+    return [(t.float() if t.dtype == torch.bfloat16 else t).detach().numpy() for t in listed]
+
+
+def _into(function: Callable[..., Any], **fixed: Any) -> Make:
+    """f(*inputs, out=)."""
+    def make(x: Inputs, threads: int) -> Prepared:
+        torch.set_num_threads(threads)
+        inputs = [tensor(a) for a in x.arrays]
+        first = function(*inputs, **fixed)
+        out = tensor(empty(tuple(first.shape), first.numpy().dtype))
+        return Prepared(lambda: function(*inputs, out=out, **fixed), lambda: _arrays(out))
+
+    return make
+
+
+def _returning(function: Callable[..., Any]) -> Make:
+    """f(inputs, *tensors) -> zero-argument call, for what has no out=."""
+    def make(x: Inputs, threads: int) -> Prepared:
+        torch.set_num_threads(threads)
+        call, kept = function(x, *(tensor(a) for a in x.arrays)), [None]
+
+        def run() -> None:
+            kept[0] = call()
+
+        return Prepared(run, lambda: _arrays(kept[0]))
+
+    return make
+
+
+def _backward(x: Inputs, a: Any, b: Any) -> Any:
+    a, b, dy = a.requires_grad_(), b.requires_grad_(), tensor(x.note["dy"])
+    y = a @ b
+    return lambda: torch.autograd.grad(y, (a, b), dy, retain_graph=True)
+
+
+def _bfloat16_mm(x: Inputs, a: Any, b: Any) -> Any:
+    a, b = a.view(torch.bfloat16), b.view(torch.bfloat16)
+    out = torch.empty(a.shape[0], b.shape[1], dtype=torch.bfloat16)
+    return lambda: torch.mm(a, b, out=out)
+
+
+def _dynamic_linear(x: Inputs, threads: int) -> Prepared:
+    torch.set_num_threads(threads)
+    a, w, scale = x.arrays
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")      # that torch.ao will move
+        layer = torch.ao.nn.quantized.dynamic.Linear(w.shape[0], w.shape[1], bias_=False)
+        weight = torch.quantize_per_channel(tensor(w.T * scale[:, None]), tensor(scale), torch.zeros(len(scale), dtype=torch.int64), 0, torch.qint8)
+        layer.set_weight_bias(weight, None)
+    rows, kept = tensor(a), [None]
+
+    def run() -> None:
+        kept[0] = layer(rows)
+
+    return Prepared(run, lambda: _arrays(kept[0]))
+
+
+def _conv2d(channels_last: bool) -> Callable[..., Any]:
+    def prepare(x: Inputs, a: Any, w: Any) -> Any:
+        g = x.note
+        if channels_last:
+            a, w = a.contiguous(memory_format=torch.channels_last), w.contiguous(memory_format=torch.channels_last)
+        return lambda: torch.conv2d(a, w, None, g["stride"], g["padding"], g["dilation"], g["groups"])
+
+    return prepare
+
+
+def _softmax(x: Inputs, a: Any) -> Any:
+    return lambda: torch.softmax(a, -1)
+
+
+def _log_softmax(x: Inputs, a: Any) -> Any:
+    return lambda: torch.log_softmax(a, -1)
+
+
+def _cross_entropy(x: Inputs, a: Any, labels: Any) -> Any:
+    return lambda: torch.nn.functional.cross_entropy(a, labels, reduction="none")
+
+
+def _pool(function: Callable[..., Any]) -> Callable[..., Any]:
+    def prepare(x: Inputs, a: Any) -> Any:
+        g = x.attrs
+        if len({g.get("pad_top", 0), g.get("pad_bottom", 0)}) > 1 or len({g.get("pad_left", 0), g.get("pad_right", 0)}) > 1:
+            raise NotImplementedError("torch pads both sides alike")
+        kernel, stride = (g["kernel_h"], g["kernel_w"]), (g.get("stride_h", 1), g.get("stride_w", 1))
+        return lambda: function(a, kernel, stride, (g.get("pad_top", 0), g.get("pad_left", 0)))
+
+    return prepare
+
+
+def _reduce(function: Callable[..., Any]) -> Callable[..., Any]:
+    def prepare(x: Inputs, a: Any) -> Any:
+        axes, keep = tuple(x.attrs["axes"]), bool(x.attrs["keepdim"])
+        return lambda: function(a, axes, keepdim=keep)
+
+    return prepare
+
+
+def _copy(x: Inputs, a: Any) -> Any:
+    out = torch.empty(a.shape)
+    return lambda: out.copy_(a)
+
+
+WORKS: dict[str, dict[str, Make]] = {
+    "matmul": {"torch.mm": _into(torch.mm)},
+    "matmul_backward": {"torch.grad": _returning(_backward)},
+    "matmul_bf16": {"torch.mm": _returning(_bfloat16_mm)},
+    "dynamic_qmatmul": {"torch dyn": _dynamic_linear},
+    "conv2d": {"torch NCHW": _returning(_conv2d(False)), "torch NHWC": _returning(_conv2d(True))},
+    "softmax": {"torch": _returning(_softmax)},
+    "log_softmax": {"torch": _returning(_log_softmax)},
+    "cross_entropy": {"torch": _returning(_cross_entropy)},
+    "max_pool2d": {"torch": _returning(_pool(torch.nn.functional.max_pool2d))},
+    "avg_pool2d": {"torch": _returning(_pool(torch.nn.functional.avg_pool2d))},
+    "copy": {"torch.copy_": _returning(_copy)},
+    **{name: {f"torch.{name}": _into(getattr(torch, name))} for name in (
+        "add", "sub", "mul", "div", "neg", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "erf", "maximum", "minimum", "pow")},
+    "matmul_packed": {"torch.mm": _into(torch.mm)},
+    "relu": {"torch.clamp_min": _into(torch.clamp_min, min=0)},
+    **{name: {f"torch.{name}": _returning(_reduce(function))} for name, function in (
+        ("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax), ("min", torch.amin))},
+}  # fmt: skip

@@ -1,0 +1,161 @@
+"""What can be measured: the tables, the shapes, and that everybody does the same work."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accelnn.bench import cases, peers
+from accelnn.bench.arrays import HUGE, empty, from_bfloat16, placed, to_bfloat16
+from accelnn.bench.cases import SHAPES, table
+from accelnn.bench.check import Truth, truth_of
+from accelnn.bench.measure import SAME_WORK, input_sets
+from accelnn.bench.works import WORKS, Inputs, drawn, results, work_named
+from accelnn.bench.works_lowp import _int4
+from accelnn.core.dtypes import DType
+from accelnn.core.errors import AttributeValueError, ShapeError
+from accelnn.core.registry import OPS
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"conv2d": "2x4x9x9:6x4x3x3:padding=1:stride=2", "cross_entropy": "5x7", "matmul_plan": "6x8x8", "matmul_int4": "3x64x40:group=32",
+         "matmul_int4_f32": "3x64x40:group=32", "softmax": "5x9", "log_softmax": "5x9", "sum": "6x7:axes=1", "mean": "6x7:axes=0", "max": "6x7:axes=1",
+         "min": "6x7:axes=0+1", "max_pool2d": "2x3x9x9:kernel=3:stride=2", "avg_pool2d": "2x3x8x8:kernel=2:stride=2", "copy": "5x9"}  # fmt: skip
+
+
+def small(name: str) -> str:
+    """A shape of a work, small enough for a test."""
+    if name in SMALL:
+        return SMALL[name]
+    if name in WORKS:
+        return "5x24x40"
+    return ":".join(["6x8"] * len(list(OPS[name].samples())[0][0]))
+
+
+def test_every_op_is_measured() -> None:
+    measured = {case.find().op for case in cases()}
+    assert measured >= {name for name, op in OPS.items() if op.view is None and list(op.samples())}
+    for op in ("matmul", "conv2d", "softmax", "adamw_step", "qconv2d"):
+        assert {case.find().op for case in cases([op])} == {op}
+    assert {case.find().op for case in cases(["reduce"])} == {"sum", "mean", "max", "min"}, "a kernel stands for all its ops"
+    assert len(cases(quick=True)) < len(cases()) / 3
+
+
+def test_shapes_are_one_file() -> None:
+    linked = ROOT / "benchmarks/shapes.toml"
+    if linked.exists():
+        assert linked.read_bytes() == SHAPES.read_bytes()
+    groups = tomllib.loads(SHAPES.read_text())["group"]
+    names = [g["name"] for g in groups]
+    assert len(set(names)) == len(names)
+    for g in groups:
+        assert set(g["quick"]) <= set(g["shapes"]) and ("work" in g) != ("works" in g), g["name"]
+        assert len(g["name"]) <= 44, "the closing table has 44 columns for it"
+    assert {w for g in table() for w in g["works"]} >= {"matmul", "matmul_nk", "matmul_plan", "conv2d", "softmax", "add"}
+
+
+def test_wrong_names_and_shapes_are_told() -> None:
+    with pytest.raises(AttributeValueError, match="matmull"):
+        cases(["matmull"])
+    with pytest.raises(AttributeValueError, match="--shapes needs the op"):
+        cases(shapes=["512x512x512"])
+    for wrong in ("512x512", "ax2x3", "1x2x-3"):
+        with pytest.raises(ShapeError, match="M x K x N"):
+            cases(["matmul"], [wrong])
+    with pytest.raises(ShapeError, match="no option"):
+        cases(["conv2d"], ["1x3x8x8:4x3x3x3:pading=1"])
+    with pytest.raises(ShapeError, match="operands"):
+        cases(["softmax"], ["4x4:4x4:4x4"])
+    assert [c.shape for c in cases(["softmax"], ["3x4", "5x6"])] == ["3x4", "5x6"]
+
+
+@pytest.mark.parametrize("name", list(dict.fromkeys([*WORKS, *(w for g in table() for w in g["works"])])))
+def test_ours_is_right_at_any_shape(name: str) -> None:
+    work = work_named(name)
+    for x in input_sets(work, small(name), 2):
+        truth = work.right(x)
+        found = results(work.ours(x)())
+        assert truth.problem(found[: len(truth.values)]) is None
+        flops, moved = work.costs(x)
+        assert flops >= 0 and moved > 0
+
+
+EVERYBODY = [pytest.param(library, work, id=f"{library}-{work}") for library in peers.LIBRARIES if not peers.missing(library)
+             for work in peers._module(library).WORKS]  # fmt: skip
+
+
+@pytest.mark.parametrize(("library", "name"), EVERYBODY)
+def test_peers_do_the_same_work(library: str, name: str) -> None:
+    """Every line of the peers' tables, also for ops that this version lacks where their inputs can be drawn."""
+    if name not in WORKS and name not in OPS:
+        pytest.skip("made by a pass; this version has no such op")
+    work = work_named(name)
+    sets = input_sets(work, small(name), 2)
+    found = [p for p in peers.peers(work, [library])]
+    assert found
+    for peer in found:
+        for x in sets:
+            prepared = peer.make(x, 1)
+            prepared.run()
+            away = work.right_for_peers(x).distance(prepared.results()[:1] if name != "matmul_backward" else prepared.results())
+            assert away <= SAME_WORK[work.dtype], peer.label
+
+
+def test_peers_are_named() -> None:
+    assert peers.names("torch,numpy") == ["torch", "numpy"] and peers.names("none") == []
+    with pytest.raises(AttributeValueError, match="jax"):
+        peers.names("numpy,jax")
+    assert "thread" in peers.about("numpy", 1) and np.__version__ in peers.about("numpy", 1)
+
+
+def test_a_missing_peer_is_absent_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(peers.NEEDS, "onnxruntime", ("a_package_that_nobody_has",))
+    assert peers.present(["numpy", "onnxruntime"]) == ["numpy"]
+    assert {p.library for p in peers.peers(work_named("matmul"), ["numpy", "onnxruntime"])} == {"numpy"}
+
+
+def test_input_sets_differ() -> None:
+    work = work_named("matmul")
+    sets = input_sets(work, "4x5x6")
+    assert len(sets) == 3 and not np.array_equal(sets[0].arrays[0], sets[1].arrays[0])
+    assert len(input_sets(work, "1x1024x2048")) == 2
+
+
+def test_memory_is_aligned_and_transposes_stay() -> None:
+    for n in (1, 100, HUGE // 4 + 1):
+        assert empty((n,)).ctypes.data % (64 if 4 * n < HUGE else HUGE) == 0
+    turned = placed(np.arange(6.0).reshape(2, 3).T)
+    assert turned.flags.f_contiguous and turned.tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_bfloat16_rounds_to_even() -> None:
+    assert from_bfloat16(to_bfloat16(np.float32([1.00390625, 1.01171875, 1.0, -3.140625]))).tolist() == [1.0, 1.015625, 1.0, -3.140625]
+
+
+def test_wrong_results_are_seen() -> None:
+    x = Inputs([np.float32([[1, 2], [3, 4]]), np.float32([[1, 0], [0, 1]])])
+    truth = truth_of(OPS["matmul"], x.arrays, {}, [DType.float32])
+    good = np.float32([[1, 2], [3, 4]])
+    assert truth.problem([good]) is None
+    for spoiled, word in ((good + [[0, 1e-3], [0, 0]], "[0, 1] is 2.001 instead of 2"), (np.where(good == 3, np.nan, good), "[1, 0] is nan"),
+                          (good[:1], "shape")):  # fmt: skip
+        problem = truth.problem([spoiled.astype(np.float32)])
+        assert problem and word in problem
+    assert truth.problem([]) is not None and truth.distance([good * 1.1]) == pytest.approx(0.1)
+    exact = Truth([np.array([1, 2])], [0.0])
+    assert exact.problem([np.array([1, 2])]) is None and exact.problem([np.array([1, 3])]) is not None
+
+
+def test_samples_can_be_drawn_by_number() -> None:
+    x = drawn("qconv2d", "#3", np.random.default_rng(0))
+    assert x.arrays[0].dtype == np.uint8 and x.attrs
+    assert drawn("sum", "4x5x6:axes=0+2", np.random.default_rng(0)).attrs["axes"] == (0, 2)
+
+
+def test_int4_shapes_are_checked() -> None:
+    draw: Any = _int4("int8")
+    with pytest.raises(ShapeError, match="no multiple of the group"):
+        draw(np.random.default_rng(0), "1x40x16:group=32")
