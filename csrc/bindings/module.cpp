@@ -26,4 +26,5 @@ PYBIND11_MODULE(_C, m) {
   bind_views(m);
   bind_ops(m);
   bind_plan(m);
+  bind_bound(m);
 }

@@ -41,6 +41,7 @@ void require_sound_environment();
 void bind_views(py::module_&);
 void bind_ops(py::module_&);
 void bind_plan(py::module_&);
+void bind_bound(py::module_&);
 void bind_dlpack(py::module_&, py::class_<View>&);
 
 }  // namespace accelnn
