@@ -68,7 +68,7 @@ def test_the_stub_holds_every_name_of_the_extension() -> None:
     for name in public & set(classes):
         members = {m for m in vars(getattr(_C, name)) if not m.startswith("_") or m == "__init__"}
         members.discard("__init__")
-        assert members == classes[name] - {"__init__"}, f"members of {name} in accelnn/_C.pyi"
+        assert members == {m for m in classes[name] if not m.startswith("__")}, f"members of {name} in accelnn/_C.pyi"
 
 
 def test_the_stub_describes_the_dicts() -> None:
