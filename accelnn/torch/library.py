@@ -84,7 +84,9 @@ def _gradients(mm: Any, dy: Any, x: Any, weight: Any, needed: Any) -> tuple[Any,
     else:
         rows, dy_rows = x.reshape(-1, weight.shape[1]), dy.reshape(-1, weight.shape[0])
     dx = (mm(dy_rows, weight) if mm else product(dy_rows, weight)) if need_x else None
-    dw = (mm(dy_rows.T, rows) if mm else product(dy_rows, rows, transposed=True)) if need_w else None
+    # One row is an outer product: nothing but writing, where MKL's stores pass the caches by (a step at 3072 -> 768: 0.83 against 1.75 ms).
+    mm_w = torch.mm if mm is None and rows.shape[0] == 1 else mm
+    dw = (mm_w(dy_rows.T, rows) if mm_w else product(dy_rows, rows, transposed=True)) if need_w else None
     return dx if dx is None or x.dim() == 2 else dx.view(x.shape), dw, dy_rows.sum(0) if need_b else None
 
 
