@@ -11,19 +11,15 @@ import torch
 from torch.autograd import forward_ad
 
 from ..core.errors import ShapeError
-from .weights import forward, product
-from .why import TENSORS, to_torch, why_not
+from .weights import HELD, forward, product
+from .why import TENSORS, WATCHED, to_torch
 
 Parameter, Tensor = TENSORS[1], TENSORS[0]
-f32 = torch.float32
+f32, strided = torch.float32, torch.strided
 
 # Bound once: every dotted name on the way of a call costs 20-40 ns.
 _compiling = torch.compiler.is_compiling
-_autocast = torch._C._is_any_autocast_enabled
-_function_modes = torch._C._len_torch_function_stack
-_dispatch_modes = torch._C._len_torch_dispatch_stack
-_transforms = torch._C._functorch.peek_interpreter_stack
-_tracing = torch._C._get_tracing_state
+_function_modes, _dispatch_modes, _transforms, _autocast, _tracing = WATCHED
 _grad = torch.is_grad_enabled
 
 
@@ -33,23 +29,32 @@ def linear(x: Any, weight: Any, bias: Any = None, pack: bool = True) -> Any:
     `pack`: keep a packed copy of a weight that needs no gradient and has not changed since the last call."""
     if _compiling():
         return _traced(x, weight, bias)
-    # What why.why_not says in words. Layouts without strides raise in `forward`.
+    held = HELD.get(id(weight))
+    if held is not None and held.route is not None and forward_ad._current_level < 0:
+        y = held.route(x, weight, bias, pack)
+        if y is not None:
+            return y
+    # What why.why_not says in words.
     kind, kind_w = type(x), type(weight)
     if ((kind is Tensor or kind is Parameter) and (kind_w is Parameter or kind_w is Tensor) and x.dtype is f32 and weight.dtype is f32
-            and x.is_cpu and weight.is_cpu and not x.is_neg() and not weight.is_neg() and (bias is None or _fits(bias))
-            and not _function_modes() and not _dispatch_modes() and _transforms() is None and not _autocast() and not _tracing()
+            and x.is_cpu and weight.is_cpu and x.layout is strided is weight.layout and not x.is_neg() and not weight.is_neg() and (bias is None or _fits(bias))
+            and not _function_modes() and not _dispatch_modes() and not _transforms() and not _autocast() and not _tracing()
             and forward_ad._current_level < 0):  # fmt: skip
         try:
             if _grad() and (x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)):
-                return _Linear.apply(x, weight, bias, pack and not weight.requires_grad)
+                return _apply(x, weight, bias, pack and not weight.requires_grad)
             return forward(x, weight, bias, pack)
         except ShapeError:  # torch says what is wrong with them in the words that its users know
             pass
     return to_torch(x, weight, bias)
 
 
+def _plain(t: Any) -> bool:
+    return type(t) in TENSORS and t.dtype is f32 and t.is_cpu and t.layout is strided and not t.is_neg()
+
+
 def _fits(bias: Any) -> bool:
-    return type(bias) in TENSORS and bias.dtype is f32 and bias.is_cpu and bias.is_contiguous() and not bias.is_neg()
+    return _plain(bias) and bias.is_contiguous()
 
 
 def _traced(x: Any, weight: Any, bias: Any) -> Any:
@@ -66,14 +71,20 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, pack: bool) -> Any:
         ctx.save_for_backward(x, weight)
-        return forward(x, weight, bias, pack)
+        held = HELD.get(id(weight))
+        y = None if held is None or held.route is None else held.route(x, weight, bias, pack)
+        return forward(x, weight, bias, pack) if y is None else y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         x, weight = ctx.saved_tensors
         # Derivatives of derivatives, and modes that want to see operators: those have derivatives of their own.
-        seen = _grad() or why_not(x, weight) or why_not(dy, weight.T)
+        seen = _grad() or _function_modes() or _dispatch_modes() or _transforms() or _autocast() or _tracing() or not (_plain(dy) and _plain(x) and _plain(weight))
         return *_gradients(torch.ops.accelnn.mm if seen else None, dy, x, weight, ctx.needs_input_grad), None
+
+
+# Without Function.apply's look for wrappers of torch.func: linear() has looked.
+_apply = super(torch.autograd.Function, _Linear).apply
 
 
 def _gradients(mm: Any, dy: Any, x: Any, weight: Any, needed: Any) -> tuple[Any, Any, Any]:

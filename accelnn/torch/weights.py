@@ -13,6 +13,7 @@ import torch
 from .. import _C
 from ..core.errors import ShapeError
 from ..core.registry import KERNELS
+from .why import TENSORS, WATCHED
 
 MATMUL: int = KERNELS["matmul"]["number"]
 PACK: int = KERNELS["matmul_pack"]["number"]
@@ -25,33 +26,41 @@ Size = tuple[int, ...]
 
 
 class Held:
-    """What is known of a weight: the prepared calls on it, and its panels if it was used twice without a change.
+    """What is known of a weight in one state: the prepared calls on it, and its panels once it is used without a gradient.
 
     The version counter tells of every change that torch itself tracks; the address tells of `weight.data = other`. A write through `weight.data` (an
-    average of weights, an older optimizer) tells nobody: a sample of 32 elements, 0.2 us a call, notices what such code does (all elements change);
+    average of weights, an older optimizer) tells nobody: a sample of 32 elements, 0.05 us a call, notices what such code does (all elements change);
     a write to a few elements alone needs forget()."""
 
-    __slots__ = ("ref", "version", "address", "shape", "stride", "uses", "panels", "sample", "calls")
+    __slots__ = ("ref", "version", "address", "shape", "stride", "uses", "patient", "panels", "sample", "calls", "route")
 
-    def __init__(self, weight: torch.Tensor) -> None:
+    def __init__(self, weight: torch.Tensor, before: Held | None) -> None:
         key = id(weight)
         self.ref = weakref.ref(weight, lambda _: HELD.pop(key, None))
         self.version, self.address, self.shape, self.stride = weight._version, weight.data_ptr(), weight.shape, weight.stride()
-        self.uses = 0
+        self.uses = 0  # without a gradient, as far as forward() saw
+        # Packing costs as much as three products with one row: it pays from the second use on. It is done at the first all the same, so that the first
+        # answer has the bits of the later ones, unless the state before was used only once: one step of training, one action, one step of training.
+        self.patient: bool = before is not None and (before.patient if before.uses == 0 else before.uses == 1)
         self.panels: tuple[Any, int] | None = None  # their view and its address
         self.sample = 0
-        self.calls: dict[tuple[Any, ...], tuple[Any, Size]] = {}
+        self.calls: dict[tuple[Any, ...], list[Any]] = {}  # the call, the shape of its result, whether the route knows it
+        self.route: Any = _C.Route() if ROUTES else None
 
     def describes(self, weight: torch.Tensor) -> bool:
         return (self.version == weight._version and self.address == weight.data_ptr() and self.shape == weight.shape
                 and self.stride == weight.stride() and self.ref() is weight)  # fmt: skip
+
+    @property
+    def bytes(self) -> int:
+        return 4 * prod(self.shape)
 
     def pack(self, weight: torch.Tensor) -> None:
         """W^T in panels [ceil(N / 16), K, 16], in accelnn's memory: 64-byte aligned, from 2 MiB on in huge pages."""
         n, k = self.shape
         shape = ((n + PANEL - 1) // PANEL, k, PANEL)
         # The sample first: a write that comes while we pack is then noticed at the next call.
-        self.sample = _C.sample(self.address, 4 * n * k)
+        self.sample = _C.sample(self.address, self.bytes)
         panels = _C.View.empty(shape, F32)
         _C.Bound(PACK, (((k, n), self.stride[::-1], F32),), {}, ((shape, None, F32),))(self.address, panels.address)
         self.panels = panels, panels.address  # last: another thread that sees them finds the rest in place
@@ -91,25 +100,31 @@ def forward(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, pa
     held = HELD.get(id(weight))
     try:
         if held is None or not held.describes(weight):
-            held = HELD[id(weight)] = Held(weight)
+            held = HELD[id(weight)] = Held(weight, held)
     except RuntimeError:  # an inference tensor has no version counter: nothing of it can be kept
         call, shape = prepare(x, weight.shape, weight.stride(), bias, False)
         return _run(call, x, shape, weight.data_ptr(), bias)
     if pack:
-        if held.panels is not None:
-            if held.sample != _C.sample(held.address, 4 * held.shape[0] * held.shape[1]):
-                held = HELD[id(weight)] = Held(weight)
-        elif held.uses:
+        if held.panels is not None and held.sample != _C.sample(held.address, held.bytes):
+            held = HELD[id(weight)] = Held(weight, held)
+        held.uses += 1
+        if held.panels is None and (held.uses > 1 or not held.patient):
             held.pack(weight)
-        held.uses = 1  # a weight that changes before each call (training with a check in between) is never packed
     panels = held.panels if pack else None
-    key = (x.shape, x.stride(), None if bias is None else bias.shape, panels is None)
+    key = (x.shape, x.stride(), None if bias is None else bias.shape, panels is None, pack)
     found = held.calls.get(key)
     if found is None:
         if len(held.calls) >= MOST:
             held.calls = {}
-        found = held.calls[key] = prepare(x, held.shape, held.stride, bias, panels is not None)
-    return _run(found[0], x, found[1], held.address if panels is None else panels[1], bias)
+        found = held.calls[key] = [*prepare(x, held.shape, held.stride, bias, panels is not None), not ROUTES]
+    call, shape, routed = found
+    right = held.address if panels is None else panels[1]
+    y = _run(call, x, shape, right, bias)
+    if not routed and (not pack or held.uses > 1 and panels is not None):
+        found[2] = True
+        packed = (held.bytes, right, panels) if panels is not None else (0, 0, None)
+        held.route.add((x, weight, bias), call, shape, held.version, pack, prod(shape) >= OWN, *packed)
+    return y
 
 
 def _empty(like: torch.Tensor, shape: Size) -> torch.Tensor:
@@ -121,6 +136,11 @@ def _empty(like: torch.Tensor, shape: Size) -> torch.Tensor:
         return torch.from_dlpack(_C.View.empty(shape, F32).dlpack())  # type: ignore[attr-defined]
     # new(*sizes) takes the dtype of `like` whatever the default is, at half of the price of new_empty(sizes): 0.78 against 1.31 us.
     return like.new(*shape)  # type: ignore[no-any-return]
+
+
+# torch 2.10 has the table through which C++ reads a tensor; without it all calls go the way of forward(), 3 us longer.
+_exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+ROUTES = _exchange is not None and _C.routes(_exchange, TENSORS, WATCHED, torch.is_grad_enabled, _empty)
 
 
 def _run(call: Any, x: torch.Tensor, shape: Size, right: int, bias: torch.Tensor | None) -> torch.Tensor:

@@ -10,6 +10,9 @@ from torch.autograd import forward_ad
 
 TENSORS = (torch.Tensor, torch.nn.Parameter)
 MOST_DIMS = 8  # of a view in C++
+# Each answers with something true while a mode or transform is at work that must see aten's operators.
+WATCHED = (torch._C._len_torch_function_stack, torch._C._len_torch_dispatch_stack, torch._C._functorch.peek_interpreter_stack,
+           torch._C._is_any_autocast_enabled, torch._C._get_tracing_state)  # fmt: skip
 
 _counted: Counter[str] = Counter()
 

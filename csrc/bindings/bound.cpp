@@ -4,17 +4,12 @@
 #include <memory>
 #include <string>
 #include <vector>
-#include "view.h"
+#include "bound.h"
 #include <structmember.h>                 // PyMemberDef's constants; after Python.h
 #include "alloc.h"
 #include "pool.h"
 
 namespace accelnn {
-
-namespace {
-
-constexpr int max_operands = 32;
-constexpr int64_t long_call = 1 << 14;    // elements of all operands, from which giving the interpreter's lock up costs less than holding it
 
 struct Prepared {
   const Table* table = nullptr;
@@ -26,6 +21,11 @@ struct Prepared {
   size_t workspace = 0;
   bool unlocked = false;
 };
+
+namespace {
+
+constexpr int max_operands = 32;
+constexpr int64_t long_call = 1 << 14;    // elements of all operands, from which giving the interpreter's lock up costs less than holding it
 
 void read_attrs(const py::dict& values, Prepared* p) {
   const Op& op = *p->table->op;
@@ -138,24 +138,12 @@ Status run(const Prepared& p, const TensorView* views) {
 }
 
 void call(const Prepared& p, PyObject* const* args, size_t n) {
-  if (n != p.given.size())
-    refuse(Code::shape, std::string(p.table->op->name) + ": " + std::to_string(p.given.size()) + " addresses expected, not " + std::to_string(n));
-  TensorView views[max_operands];
-  for (size_t i = 0; i < p.views.size(); i++) views[i] = p.views[i];
-  for (size_t i = 0; i < n; i++) {
-    TensorView& v = views[p.given[i]];
-    v.data = PyLong_AsVoidPtr(args[i]);
-    if (v.data) continue;
-    if (PyErr_Occurred()) throw py::error_already_set();
-    if (v.count()) refuse(Code::bound, std::string(p.table->op->name) + ": operand " + std::to_string(i) + " has no memory");
+  void* addresses[max_operands] = {};
+  for (size_t i = 0; i < n && i < size_t(max_operands); i++) {
+    addresses[i] = PyLong_AsVoidPtr(args[i]);
+    if (!addresses[i] && PyErr_Occurred()) throw py::error_already_set();
   }
-  if (!p.unlocked) return require(run(p, views));
-  Status s;
-  {
-    py::gil_scoped_release unlocked;
-    s = run(p, views);
-  }
-  require(s);
+  run_prepared(p, addresses, n);
 }
 
 // A plain CPython type: a vectorcall takes 0.1 us where a bound C++ method of pybind11 takes 0.3-0.6.
@@ -164,20 +152,6 @@ struct BoundObject {
       vectorcallfunc vectorcall;
   Prepared* prepared;
 };
-
-template <class F> PyObject* guarded(const F& f) {
-  try {
-    return f();
-  } catch (py::error_already_set& e) {
-    e.restore();
-  } catch (const StatusError& e) {
-    const py::object error = py::module_::import("accelnn.core.errors").attr("from_status")(int(e.status.code), e.status.text);
-    PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
-  } catch (const std::exception& e) {     // a cast of pybind11
-    PyErr_SetString(PyExc_TypeError, e.what());
-  }
-  return nullptr;
-}
 
 PyObject* bound_vectorcall(PyObject* self, PyObject* const* args, size_t n, PyObject* names) {
   return guarded([&]() -> PyObject* {
@@ -214,23 +188,53 @@ void bound_dealloc(PyObject* self) {
 PyObject* bound_row(PyObject* self, void*) { return PyUnicode_FromString(reinterpret_cast<BoundObject*>(self)->prepared->row->name); }
 PyObject* bound_workspace(PyObject* self, void*) { return PyLong_FromSize_t(reinterpret_cast<BoundObject*>(self)->prepared->workspace); }
 
-// A fingerprint of n bytes: 32 words, evenly spaced, first and last among them. The loads do not wait for each other.
 PyObject* sample(PyObject*, PyObject* const* args, Py_ssize_t n) {
   if (n != 2) return PyErr_Format(PyExc_TypeError, "sample(address, bytes)");
-  const char* from = static_cast<const char*>(PyLong_AsVoidPtr(args[0]));
+  const void* from = PyLong_AsVoidPtr(args[0]);
   const Py_ssize_t bytes = PyLong_AsSsize_t(args[1]);
-  if (PyErr_Occurred()) return nullptr;
-  constexpr Py_ssize_t words = 32, word = 4;
-  uint64_t mixed = 0;
-  for (Py_ssize_t i = 0; from && bytes >= word && i < words; i++) {
-    uint32_t w;
-    std::memcpy(&w, from + (bytes / word - 1) * i / (words - 1) * word, sizeof w);
-    mixed = mixed * 0x9E3779B97F4A7C15u + w;
-  }
-  return PyLong_FromUnsignedLongLong(mixed);
+  return PyErr_Occurred() ? nullptr : PyLong_FromUnsignedLongLong(sample_of(from, bytes));
 }
 
 }  // namespace
+
+// A fingerprint: 32 words, evenly spaced, first and last among them. The loads do not wait for each other.
+uint64_t sample_of(const void* from, int64_t bytes) {
+  constexpr int64_t words = 32, word = 4;
+  uint64_t mixed = 0;
+  for (int64_t i = 0; from && bytes >= word && i < words; i++) {
+    uint32_t w;
+    std::memcpy(&w, static_cast<const char*>(from) + (bytes / word - 1) * i / (words - 1) * word, sizeof w);
+    mixed = mixed * 0x9E3779B97F4A7C15u + w;
+  }
+  return mixed;
+}
+
+void run_prepared(const Prepared& p, void* const* addresses, size_t n) {
+  if (n != p.given.size())
+    refuse(Code::shape, std::string(p.table->op->name) + ": " + std::to_string(p.given.size()) + " addresses expected, not " + std::to_string(n));
+  TensorView views[max_operands];
+  for (size_t i = 0; i < p.views.size(); i++) views[i] = p.views[i];
+  for (size_t i = 0; i < n; i++) {
+    TensorView& v = views[p.given[i]];
+    v.data = addresses[i];
+    if (!v.data && v.count()) refuse(Code::bound, std::string(p.table->op->name) + ": operand " + std::to_string(i) + " has no memory");
+  }
+  if (!p.unlocked) return require(run(p, views));
+  Status s;
+  {
+    py::gil_scoped_release unlocked;
+    s = run(p, views);
+  }
+  require(s);
+}
+
+static PyTypeObject* bound_type = nullptr;
+
+const Prepared* prepared_of(PyObject* bound) {
+  if (bound_type && Py_TYPE(bound) == bound_type) return reinterpret_cast<BoundObject*>(bound)->prepared;
+  PyErr_SetString(PyExc_TypeError, "a Bound expected");
+  return nullptr;
+}
 
 void bind_bound(py::module_& m) {
   static PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(BoundObject, vectorcall), READONLY, nullptr}, {}};
@@ -248,6 +252,7 @@ void bind_bound(py::module_& m) {
   static PyType_Spec spec = {"accelnn._C.Bound", sizeof(BoundObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_IMMUTABLETYPE, slots};
   PyObject* type = PyType_FromSpec(&spec);
   if (!type) throw py::error_already_set();
+  bound_type = reinterpret_cast<PyTypeObject*>(type);
   m.attr("Bound") = py::reinterpret_steal<py::object>(type);
   static PyMethodDef functions[] = {{"sample", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(sample)), METH_FASTCALL,
                                      "sample(address, bytes): a number that changes when memory is rewritten as a whole."},

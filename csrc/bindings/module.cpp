@@ -27,4 +27,5 @@ PYBIND11_MODULE(_C, m) {
   bind_ops(m);
   bind_plan(m);
   bind_bound(m);
+  bind_route(m);
 }

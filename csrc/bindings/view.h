@@ -42,6 +42,7 @@ void bind_views(py::module_&);
 void bind_ops(py::module_&);
 void bind_plan(py::module_&);
 void bind_bound(py::module_&);
+void bind_route(py::module_&);
 void bind_dlpack(py::module_&, py::class_<View>&);
 
 }  // namespace accelnn

@@ -21,6 +21,7 @@ need_module("torch")
 
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
+from torch.nn.utils import parametrize, prune  # noqa: E402
 
 import accelnn.torch as ant  # noqa: E402
 from accelnn.ops.matmul import gamma  # noqa: E402
@@ -222,41 +223,65 @@ def held(layer: Any) -> Any:
     return weights.HELD.get(id(layer.weight))
 
 
-def test_weights_are_packed_at_the_second_use_and_again_after_a_change() -> None:
+def test_weights_are_packed_once_and_again_after_a_change() -> None:
     ours, theirs = pair(40, 24)
     x = torch.randn(8, 40)
 
-    def check(packed: bool) -> None:
+    def check() -> Any:
+        """Panels, after some calls that all gave the same bits."""
         theirs.load_state_dict(ours.state_dict())
-        torch.testing.assert_close(ours(x), theirs(x))
-        assert (held(ours).panels is not None) == packed
+        with torch.no_grad():
+            y = ours(x)
+            torch.testing.assert_close(y, theirs(x))
+            assert all(torch.equal(ours(x), y) for _ in range(3))
+            within_bound(y, x, ours.weight, ours.bias)
+        return held(ours).panels[0] if ours.pack else None
 
+    def assign(value: Any) -> None:
+        ours.weight.data = value
+
+    def replace() -> None:
+        ours.weight = nn.Parameter(torch.randn(24, 40))
+
+    seen = [check()]
+    assert check() is seen[0]
     with torch.no_grad():
-        check(False)
-        check(True)
-        check(True)
-        ours.weight.add_(1)                           # the version counter
-        check(False)
-        check(True)
-        ours.weight.data = torch.randn(24, 40)        # the address
-        check(False)
-        check(True)
-        ours.weight.data.mul_(0.5)                    # neither: the sample
-        check(False)
-        check(True)
-        ours.weight.data[3, 5] = 100.0                # one element behind torch's back: forget() is for that
-        ant.forget(ours)
-        assert held(ours) is None
-        check(False)
-        square = ant.Linear(8, 8)
-        y = [square(x[:, :8]) for _ in range(3)]
-        square.weight.data = square.weight.data.T     # same address, shape and version
-        torch.testing.assert_close(square(x[:, :8]), nn.functional.linear(x[:, :8], square.weight, square.bias))
-        assert not torch.allclose(square(x[:, :8]), y[0])
+        changes: tuple[Any, ...] = (lambda: ours.weight.add_(1), lambda: ours.weight.copy_(torch.randn(24, 40)),      # the version counter
+                                    lambda: assign(torch.randn(24, 40)), lambda: assign(torch.randn(40, 24).T),       # the address
+                                    lambda: ours.weight.data.mul_(0.5), lambda: ours.weight.data.normal_(),           # neither: the sample
+                                    lambda: (ours.weight.data[3].zero_(), ant.forget(ours)),                          # a part of it: forget()
+                                    replace, lambda: ours.reset_parameters(), lambda: ours.load_state_dict(pair(40, 24)[0].state_dict()))  # fmt: skip
+        for change in changes:
+            change()
+            assert check() is not seen[-1]
+            seen.append(held(ours).panels[0])
         ours.pack = False
+        check()
+        square, same = ant.Linear(8, 8), torch.randn(3, 8)
         for _ in range(3):
-            check(False)
+            square(same)
+        square.weight.data = square.weight.data.T     # same address, shape and version
+        torch.testing.assert_close(square(same), nn.functional.linear(same, square.weight, square.bias))
     ours_only()
+
+
+def test_a_weight_that_changes_before_each_use_is_not_packed_each_time() -> None:
+    ours, theirs = pair(40, 24)
+    packed = []
+    for _ in range(4):
+        x = torch.randn(1, 40)
+        with torch.no_grad():
+            torch.testing.assert_close(ours(x), theirs(x))
+        packed.append(held(ours).panels is not None)
+        for layer in (ours, theirs):
+            layer(x).sum().backward()
+            with torch.no_grad():
+                layer.weight.sub_(layer.weight.grad, alpha=0.1)
+    assert packed == [True, False, False, False]
+    with torch.no_grad():
+        for _ in range(3):
+            torch.testing.assert_close(ours(x), theirs(x))
+    assert held(ours).panels is not None
 
 
 def test_a_training_loop_with_checks_between() -> None:
@@ -413,9 +438,9 @@ def test_functional_call_and_tied_weights() -> None:
     with torch.no_grad():
         for _ in range(3):
             torch.testing.assert_close(twin(ours(x)), nn.functional.linear(theirs(x), theirs.weight, twin.bias))
-    nn.utils.parametrize.register_parametrization(ours, "weight", nn.Tanh())
+    parametrize.register_parametrization(ours, "weight", nn.Tanh())
     torch.testing.assert_close(ours(x), nn.functional.linear(x, theirs.weight.tanh(), theirs.bias))
-    pruned = nn.utils.prune.l1_unstructured(ant.Linear(6, 6), "weight", 0.5)
+    pruned = prune.l1_unstructured(ant.Linear(6, 6), "weight", 0.5)
     torch.testing.assert_close(pruned(x), nn.functional.linear(x, pruned.weight_orig * pruned.weight_mask, pruned.bias))
 
 
