@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from .library import linear
@@ -16,12 +18,14 @@ class Linear(torch.nn.Linear):
     pack = True  # False: no packed copy of the weight (it doubles the memory of a layer that only infers)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        held = self._parameters
-        weight = held.get("weight")
-        if weight is None:  # parametrized, pruned or normalised: computed, or kept under another name
-            return linear(input, self.weight, self.bias, self.pack)  # type: ignore[no-any-return]
-        # self.weight goes through Module.__getattr__: 0.5 us.
-        return linear(input, weight, held["bias"] if "bias" in held else self.bias, self.pack)  # type: ignore[no-any-return]
+        held: dict[str, Any] = self._parameters
+        weight: Any
+        bias: Any
+        try:  # self.weight goes through Module.__getattr__: 0.5 us
+            weight, bias = held["weight"], held["bias"]
+        except KeyError:  # parametrized, pruned or normalised: computed, or kept under another name
+            weight, bias = self.weight, self.bias
+        return linear(input, weight, bias, self.pack)
 
     def __prepare_scriptable__(self) -> torch.nn.Linear:
         """What torch.jit.script compiles: scripted modules run without Python, so without us."""

@@ -79,7 +79,8 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, dy: Any) -> Any:
         x, weight = ctx.saved_tensors
         # Derivatives of derivatives, and modes that want to see operators: those have derivatives of their own.
-        seen = _grad() or _function_modes() or _dispatch_modes() or _transforms() or _autocast() or _tracing() or not (_plain(dy) and _plain(x) and _plain(weight))
+        seen = (_grad() or _function_modes() or _dispatch_modes() or _transforms() or _autocast() or _tracing()
+                or not (_plain(dy) and _plain(x) and _plain(weight)))  # fmt: skip
         return *_gradients(torch.ops.accelnn.mm if seen else None, dy, x, weight, ctx.needs_input_grad), None
 
 
@@ -126,12 +127,12 @@ def _mm_cpu(a: Any, b: Any) -> Any:
     return torch.mm(a, b)
 
 
-@torch.library.register_fake("accelnn::linear")
+@torch.library.register_fake("accelnn::linear")  # type: ignore[untyped-decorator]
 def _linear_fake(x: Any, weight: Any, bias: Any) -> Any:
     return x.new_empty((*x.shape[:-1], weight.shape[0]))
 
 
-@torch.library.register_fake("accelnn::mm")
+@torch.library.register_fake("accelnn::mm")  # type: ignore[untyped-decorator]
 def _mm_fake(a: Any, b: Any) -> Any:
     return a.new_empty((a.shape[0], b.shape[1]))
 
@@ -141,7 +142,8 @@ def _save_linear(ctx: Any, inputs: Any, output: Any) -> None:
 
 
 def _linear_backward(ctx: Any, dy: Any) -> Any:
-    return _gradients(torch.ops.accelnn.mm, dy, *ctx.saved_tensors, ctx.needs_input_grad)
+    x, weight = ctx.saved_tensors
+    return _gradients(torch.ops.accelnn.mm, dy, x, weight, ctx.needs_input_grad)
 
 
 def _save_mm(ctx: Any, inputs: Any, output: Any) -> None:

@@ -59,7 +59,7 @@ def accelerate(model: torch.nn.Module, pack: bool = True) -> Report:
         if why is None:
             module.__class__ = AcceleratedLinear
             if not pack:
-                module.pack = False  # type: ignore[assignment]
+                module.pack = False
         notes = why if why is not None else "; ".join(_notes(module, path, owners))
         rows.append(Row(path, kind, _size(module), why is None, notes))
     return Report(tuple(rows))
@@ -72,7 +72,7 @@ def restore(model: torch.nn.Module) -> tuple[str, ...]:
     for path, module in model.named_modules():
         if type(module) is AcceleratedLinear:
             module.__dict__.pop("pack", None)
-            module.__class__ = torch.nn.Linear
+            module.__class__ = torch.nn.Linear  # type: ignore[assignment]
             paths.append(path)
     return tuple(paths)
 
@@ -103,7 +103,7 @@ def _why_left(module: Any, path: str, owners: dict[int, list[tuple[str, Any]]]) 
         return "attention reads its weight and never calls it"
     if isinstance(module, torch.jit.ScriptModule):
         return "scripted: it runs without Python"
-    if isinstance(module, torch.nn.modules.lazy.LazyModuleMixin) and any(torch.nn.parameter.is_lazy(p) for p in module.parameters(recurse=False)):
+    if any(torch.nn.parameter.is_lazy(p) for p in module._parameters.values()):
         return "lazy, without weights yet: run the model once, then accelerate it"
     if torch.nn.utils.parametrize.is_parametrized(module):
         return "parametrized: its weight is computed at every call; remove_parametrizations first"

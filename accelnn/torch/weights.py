@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 import torch
+from torch.utils.dlpack import from_dlpack
 
 from .. import _C
 from ..core.errors import ShapeError
@@ -131,11 +132,11 @@ def _empty(like: torch.Tensor, shape: Size) -> torch.Tensor:
     """Memory for a result, its contents undefined.
 
     From 1 MiB on it is accelnn's: kept for the next step, in 2 MiB pages. The C library gives such sizes back to the system and takes them again at
-    every step, page by page (9 MB: 2300 faults, more time than the gradient of a small batch)."""
+    every step, page by page: a training step at 768 -> 3072 takes 4.0 instead of 3.6 ms with 8 rows, 12.4 instead of 12.0 with 64."""
     if prod(shape) >= OWN:
-        return torch.from_dlpack(_C.View.empty(shape, F32).dlpack())  # type: ignore[attr-defined]
+        return from_dlpack(_C.View.empty(shape, F32).dlpack())
     # new(*sizes) takes the dtype of `like` whatever the default is, at half of the price of new_empty(sizes): 0.78 against 1.31 us.
-    return like.new(*shape)  # type: ignore[no-any-return]
+    return like.new(*shape)
 
 
 # torch 2.10 has the table through which C++ reads a tensor; without it all calls go the way of forward(), 3 us longer.

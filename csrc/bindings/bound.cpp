@@ -111,7 +111,8 @@ std::unique_ptr<Prepared> prepare(int number, const py::tuple& inputs, const py:
   for (const int i : p->given) {
     placed[size_t(i)].data = reinterpret_cast<void*>(next);
     const Extent e = extent_of(placed[size_t(i)]);
-    if (__builtin_add_overflow(next, uintptr_t(e.end - e.begin) / alignment * alignment + 2 * alignment, &next)) refuse(Code::shape, "the operands are too large");
+    const uintptr_t room = uintptr_t(e.end - e.begin) / alignment * alignment + 2 * alignment;
+    if (__builtin_add_overflow(next, room, &next)) refuse(Code::shape, "the operands are too large");
     elements += placed[size_t(i)].count();
   }
   const Call call = call_on(*p, placed.data());

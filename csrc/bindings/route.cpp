@@ -135,10 +135,10 @@ PyObject* route_add(PyObject* self, PyObject* args) {
   auto e = std::make_shared<Entry>();
   long long sample_bytes = 0;
   int large = 0;
-  if (!PyArg_ParseTuple(args, "O!OO!LlpLOO:add", &PyTuple_Type, &operands, &bound, &PyTuple_Type, &shape, &e->version, &e->flag, &large, &sample_bytes, &address,
-                        &owner) ||
-      !prepared_of(bound))
+  PyTypeObject* const tuple = &PyTuple_Type;
+  if (!PyArg_ParseTuple(args, "O!OO!LlpLOO:add", tuple, &operands, &bound, tuple, &shape, &e->version, &e->flag, &large, &sample_bytes, &address, &owner))
     return nullptr;
+  if (!prepared_of(bound)) return nullptr;
   e->n = size_t(PyTuple_GET_SIZE(operands));
   if (!ask.read || e->n < 2 || e->n > most_operands || PyTuple_GET_SIZE(shape) > max_rank) Py_RETURN_NONE;
   for (size_t i = 0; i < e->n; i++) {
@@ -199,7 +199,8 @@ PyObject* set_questions(PyObject*, PyObject* args) {
 void bind_route(py::module_& m) {
   static PyMemberDef members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(RouteObject, vectorcall), READONLY, nullptr}, {}};
   static PyMethodDef methods[] = {{"add", route_add, METH_VARARGS, "Remembers a prepared call for operands like these."}, {}};
-  static PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("Prepared calls on one weight: route(x, weight, ..., flag) runs the one that fits, or gives None.")},
+  static const char doc[] = "Prepared calls on one weight: route(x, weight, ..., flag) runs the one that fits, or gives None.";
+  static PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>(doc)},
                                 {Py_tp_new, reinterpret_cast<void*>(route_new)},
                                 {Py_tp_dealloc, reinterpret_cast<void*>(route_dealloc)},
                                 {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},

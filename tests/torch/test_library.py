@@ -90,8 +90,8 @@ class Net(nn.Module):
         super().__init__()
         self.first, self.second = linear(12, 8), linear(8, 4, bias=False)
 
-    def forward(self, x: Any) -> Any:
-        return self.second(torch.relu(self.first(x)))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.relu(self.first(x)))  # type: ignore[no-any-return]
 
 
 def nets() -> tuple[Any, Any]:

@@ -186,13 +186,12 @@ def test_against_differences() -> None:
     x = torch.randn(2, 4)
     y = ours(x.requires_grad_())
     y.backward(torch.ones_like(y) * 0.5)
-    for tensor in (x, ours.weight, ours.bias):
+    for which, tensor in enumerate((x, ours.weight, ours.bias)):
         for i in range(tensor.numel()):
             at = []
             for step in (1e-4, -1e-4):
                 moved = [t.detach().double().clone() for t in (x, ours.weight, ours.bias)]
-                moved[[x, ours.weight, ours.bias].index(tensor) if False else next(k for k, t in enumerate((x, ours.weight, ours.bias)) if t is tensor)
-                      ].view(-1)[i] += step  # fmt: skip
+                moved[which].view(-1)[i] += step
                 at.append(float(nn.functional.linear(*moved).sum() * 0.5))
             assert abs(float(tensor.grad.reshape(-1)[i]) - (at[0] - at[1]) / 2e-4) <= 1e-5
 
@@ -375,7 +374,7 @@ def test_other_tensors_go_to_torch_and_are_counted() -> None:
         return result
 
     for dtype in (torch.float64, torch.bfloat16, torch.float16):
-        y = asked(str(dtype).removeprefix("torch."), lambda: copy.deepcopy(ours).to(dtype)(x.to(dtype)))
+        y = asked(str(dtype).removeprefix("torch."), lambda dtype=dtype: copy.deepcopy(ours).to(dtype)(x.to(dtype)))
         assert y.dtype is dtype
     assert asked("on meta", lambda: copy.deepcopy(ours).to("meta")(x.to("meta"))).shape == (2, 3)
     assert type(asked("Mine", lambda: ours(x.as_subclass(Mine)))) is Mine

@@ -84,14 +84,15 @@ def test_what_is_left_and_why() -> None:
     patched = nn.Linear(3, 3)
     patched.forward = lambda x: x  # type: ignore[method-assign]
     model = nn.ModuleDict({
-        "own": Own(3, 3), "half": nn.Linear(3, 3).half(), "meta": nn.Linear(3, 3, device="meta"), "lazy": nn.LazyLinear(3), "patched": patched,
+        "own": Own(3, 3), "half16": nn.Linear(3, 3).half(), "on_meta": nn.Linear(3, 3, device="meta"), "lazy": nn.LazyLinear(3), "patched": patched,
         "normed": parametrizations.weight_norm(nn.Linear(3, 3)), "scripted": torch.jit.script(nn.Linear(3, 3)), "ours": ant.Linear(3, 3),
         "bilinear": nn.Bilinear(3, 3, 3), "conv": nn.Conv2d(1, 1, 1), "good": nn.Linear(3, 3)})  # fmt: skip
     types = {n: type(m) for n, m in model.items()}
     report = ant.accelerate(model)
     assert report.replaced == ("good",)
-    for name, why in {"own": "Own, not nn.Linear itself", "half": "float16 on cpu", "meta": "on meta", "lazy": "run the model once", "patched": "replaced on the instance",
-                      "normed": "remove_parametrizations", "scripted": "scripted", "ours": "already"}.items():  # fmt: skip
+    for name, why in {"own": "Own, not nn.Linear itself", "half16": "float16 on cpu", "on_meta": "on meta", "lazy": "run the model once",
+                      "patched": "replaced on the instance", "normed": "remove_parametrizations", "scripted": "scripted",
+                      "ours": "already"}.items():  # fmt: skip
         assert why in report.left[name], (name, report.left[name])
     assert "conv" not in report.left and "bilinear" not in report.left and "good" in str(report)
     assert ant.restore(model) == ("good",) and {n: type(m) for n, m in model.items()} == types
