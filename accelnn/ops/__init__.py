@@ -12,6 +12,6 @@ from .pool import avg_pool2d, max_pool2d
 from .quantized import dequantize, quantize
 from .random import dropout, seed, uniform as rand
 
-__all__ = ["avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic", "dynamic_qmatmul", "elementwise", "gelu", "linear", "log_softmax", "matmul",
-           "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pool", "quantize", "quantize_weight", "quantized", "rand", "random", "reduce", "seed", "shape", "silu",
-           "softmax", "where"]  # fmt: skip
+__all__ = ["avg_pool2d", "clip", "conv", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic", "dynamic_qmatmul", "elementwise", "gelu", "linear",
+           "log_softmax", "matmul", "max_pool2d", "maximum", "minimum", "normalize", "one_hot", "pool", "quantize", "quantize_weight", "quantized", "rand",
+           "random", "reduce", "seed", "shape", "silu", "softmax", "where"]  # fmt: skip

@@ -45,7 +45,7 @@ void dynamic_tile_body(const DynamicTile& t) {
   const char *row[bases], *b = t.b;
 #pragma GCC unroll 8
   for (int i = 0; i < bases; i++) row[i] = t.a + 5 * i * s;
-  const auto step = [&](int64_t k, vi (&sum)[R][V]) __attribute__((always_inline)) {
+  const auto step = [&](int64_t k, vi(&sum)[R][V]) __attribute__((always_inline)) {
     Bytes bv[V];
 #pragma GCC unroll 8
     for (int j = 0; j < V; j++) {
