@@ -31,7 +31,7 @@ struct IsaName {
   const char* name;
   uint32_t bits;
 };
-extern const IsaName isa_levels[];      // "base", "avx2", "avx512", "vnni", "native": what ACCELNN_ISA accepts, in order
+extern const IsaName isa_levels[];      // "base", "avx2", ... "native": what ACCELNN_ISA accepts, in order
 extern const int n_isa_levels;
 uint32_t detect_isa();                  // uncapped
 const char* cpu_name();
