@@ -121,6 +121,19 @@ template <int V, int most> void dynamic_tile(int rows, const DynamicTile& t) {
   if (t.activation > activation::relu) activate_tile(t, rows);
 }
 
+// The epilogue for sums that an ISA left in memory.
+inline void finish_sums(const DynamicTile& t, const int32_t* sums, int64_t sums_row, int rows) {
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < t.columns; j += lanes) {
+      const int n = t.columns - j < lanes ? t.columns - j : lanes;
+      const vu weights = reinterpret_cast<vu>(load_bits(t.b + 64 * t.k4 + j / panel_columns * t.b_panel + j % panel_columns * 4));
+      const vu shifted = reinterpret_cast<vu>(load_bits(sums + i * sums_row + j)) - weights * uint32_t(t.zero[i]);
+      vf y = to_float(reinterpret_cast<vi>(shifted)) * (load(t.scale + j, n) * t.step[i]);
+      if (t.bias) y += load(t.bias + j, n);
+      store(t.c + i * t.c_row + j, activate(y, t.activation), n);
+    }
+}
+
 ACCELNN_INLINE DynamicIsa dynamic_isa() {
   constexpr int narrow = vectors_per_panel == 1 ? 1 : tile_vectors;
   return {quad_bytes, dynamic_rows, tile_columns, dynamic_narrow, narrow * lanes, quantize_rows, dynamic_tile<tile_vectors, dynamic_rows>,

@@ -14,6 +14,8 @@ inline namespace ACCELNN_TARGET {
 constexpr int i8_tile_rows = 8;
 #elif defined(__AVX512BW__)
 constexpr int i8_tile_rows = 8;
+#elif defined(__AVXVNNI__)
+constexpr int i8_tile_rows = 6;        // 4 rows are 8 chains, and two products a cycle of 5 cycles each want 10
 #else
 constexpr int i8_tile_rows = 4;
 #endif
