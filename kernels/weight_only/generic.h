@@ -8,13 +8,18 @@ inline namespace ACCELNN_TARGET {
 
 constexpr int int4_vectors = 64 / vector_bytes;         // of a strip
 
-// Weights come in order: software prefetch 2 KiB ahead costs 8 % from DRAM, 4 or 5 KiB ahead gains nothing.
-// In a register, once: g++ would rather load again for each use, and every other group straddles cache lines.
+// A value that exists here, in a register: what g++ may neither load again nor put off.
+#if defined(__AVX512F__)
+#define ACCELNN_SETTLED(v) asm("" : "+v"(v))
+#elif defined(__x86_64__)
+#define ACCELNN_SETTLED(v) asm("" : "+x"(v))
+#else
+#define ACCELNN_SETTLED(v) (void)0
+#endif
+// Loaded once: every other group straddles cache lines, where a second load costs as much as the arithmetic.
 ACCELNN_INLINE vi loaded(const uint8_t* p) {
   vi v = load_bits(p);
-#if defined(__AVX512F__)
-  asm("" : "+v"(v));
-#endif
+  if (vector_bytes == 64) ACCELNN_SETTLED(v);
   return v;
 }
 
@@ -57,6 +62,7 @@ ACCELNN_INLINE vi four_of(const char* p) {
 
 // ---- int8 activations. acc += the exact products of 32 k.
 
+// No software prefetch: 2 KiB ahead costs 8 % from DRAM, 4 or 5 KiB ahead gains nothing.
 #if defined(__AVX512VNNI__)
 constexpr int int4_rows = 13;                           // 13 sums, 13 results and 5 for the rest are 31 registers
 // Few rows: more chains hide the latency (L3, group 128: 45 -> 68 GB/s). The high nibbles keep their place then, and their sums are 16 times too large.
@@ -135,6 +141,7 @@ template <int R> ACCELNN_INLINE void int4_block(vi (&acc)[1][R][int4_vectors], c
       for (int j = 0; j < int4_vectors; j++) {
         const vs both = pairs(low[j], x0) + pairs(high[j], x1);
         sum[i][j] = v ? sum[i][j] + both : both;
+        ACCELNN_SETTLED(sum[i][j]);                     // or g++ adds at the end, with every product on the stack: AVX2, 142 instead of 191 GOP/s
       }
     }
   }
@@ -231,9 +238,7 @@ template <bool> ACCELNN_INLINE vf int4_value(const Int4Words& w, int s, const In
 
 template <int R, bool centred> ACCELNN_INLINE void int4_rows_f32(const Int4Tile& t) {
   constexpr int V = int4_vectors;
-  // Few rows keep a sum for each group and scale it; with many, scaling the weights is less work. (q - z) * s is exact either way.
-  constexpr bool scale_sums = R <= 2;
-  constexpr int chains = !scale_sums || R * V >= 4 ? 1 : 4 / (R * V);
+  constexpr int chains = R * V >= 4 ? 1 : 4 / (R * V);
   vf sum[R][V];
   ACCELNN_EACH(sum[i][j] = vf{});
   Int4Rows a(t.a, t.a_row);
@@ -252,28 +257,28 @@ template <int R, bool centred> ACCELNN_INLINE void int4_rows_f32(const Int4Tile&
 #pragma GCC unroll 4
     for (int c = 0; c < chains; c++) ACCELNN_EACH(part[c][i][j] = vf{});
     for (int v = 0; v < 4 * t.blocks; v++, w += 64) {
+      if (R <= 4) __builtin_prefetch(w + 4096);           // from DRAM 13 -> 17 GB/s; the loop is too long for the core to look ahead
+      Int4Words words[V];
 #pragma GCC unroll 4
-      for (int j = 0; j < V; j++) {
-        const Int4Words words = int4_words(w + j * vector_bytes);
+      for (int j = 0; j < V; j++) words[j] = int4_words(w + j * vector_bytes);
 #pragma GCC unroll 8
-        for (int s = 0; s < 8; s++) {
-          vf d = int4_value<centred>(words, s, offset[j]);
-          if (!scale_sums) d *= scale[j];
+      for (int s = 0; s < 8; s++) {
+        vf d[V];
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++) d[j] = int4_value<centred>(words[j], s, offset[j]);
 #pragma GCC unroll 16
-          for (int i = 0; i < R; i++) {
-            const vf x = splat(reinterpret_cast<const float*>(a.at(i))[(s >> 1) + (s & 1) * 4]);
-            if (scale_sums) part[s % chains][i][j] = fma(d, x, part[s % chains][i][j]);
-            else sum[i][j] = fma(d, x, sum[i][j]);
-          }
+        for (int i = 0; i < R; i++) {
+          const vf x = splat(reinterpret_cast<const float*>(a.at(i))[(s >> 1) + (s & 1) * 4]);
+#pragma GCC unroll 4
+          for (int j = 0; j < V; j++) part[s % chains][i][j] = fma(d[j], x, part[s % chains][i][j]);
         }
       }
       a.advance(32);
     }
-    if (scale_sums) {
 #pragma GCC unroll 4
-      for (int c = 1; c < chains; c++) ACCELNN_EACH(part[0][i][j] += part[c][i][j]);
-      ACCELNN_EACH(sum[i][j] = fma(part[0][i][j], scale[j], sum[i][j]));
-    }
+    for (int c = 1; c < chains; c++) ACCELNN_EACH(part[0][i][j] += part[c][i][j]);
+    // Scaling the weights instead would be a product for 16 of them, on the ports of the rows' own (128 rows: 102 instead of 109 GFLOP/s).
+    ACCELNN_EACH(sum[i][j] = fma(part[0][i][j], scale[j], sum[i][j]));
     w += t.zero_points ? 48 : 32;
   }
   int4_store<R, V>(t, sum);
@@ -291,8 +296,10 @@ template <int R> void int4_tile_f32(const Int4Tile& t) {
 constexpr int int4_rows_f32_most = 0;
 #elif defined(__AVX512F__)
 constexpr int int4_rows_f32_most = 14;
+#elif defined(__AVX2__)
+constexpr int int4_rows_f32_most = 6;
 #else
-constexpr int int4_rows_f32_most = int4_rows;
+constexpr int int4_rows_f32_most = 2;
 #endif
 template <int most_int8, int most_f32>
 struct Int4Heights {
