@@ -18,6 +18,7 @@ from .why import TENSORS, WATCHED
 
 MATMUL: int = KERNELS["matmul"]["number"]
 PACK: int = KERNELS["matmul_pack"]["number"]
+REDUCE: int = KERNELS["reduce"]["number"]
 F32 = 0  # dtype number of csrc/runtime/dtype.h
 PANEL = 16
 OWN = 1 << 18  # elements: 1 MiB
@@ -156,13 +157,31 @@ def _run(call: Any, x: torch.Tensor, shape: Size, right: int, bias: torch.Tensor
 def product(a: torch.Tensor, b: torch.Tensor, transposed: bool = False) -> torch.Tensor:
     """a @ b, or a.T @ b without making a view of a: two matrices in, a new one out."""
     key = (a.shape, a.stride(), b.shape, b.stride(), transposed)
-    call = LOOSE.get(key)
-    if call is None:
-        if len(LOOSE) >= MOST:
-            LOOSE.clear()
-        turn = -1 if transposed else 1
-        call = LOOSE[key] = _C.Bound(MATMUL, ((a.shape[::turn], a.stride()[::turn], F32), (b.shape, b.stride(), F32)), {},
-                                     (((a.shape[1 if transposed else 0], b.shape[1]), None, F32),))  # fmt: skip
-    y = _empty(a, (a.shape[1 if transposed else 0], b.shape[1]))
-    call(a.data_ptr(), b.data_ptr(), y.data_ptr())
+    found = LOOSE.get(key)
+    if found is None:
+        shape, turn = (a.shape[1 if transposed else 0], b.shape[1]), -1 if transposed else 1
+        left = (a.shape[::turn], a.stride()[::turn], F32)
+        found = _keep(key, _C.Bound(MATMUL, (left, (b.shape, b.stride(), F32)), {}, ((shape, None, F32),)), shape)
+    y = _empty(a, found[1])
+    found[0](a.data_ptr(), b.data_ptr(), y.data_ptr())
     return y
+
+
+def sum_of_rows(a: torch.Tensor) -> torch.Tensor:
+    """a.sum(0) of a matrix. torch's own would wake its OpenMP threads, which spin on afterwards where our worker wants to run: on two cores a
+    training step at 768 -> 3072 with 128 rows took 15.0 instead of 11.8 ms."""
+    key = (a.shape, a.stride())
+    found = LOOSE.get(key)
+    if found is None:
+        shape = (a.shape[1],)
+        found = _keep(key, _C.Bound(REDUCE, ((a.shape, a.stride(), F32),), {"kind": 0, "axes": [0]}, ((shape, None, F32),)), shape)
+    y = _empty(a, found[1])
+    found[0](a.data_ptr(), y.data_ptr())
+    return y
+
+
+def _keep(key: tuple[Any, ...], call: Any, shape: Size) -> tuple[Any, Size]:
+    if len(LOOSE) >= MOST:
+        LOOSE.clear()
+    LOOSE[key] = call, shape
+    return call, shape
