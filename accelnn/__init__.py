@@ -9,12 +9,14 @@ from . import ops
 from .core.autograd import grad, grad_of
 from .core.dtypes import DType
 from .core.errors import Error, MissingExtra
+from .core.registry import OPS as _OPS
 from .core.tensor import Tensor, asarray, enable_grad, from_dlpack, no_grad, ones, tensor, zeros
-from .ops import rand, seed
+from .ops import *  # noqa: F403
 from .version import __version__
 
 float32, float16, bfloat16, int8, uint8, int32, int64 = (DType[n] for n in ("float32", "float16", "bfloat16", "int8", "uint8", "int32", "int64"))
 bool_ = DType.bool
+matmul = _OPS["matmul"].call  # the operator @, with every operand of the op: matmul(a, b, bias)
 
 # Rooms that a program may not need: imported when they are first named.
 _LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice", "bench": ".bench"}
@@ -32,5 +34,5 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = ["DType", "Error", "MissingExtra", "Tensor", "__version__", "asarray", "bfloat16", "bool_", "enable_grad", "float16", "float32", "from_dlpack",
-           "grad", "grad_of", "int32", "int64", "int8", "no_grad", "ones", "ops", "rand", "seed", "tensor", "uint8", "zeros",
+           "grad", "grad_of", "int32", "int64", "int8", "matmul", "no_grad", "ones", "ops", "tensor", "uint8", "zeros", *ops.__all__,
            *_LAZY, *_LAZY_NAMES]  # fmt: skip

@@ -24,7 +24,7 @@ def differentiable() -> list[Any]:
         if op.name == "detach":
             continue
         for i, (arrays, attrs) in enumerate(op.samples()):
-            small = sum(np.size(a) for a in arrays) < 20_000 and all(np.size(a) for a in arrays)
+            small = sum(np.size(a) for a in arrays) < 20_000 and all(np.size(a) for a in arrays if a is not None)
             if not small or np.asarray(arrays[0]).dtype.kind != "f" or attrs.get("activation"):
                 continue
             result = op.reference(*arrays, **attrs)
@@ -37,8 +37,14 @@ def differentiable() -> list[Any]:
 def test_gradient(name: str, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> None:
     if name == "cast":
         pytest.skip("rounding to bfloat16 has no derivative")
-    arguments = [tensor(np.asarray(a)) for a in arrays]
-    check_grads(lambda *xs: apply_all(name, *xs, **attrs)[0], arguments)
+    given = [a is not None for a in arrays]
+    arguments = [tensor(np.asarray(a)) for a in arrays if a is not None]
+
+    def call(*xs: Any) -> Any:
+        rest = iter(xs)
+        return apply_all(name, *(next(rest) if there else None for there in given), **attrs)[0]
+
+    check_grads(call, arguments)
 
 
 def test_wrong_gradient_is_found() -> None:

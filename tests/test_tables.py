@@ -48,8 +48,9 @@ def test_a_table_is_complete_and_ordered(name: str) -> None:
         assert mine[-1]["name"].endswith("_ref") and mine[-1]["exactness"] == "reference"
         assert [r["exactness"] for r in mine].count("reference") == 1
         assert mine[-2]["name"].endswith("_base") and mine[-2]["isa"] == 0
-        widths = [bin(r["isa"]).count("1") for r in mine[:-1]]
-        assert widths == sorted(widths, reverse=True), "best first"
+        for processor in ("_x86_", "_arm_"):
+            widths = [bin(r["isa"]).count("1") for r in mine[:-1] if processor in r["name"]]
+            assert widths == sorted(widths, reverse=True), "best first"
     assert KERNELS[name]["number"] == [op["name"] for op in _C.ops()].index(name)
     assert KERNELS[name]["min_in"] <= KERNELS[name]["max_in"] and KERNELS[name]["max_out"] >= 1
     assert len({a["name"] for a in KERNELS[name]["attrs"]}) == len(KERNELS[name]["attrs"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -101,3 +103,42 @@ def test_random_numbers_restart_with_the_seed() -> None:
     first, second = an.rand(100).tolist(), an.rand(100).tolist()
     an.seed(3)
     assert an.rand(100).tolist() == first and first != second and 0 <= min(first) and max(first) < 1
+
+
+def test_answers_kept_for_operands_that_shared_memory_fit_operands_that_do_not() -> None:
+    """The dispatcher keeps what it found for a call with operands of these shapes; which operand lies where is of the call alone."""
+    both = an.tensor(np.arange(62.0, dtype=np.float32).reshape(2, 31))
+    assert np.array_equal((both[0] - both[1]).numpy(), np.full(31, -31.0))
+    a, b = (an.tensor(np.full(31, v, np.float32)) for v in (5.0, 2.0))
+    assert np.array_equal((a - b).numpy(), np.full(31, 3.0))
+    assert np.array_equal((a - a).numpy(), np.zeros(31))
+    assert np.array_equal((b - a).numpy(), np.full(31, -3.0))
+
+
+def test_attributes_of_equal_value_and_other_meaning_are_told_apart() -> None:
+    x = an.tensor(np.ones((2, 3), np.float32))
+    for zero in (0.0, -0.0, 0.0):
+        assert math.copysign(1.0, (x * zero).numpy()[0, 0]) == math.copysign(1.0, zero)
+    assert x.sum(0).shape == (3,) and x.sum(0, keepdim=True).shape == (1, 3) and x.sum(1).shape == (2,) and x.sum(0).shape == (3,)
+
+
+def test_calls_from_many_threads() -> None:
+    """The lock is given up in a long call; answers are shared."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.random((n, 300), dtype=np.float32) for n in (3, 40, 111)]
+    wanted = [a @ a.T for a in arrays]
+    wrong: list[int] = []
+
+    def work() -> None:
+        for _ in range(30):
+            for i, a in enumerate(arrays):
+                t = an.tensor(a)
+                if not np.allclose((t @ t.mT).numpy(), wanted[i], rtol=1e-4):
+                    wrong.append(i)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong

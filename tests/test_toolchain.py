@@ -74,6 +74,7 @@ def test_flags():
 
 def test_another_processor_compiles_no_x86():
     assert not [s for s in tc.sources(tc.source_root(), "aarch64") if "x86" in s.path]
+    assert not [s for s in tc.sources(tc.source_root(), "x86_64") if "arm" in s.path]
 
 
 @pytest.mark.parametrize(("wish", "found"), [("0", "None"), ("2", "expected auto, 0 or 1"), ("1", "nvcc")])

@@ -32,17 +32,23 @@ def broadcast_strides(shape: Shape, stride: Sequence[Any], to: Shape) -> tuple[A
     return (0,) * pad + tuple(0 if s == 1 and t != 1 else d for s, d, t in zip(shape, stride, to[pad:]))
 
 
+def lower(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec, ...]) -> tuple[tuple[Any, ...], Any]:
+    """What a call comes to: the kernel's operands and packed attributes; for an op that is a view, the memory and the window on it."""
+    if op.view is None:
+        return operands(op, views, outputs), op.packed(attrs, len(views))
+    source = views[0]
+    window = op.view(source.shape, source.stride, outputs[0].shape, attrs)
+    if window is None:
+        source = contiguous(source)
+        window = op.view(source.shape, source.stride, outputs[0].shape, attrs)
+        assert window is not None, f"{op.name} has no view of contiguous memory"
+    return (source,), source.strided(*window)
+
+
 def run(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec, ...]) -> tuple[Any, ...]:
     """Output views of one op call. `views`: an entry an input, None where an operand is left out."""
-    if op.view is not None:
-        source = views[0]
-        window = op.view(source.shape, source.stride, outputs[0].shape, attrs)
-        if window is None:
-            source = contiguous(source)
-            window = op.view(source.shape, source.stride, outputs[0].shape, attrs)
-            assert window is not None, f"{op.name} has no view of contiguous memory"
-        return (source.strided(*window),)
-    return tuple(_C.call(op.number, operands(op, views, outputs), op.packed(attrs, len(views)), outputs))
+    inputs, packed = lower(op, views, attrs, outputs)
+    return (packed,) if op.view is not None else tuple(_C.call(op.number, inputs, packed, outputs))
 
 
 def operands(op: Op, views: Sequence[Any], outputs: tuple[Spec, ...]) -> tuple[Any, ...]:
@@ -58,12 +64,12 @@ def operands(op: Op, views: Sequence[Any], outputs: tuple[Spec, ...]) -> tuple[A
 
 
 def matmul_operands(views: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
-    """Batch dimensions are broadcast by strides of 0; a packed right operand has none."""
+    """Batch dimensions are broadcast by strides of 0; a packed right operand has none. Bias and residual are contiguous."""
     a, b, *rest = views
     if len(shape) > 2:
         a = expand(a, (*shape[:-2], *a.shape[-2:]))
         b = expand(b, (*shape[:-2], *b.shape[-2:]))
-    return (a, b, *rest)
+    return (a, b, *(None if v is None else contiguous(v) for v in rest))
 
 
 def explain(name: str, inputs: Sequence[Spec | None], attrs: dict[str, Any], isa: int = 0xFFFFFFFF, force: str = "") -> list[tuple[str, str | None]]:

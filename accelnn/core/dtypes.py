@@ -42,7 +42,21 @@ class DType(enum.IntEnum):
 
 _STORAGE = tuple(np.dtype(c) for c in ("f4", "f2", "u2", "i1", "u1", "i4", "i8", "?"))
 _BY_NUMPY = {d: DType(i) for i, d in enumerate(_STORAGE) if i != DType.bfloat16}
+# numpy has no bfloat16. An array of this type holds its bits and cannot be taken for uint16.
+BFLOAT16 = np.dtype([("bfloat16", np.uint16)])
+_BY_NUMPY[BFLOAT16] = DType.bfloat16
 _BY_SHORT_NAME = dict(zip(("f32", "f16", "bf16", "i8", "u8", "i32", "i64", "bool"), DType))
+
+
+def to_bfloat16(x: np.ndarray) -> np.ndarray:
+    """The nearest bfloat16 of finite float32 numbers, halves to even."""
+    bits = np.asarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).view(BFLOAT16)
+
+
+def from_bfloat16(x: np.ndarray) -> np.ndarray:
+    """float32 of bfloat16, or of its bits as uint16."""
+    return (x.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
 def as_dtype(what: object) -> DType:

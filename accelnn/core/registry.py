@@ -88,6 +88,7 @@ class Op:
         if self.program is not None or self.view is not None:
             self.strided = True
         self.number: int = KERNELS[self.kernel or "pointwise"]["number"]
+        self.call = _C.Caller(self.name)  # eager, traced or taped: Tensors in, a Tensor or a tuple of them out
         self._kernel_attrs = {a["name"] for a in KERNELS[self.kernel]["attrs"]} if self.kernel else set()
         OPS[self.name] = self
 

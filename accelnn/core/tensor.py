@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,21 +12,14 @@ import numpy as np
 
 from .. import _C
 from .dims import Shape, product
-from .dispatch import run
+from .dispatch import lower
 from .dtypes import DType, as_dtype
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Node, Spec, Value
 from .registry import OPS
 
-
-class _Mode(threading.local):
-    """What is going on in this thread."""
-
-    trace: Any = None  # the Trace that records, or None
-    grad: bool = True
-
-
-mode = _Mode()
+# What goes on in this thread: `mode.trace`, the Trace that records or None; `mode.grad`, whether a tape is kept.
+mode = _C.mode
 
 
 @contextlib.contextmanager
@@ -49,30 +41,14 @@ def enable_grad() -> Iterator[None]:
         mode.grad = before
 
 
-def _binary(name: str, swap: bool = False) -> Callable[[Tensor, Any], Tensor]:
-    def method(self: Tensor, other: Any) -> Tensor:
-        try:
-            other = as_tensor(other, self.dtype if not isinstance(other, (Tensor, np.ndarray)) else None)
-        except DTypeError:
-            return NotImplemented  # type: ignore[no-any-return]
-        return apply(name, other, self) if swap else apply(name, self, other)
-
-    return method
-
-
-class Tensor:
+class Tensor(_C.TensorBase):
     """An n-dimensional array on a device.
 
     `view` is its memory (None while tracing: then it only has a Spec). Arithmetic, comparison and indexing follow numpy's broadcasting and torch's
-    names. Only `assign` changes memory in place."""
+    names. Only `assign` changes memory in place. The fields and the operators stand in csrc/bindings/tensor.cpp: a call of an op reads them there."""
 
-    __slots__ = ("view", "node", "index", "requires_grad", "literal", "_grad", "_spec", "__weakref__")
+    __slots__ = ()
     __array_priority__ = 100  # numpy_array * tensor is ours
-
-    def __init__(self, view: Any, node: Node | None = None, index: int = 0, requires_grad: bool = False, literal: bool = False) -> None:
-        self.view, self.node, self.index, self.requires_grad, self.literal = view, node, index, requires_grad, literal
-        self._grad: Tensor | None = None
-        self._spec: Spec | None = None
 
     # What it is
 
@@ -281,16 +257,6 @@ class Tensor:
 
     # Operators
 
-    __add__, __radd__ = _binary("add"), _binary("add", swap=True)
-    __sub__, __rsub__ = _binary("sub"), _binary("sub", swap=True)
-    __mul__, __rmul__ = _binary("mul"), _binary("mul", swap=True)
-    __truediv__, __rtruediv__ = _binary("div"), _binary("div", swap=True)
-    __matmul__, __rmatmul__ = _binary("matmul"), _binary("matmul", swap=True)
-    __pow__, __rpow__ = _binary("pow"), _binary("pow", swap=True)
-    __lt__, __le__, __gt__, __ge__ = _binary("lt"), _binary("le"), _binary("gt"), _binary("ge")
-    __eq__, __ne__ = _binary("eq"), _binary("ne")  # type: ignore[assignment]  # elementwise, as numpy does it
-    __hash__ = object.__hash__
-
     def __neg__(self) -> Tensor:
         return apply("neg", self)
 
@@ -453,27 +419,67 @@ def as_tensor(x: Any, like: DType | None = None) -> Tensor:
 
 def apply_all(name: str, *inputs: Any, **attrs: Any) -> tuple[Tensor, ...]:
     """Calls an op: the one door for eager computation and tracing. None stands for an operand that is left out."""
-    op = OPS[name]
-    operands = [x if x is None or isinstance(x, Tensor) else as_tensor(x) for x in inputs]
-    if mode.trace is not None:
-        return mode.trace.record(op, operands, attrs)  # type: ignore[no-any-return]
-    for x in operands:
-        if x is not None and x.view is None:
-            raise GraphError(f"{name}: a tensor of a trace that has ended; return it from the traced function instead of keeping it")
-    outputs = op.specs([None if x is None else x.spec for x in operands], attrs)
-    views = run(op, [None if x is None else x.view for x in operands], attrs, outputs)
-    if not (mode.grad and any(x is not None and (x.requires_grad or x.node is not None) for x in operands)):
-        return tuple(Tensor(v) for v in views)
-    node = Node(name, operands, attrs, outputs)
-    node.saved = views
-    node.versions = tuple(-1 if x is None else x.view.version for x in operands)
-    return tuple(Tensor(v, node if s.dtype.is_float else None, i) for i, (v, s) in enumerate(zip(views, outputs)))
+    y = OPS[name].call(*inputs, **attrs)
+    return y if isinstance(y, tuple) else (y,)
 
 
 def apply(name: str, *inputs: Any, **attrs: Any) -> Tensor:
-    """apply_all for ops with one output."""
-    return apply_all(name, *inputs, **attrs)[0]
+    """The first output of apply_all."""
+    y = OPS[name].call(*inputs, **attrs)
+    return y[0] if isinstance(y, tuple) else y  # type: ignore[no-any-return]
 
 
-__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "enable_grad", "from_dlpack", "full", "mode", "no_grad", "ones", "tensor",
+# What csrc/bindings/caller.cpp asks when it does not know by itself.
+
+
+def _slow(name: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+    """A call that is traced, or has operands that are no Tensors."""
+    op = OPS[name]
+    for x in inputs:
+        if hasattr(x, "__accelnn_function__"):  # something that stands for a tensor and knows what the op means for it: a packed weight
+            return x.__accelnn_function__(name, inputs, attrs)
+    operands = [x if x is None or isinstance(x, Tensor) else as_tensor(x) for x in inputs]
+    if mode.trace is not None:
+        made = mode.trace.record(op, operands, attrs)
+        return made if len(made) > 1 else made[0]
+    for x in operands:
+        if x is not None and x.view is None:
+            raise GraphError(f"{name}: a tensor of a trace that has ended; return it from the traced function instead of keeping it")
+    return op.call(*operands, **attrs)
+
+
+def _resolve_call(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any]) -> Any:
+    """The first eager call with operands like these."""
+    op = OPS[name]
+    outputs = op.specs([None if x is None else x.spec for x in inputs], attrs)
+    return (*lower(op, [None if x is None else x.view for x in inputs], attrs, outputs)[:2], outputs, op.number if op.view is None else -1)
+
+
+def _tape(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any], outputs: tuple[Tensor, ...]) -> None:
+    """Puts an eager call on the tape."""
+    node = Node(name, inputs, attrs, tuple(y.spec for y in outputs))
+    node.saved = tuple(y.view for y in outputs)
+    node.versions = tuple(-1 if x is None else x.view.version for x in inputs)
+    for i, y in enumerate(outputs):
+        if y.dtype.is_float:
+            y.node, y.index = node, i
+
+
+def _mixed(name: str, a: Any, b: Any) -> Any:
+    """An operator between a Tensor and something else, which takes the Tensor's dtype if it is a number."""
+    tensor = a if isinstance(a, Tensor) else b
+    try:
+        a, b = (x if isinstance(x, Tensor) else as_tensor(x, None if isinstance(x, np.ndarray) else tensor.dtype) for x in (a, b))
+    except DTypeError:
+        return NotImplemented
+    return OPS[name].call(a, b)
+
+
+def connect() -> None:
+    """Once the ops are registered."""
+    operators = ("add", "sub", "mul", "div", "matmul", "pow", "lt", "le", "gt", "ge", "eq", "ne")
+    _C.connect(Tensor, _slow, _resolve_call, _tape, _mixed, [OPS[name].call for name in operators])
+
+
+__all__ = ["Tensor", "apply", "apply_all", "as_tensor", "asarray", "connect", "enable_grad", "from_dlpack", "full", "mode", "no_grad", "ones", "tensor",
            "zeros"]  # fmt: skip

@@ -102,7 +102,7 @@ def trace(f: Callable[..., Any], specs: Sequence[Spec]) -> tuple[Graph, Trace, A
         def number(x: Any) -> Any:
             if isinstance(x, Tensor):
                 outputs.append(x)
-                return _Slot(len(outputs) - 1)
+                return Slot(len(outputs) - 1)
             if isinstance(x, (tuple, list)):
                 return type(x)(number(y) for y in x)
             if isinstance(x, dict):
@@ -113,7 +113,7 @@ def trace(f: Callable[..., Any], specs: Sequence[Spec]) -> tuple[Graph, Trace, A
         return t.graph([as_tensor(y) for y in outputs]), t, shape_of_result
 
 
-class _Slot:
+class Slot:
     """Stands for output number `index` in the shape of a result."""
 
     def __init__(self, index: int) -> None:
@@ -122,7 +122,7 @@ class _Slot:
 
 def fill(result: Any, tensors: Sequence[Tensor]) -> Any:
     """The traced function's result with the Tensors of a run in their places."""
-    if isinstance(result, _Slot):
+    if isinstance(result, Slot):
         return tensors[result.index]
     if isinstance(result, (tuple, list)):
         return type(result)(fill(x, tensors) for x in result)

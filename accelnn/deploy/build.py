@@ -12,7 +12,7 @@ from typing import Any
 from .. import _C
 from ..core.errors import FormatError, UnsupportedError
 from ..passes.plan import container
-from . import link
+from . import link, toolchain
 
 # csrc/engine/plan.h
 MAGIC, HEADER, SECTION = b"ACCELPLN", struct.Struct("<8sIIQQ"), struct.Struct("<IIQQ")
@@ -151,7 +151,6 @@ def calls(plan: bytes) -> Iterator[tuple[str, str]]:
 def rows_for(plan: bytes, arch: str) -> dict[str, list[str]]:
     """The rows that a program for `arch` may choose from: by op and dtype, best first. Left out are references, which are for tests, and rows for
     AVX-512 without VNNI beside one with: a twentieth of an int8 program for two generations of servers, which take the AVX2 row instead."""
-    foreign = {"x86_64": "_arm_", "aarch64": "_x86_"}[arch]
     wanted: dict[str, set[str]] = {}
     for op, dtype in calls(plan):
         wanted.setdefault(op, set()).add(dtype)
@@ -159,7 +158,7 @@ def rows_for(plan: bytes, arch: str) -> dict[str, list[str]]:
     for table in _C.ops():
         dtypes = wanted.get(table["name"], set())
         rows = [row for row in table["rows"] if (row["dtype"] in dtypes or "" in dtypes) and row["device"] == "cpu" and row["exactness"] != "reference"]
-        names = [row["name"] for row in rows if foreign not in row["name"]]
+        names = [row["name"] for row in rows if not toolchain.is_foreign(row["name"], arch)]
         if names:
             chosen[table["name"]] = [n for n in names if n.replace("x86_avx512", "x86_vnni") not in names or "x86_avx512" not in n]
     return chosen

@@ -37,9 +37,11 @@ SUFFIX_FLAGS = {
     "x86_avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
     "x86_vnni": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
     "x86_bf16": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512bf16", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
+    "arm_neon": ["-DACCELNN_NEON"],                    # every aarch64 has it; the name tells vec.h that this is not the base row, which rounds twice
+    "arm_dotprod": ["-mcpu=generic+dotprod", "-DACCELNN_NEON"],
 }
 BODIES = {"base", "ref", *SUFFIX_FLAGS}                # the other files of a kernel folder hold contracts, or what rows share
-BASELINE = {"x86_64": ["-march=x86-64-v2"], "aarch64": ["-march=armv8-a"]}
+BASELINE = {"x86_64": ["-march=x86-64-v2"], "aarch64": ["-mcpu=generic"]}
 ZIG_BASELINE = {"x86_64": ["-mcpu=x86_64_v2"], "aarch64": ["-mcpu=generic"]}      # zig has names of its own
 
 
@@ -70,6 +72,11 @@ def machine() -> str:
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(m, m)
 
 
+def is_foreign(name: str, arch: str) -> bool:
+    """Whether a target (x86_avx2) or a row (matmul_f32_arm_neon) is for another processor than `arch`."""
+    return any(f"_{prefix}_" in f"_{name}" for prefix, own in (("x86", "x86_64"), ("arm", "aarch64")) if own != arch)
+
+
 LIBRARY = ("runtime", "kernels", "engine", "deploy")     # deploy's main() is taken from the archive only by a program that has none of its own
 
 
@@ -81,7 +88,7 @@ def sources(root: Path, arch: str, rooms: tuple[str, ...] = LIBRARY) -> list[Sou
         for path in sorted(base.rglob("*.cpp")):
             stem = path.stem
             target = stem if stem in SUFFIX_FLAGS else "base"
-            if target.startswith("x86_") and arch != "x86_64":
+            if is_foreign(target, arch):
                 continue
             found.append(Source(path.relative_to(root).as_posix(), room, target))
     return found

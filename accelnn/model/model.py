@@ -36,12 +36,17 @@ class Model:
         if states:
             raise GraphError("a Model's weights are constants; freeze() the network first")
         self.plan = _C.Plan(self.file)
+        self.runner = _C.Runner(self._convert_and_run)  # Tensors go straight to the plan
+        self.runner.remember(self.plan, (), None)
         self.inputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(0)]
         self.outputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(1)]
 
     def __call__(self, *args: Any) -> Any:
         """One Tensor for one output, else a tuple."""
-        results = self._run([*args])
+        return self.runner(*args)
+
+    def _convert_and_run(self, *args: Any) -> Any:
+        results = self._run(args)
         return results[0] if len(results) == 1 else tuple(results)
 
     def run(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ..core.graph import Graph
 from .fold import fold
 from .fuse import fuse_epilogues, fuse_pointwise
-from .pack import pack
+from .pack import Hoisted, hoist, pack
 
 Pass = Callable[[Graph], Graph]
 STANDARD: tuple[Pass, ...] = (fold, fuse_epilogues, fuse_pointwise)
@@ -20,4 +20,4 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
     return graph
 
 
-__all__ = ["DEPLOY", "STANDARD", "Pass", "fold", "fuse_epilogues", "fuse_pointwise", "pack", "run_passes"]
+__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "fold", "fuse_epilogues", "fuse_pointwise", "hoist", "pack", "run_passes"]

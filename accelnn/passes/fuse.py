@@ -61,8 +61,17 @@ def _only_user(graph: Graph) -> dict[Value, Node | None]:
     return {v: found[0] if len(found) == 1 and found[0] is not v.node else None for v, found in users(graph).items()}
 
 
+def _literal(v: Value | None) -> float | None:
+    """The number of a scalar constant."""
+    if v is None or v.node.op != "constant" or v.spec != Spec((), DType.float32):
+        return None
+    number = float(v.node.data.numpy())
+    return number if np.isfinite(number) else None
+
+
 def fuse_epilogues(graph: Graph) -> Graph:
-    """add(product, bias) and activation(product), where nobody else reads the product. The order of arithmetic stays, so results stay equal."""
+    """product * number, add(product, bias), add(matmul, residual) and activation(product), where nobody else reads the product. Bias and activation
+    alone keep the order of arithmetic and so the bits; a scale and a residual come before the bias, and into every block of k: equal within the bound."""
     alone = _only_user(graph)
 
     def product_of(old: Value | None, new: Value | None, user: Node) -> Node | None:
@@ -70,27 +79,63 @@ def fuse_epilogues(graph: Graph) -> Graph:
             return None
         return new.node
 
-    def with_bias(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+    def rebuilt(product: Node, inputs: Sequence[Value | None], **attrs: Any) -> Sequence[Value]:
+        return [Value(Node(product.op, inputs, {**product.attrs, **attrs}, product.outputs, product.label))]
+
+    def has(product: Node, operand: int) -> bool:
+        return len(product.inputs) > operand and product.inputs[operand] is not None
+
+    def with_bias(product: Node, bias: Value) -> Sequence[Value] | None:
+        out = product.outputs[0].shape
+        wanted = (out[-1],) if product.op == "matmul" else (out[1], 1, 1)
+        if has(product, 2) or bias.spec.shape not in (wanted, (1, *wanted)):
+            return None
+        if product.op == "conv2d" or bias.spec.shape != wanted:
+            bias = Value(Node("reshape", (bias,), {"shape": (wanted[0],)}, (Spec((wanted[0],), DType.float32),)))
+        return rebuilt(product, (*product.inputs[:2], bias, *product.inputs[3:]))
+
+    def added(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         for i in (0, 1):
-            product, bias = product_of(node.inputs[i], inputs[i], node), inputs[1 - i]
-            if product is None or len(product.inputs) != 2 or bias is None or bias.spec.dtype != DType.float32 or bias.node is product:
+            product, other = product_of(node.inputs[i], inputs[i], node), inputs[1 - i]
+            if product is None or other is None or other.spec.dtype != DType.float32 or other.node is product or node.outputs != product.outputs:
                 continue
-            out = product.outputs[0].shape
-            wanted = (out[-1],) if product.op == "matmul" else (out[1], 1, 1)
-            if bias.spec.shape not in (wanted, (1, *wanted)) or node.outputs[0].shape != out:
+            if found := with_bias(product, other):
+                return found
+            if product.op == "matmul" and other.spec == product.outputs[0] and not has(product, 3):
+                return rebuilt(product, (*product.inputs[:2], product.inputs[2] if has(product, 2) else None, other))
+        return None
+
+    def scaled(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        for i in (0, 1) if node.op == "mul" else (0,):
+            product, number = product_of(node.inputs[i], inputs[i], node), _literal(inputs[1 - i])
+            if product is None or product.op != "matmul" or has(product, 2) or has(product, 3) or number is None or (node.op == "div" and not number):
                 continue
-            if product.op == "conv2d" or bias.spec.shape != wanted:
-                bias = Value(Node("reshape", (bias,), {"shape": (wanted[0],)}, (Spec((wanted[0],), DType.float32),)))
-            return [Value(Node(product.op, (*product.inputs, bias), product.attrs, product.outputs, product.label))]
+            return rebuilt(product, product.inputs, scale=product.attrs.get("scale", 1.0) * (number if node.op == "mul" else 1 / number))
         return None
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.op == "add":
-            return with_bias(node, inputs)
+            return added(node, inputs)
+        if node.op in ("mul", "div"):
+            return scaled(node, inputs)
         if node.op in ACTIVATIONS and (product := product_of(node.inputs[0], inputs[0], node)):
-            attrs = {**product.attrs, "activation": ACTIVATIONS.index(node.op)}
-            return [Value(Node(product.op, product.inputs, attrs, product.outputs, product.label))]
+            return rebuilt(product, product.inputs, activation=ACTIVATIONS.index(node.op))
         return None
+
+    return rewrite(graph, change)
+
+
+def split_residuals(graph: Graph) -> Graph:
+    """Takes residuals out of products again: integer products have none."""
+
+    def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.op != "matmul" or len(inputs) < 4 or inputs[3] is None:
+            return None
+        how = node.attrs.get("activation", 0)
+        operands = inputs[:3] if inputs[2] is not None else inputs[:2]
+        product = Node("matmul", operands, {k: v for k, v in node.attrs.items() if k != "activation"}, node.outputs, node.label)
+        total = Node("add", (Value(product), inputs[3]), {}, node.outputs, node.label)
+        return [Value(Node(ACTIVATIONS[how], (Value(total),), {}, node.outputs, node.label) if how else total)]
 
     return rewrite(graph, change)
 

@@ -6,16 +6,27 @@ from collections.abc import Sequence
 
 from ..core.graph import Graph, Node, Value, rewrite
 from ..core.registry import OPS
+from ..core.tensor import Tensor, apply, no_grad
+
+WINDOWS = ("permute", "alias", "detach")
 
 
-def pack(graph: Graph) -> Graph:
-    """matmul and qmatmul by a constant matrix get a `matmul_pack` before it; `fold` then runs that."""
+def _source(v: Value) -> Node:
+    node = v.node
+    while node.op in WINDOWS:
+        node = node.inputs[0].node
+    return node
+
+
+def pack(graph: Graph, states: bool = False) -> Graph:
+    """matmul and qmatmul by a constant matrix get a `matmul_pack` before it; `fold` then runs that. With `states` also those by a tensor that the
+    graph only reads; `hoist` then takes the packing out of the graph."""
+    written = {id(state) for state, _ in graph.updates}
 
     def is_weight(v: Value) -> bool:
-        source = v.node
-        while source.op in ("permute", "alias", "detach"):
-            source = source.inputs[0].node
-        return source.op == "constant" and len(v.spec.shape) == 2
+        source = _source(v)
+        fixed = source.op == "constant" or (states and source.op == "state" and id(source) not in written)
+        return fixed and len(v.spec.shape) == 2
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         at = {"matmul": 1, "qmatmul": 2}.get(node.op)
@@ -28,3 +39,42 @@ def pack(graph: Graph) -> Graph:
         return [Value(Node(node.op, operands, attrs, node.outputs, node.label))]
 
     return rewrite(graph, change)
+
+
+class Hoisted:
+    """A packed weight that the graph reads as a state of its own, and the tensor that it was made of."""
+
+    def __init__(self, packing: Node) -> None:
+        self.source: Tensor = _source(packing.inputs[0]).data
+        self.path: list[Node] = []
+        node = packing.inputs[0].node
+        while node.op in WINDOWS:
+            self.path.insert(0, node)
+            node = node.inputs[0].node
+        self.packed = self.compute()
+
+    def compute(self) -> Tensor:
+        self.version = self.source.view.version
+        with no_grad():
+            x = self.source.detach()
+            for node in self.path:
+                x = apply(node.op, x, **node.attrs)
+            return apply("matmul_pack", x)
+
+    def refresh(self) -> None:
+        """After the source was written: the same memory with the new panels."""
+        if self.version != self.source.view.version:
+            self.packed.assign(self.compute())
+
+
+def hoist(graph: Graph) -> tuple[Graph, list[Hoisted]]:
+    """Takes packings of tensors that the graph only reads out of it: done once, and again when the tensor has been written."""
+    found: list[Hoisted] = []
+
+    def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.op != "matmul_pack" or _source(node.inputs[0]).op != "state":
+            return None
+        found.append(Hoisted(node))
+        return [Value(Node("state", (), {}, node.outputs, node.label, data=found[-1].packed))]
+
+    return rewrite(graph, change), found

@@ -136,7 +136,7 @@ class _Scheduler:
             return self.expanded(w, out)
         if op.name == "matmul" and i < 2 and len(out) > 2:
             return self.expanded(w, (*out[:-2], *w.spec.shape[-2:]))
-        return w if op.strided else self.contiguous(w, node.label)
+        return w if op.strided and not (op.name == "matmul" and i >= 2) else self.contiguous(w, node.label)
 
     def expanded(self, w: Window, shape: Shape) -> Window:
         return w if w.spec.shape == shape else Window(w.buffer, Spec(shape, w.spec.dtype), broadcast_strides(w.spec.shape, w.stride, shape), w.offset)

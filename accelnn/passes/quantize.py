@@ -19,7 +19,7 @@ from ..core.registry import OPS
 from ..core.tensor import Tensor, as_tensor, tensor
 from ..ops.matmul import ACTIVATIONS, unpack
 from .fold import constant, fold
-from .fuse import fuse_epilogues
+from .fuse import fuse_epilogues, split_residuals
 
 PRODUCTS = {"conv2d": "qconv2d", "matmul": "qmatmul"}
 CARRIERS = ("max_pool2d", "reshape", "permute", "alias", "detach")  # the same numbers in other places
@@ -156,13 +156,13 @@ class _Rewriter:
         x = self.small(node.inputs[0], label)
         w = node.inputs[1].node.data.numpy()
         if node.attrs.get("packed"):
-            w = unpack(w, node.attrs["columns"])
+            w = unpack(w, w.shape[1], node.attrs["columns"])
         axis = 0 if node.op == "conv2d" else 1
         other = tuple(i for i in range(w.ndim) if i != axis)
         w_scale = np.maximum(np.abs(w).max(axis=other) / WEIGHT_LIMIT, 1e-12).astype(np.float64)
         shape = [-1 if i == axis else 1 for i in range(w.ndim)]
         w8 = np.clip(np.rint(w / w_scale.reshape(shape)), -WEIGHT_LIMIT, WEIGHT_LIMIT).astype(np.int8)
-        acc_scale = w_scale * float(x.scale)
+        acc_scale = w_scale * float(x.scale) * node.attrs.get("scale", 1.0)
         bias = node.inputs[2].node.data.numpy() if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros(w_scale.shape, np.float32)
         bias32 = np.clip(np.rint(bias / acc_scale), -(2**30), 2**30).astype(np.int32)
         small = self.wanted_small(out)
@@ -170,7 +170,7 @@ class _Rewriter:
         scale = (acc_scale / float(y_scale)).astype(np.float32)
         operands: list[Value] = [x.value, _literal(x.zero, DType.uint8, label), _literal(w8, DType.int8, label), _literal(scale, DType.float32, label),
                                  _literal(bias32, DType.int32, label)]  # fmt: skip
-        attrs = {k: v for k, v in node.attrs.items() if k not in ("activation", "packed", "columns")}
+        attrs = {k: v for k, v in node.attrs.items() if k not in ("activation", "packed", "columns", "scale")}
         attrs |= {"relu": int(node.attrs.get("activation", 0) != 0), "out": "uint8" if small else "float32"}
         if small:
             operands.append(_literal(y_zero, DType.uint8, label))
@@ -202,5 +202,5 @@ class _Rewriter:
 
 def quantize(graph: Graph, batches: Iterable[Sequence[Any]], coverage: float = 1.0) -> Graph:
     """The graph with its products in int8 arithmetic, calibrated on the batches. Inputs and outputs stay float32."""
-    prepared = fuse_epilogues(fold(graph))
+    prepared = split_residuals(fuse_epilogues(fold(graph)))
     return _Rewriter(prepared, observe(prepared, batches, coverage)).run()

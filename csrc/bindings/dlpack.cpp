@@ -83,8 +83,9 @@ View from_capsule(const py::capsule& capsule) {
 
 }  // namespace
 
-void bind_dlpack(py::module_&, py::class_<View>& view) {
-  view.def("dlpack", &to_capsule).def_static("from_dlpack", &from_capsule, py::arg("capsule"));
+void bind_dlpack(py::object type) {
+  add_method(type, "dlpack", &to_capsule);
+  add_static(type, "from_dlpack", &from_capsule, py::arg("capsule"));
 }
 
 }  // namespace accelnn

@@ -17,11 +17,6 @@ const Table& table_at(int op) {
   return *all_tables[op];
 }
 
-struct Attrs {
-  std::vector<Attr> slots;
-  std::vector<std::vector<int64_t>> lists;
-};
-
 Attrs make_attrs(int op, const py::dict& given) {
   const Op& o = *table_at(op).op;
   Attrs a;
@@ -66,7 +61,7 @@ void ask(const Op& op, const py::tuple& inputs, const Attrs& attrs, Question* q)
     refuse(Code::shape, std::string(op.name) + ": " + std::to_string(op.min_in) + ".." + std::to_string(op.max_in) + " inputs, not " + std::to_string(n));
   for (int i = 0; i < op.max_in; i++) {
     PyObject* o = i < n ? PyTuple_GET_ITEM(inputs.ptr(), i) : Py_None;
-    q->in[size_t(i)] = o == Py_None ? absent_view() : py::handle(o).cast<const View&>().t;
+    q->in[size_t(i)] = o == Py_None ? absent_view() : view_of(o).t;
   }
   q->call = {q->in.data(), op.max_in, q->out.data(), op.max_out, attrs.slots.data(), nullptr, pool()};
 }
@@ -138,7 +133,7 @@ py::tuple call(int number, const py::tuple& inputs, const Attrs& attrs, const py
 void fill_outputs(const Op& op, const py::tuple& outputs, Question* q) {
   for (int i = 0; i < op.max_out; i++) {
     const bool given = i < int(outputs.size()) && !outputs[size_t(i)].is_none();
-    q->out[size_t(i)] = given ? outputs[size_t(i)].cast<const View&>().t : absent_view();
+    q->out[size_t(i)] = given ? view_of(outputs[size_t(i)]).t : absent_view();
   }
 }
 
@@ -149,7 +144,7 @@ void call_into(int number, const py::tuple& inputs, const Attrs& attrs, const py
   ask(*table.op, inputs, attrs, &q);
   fill_outputs(*table.op, outputs, &q);
   for (const py::handle o : outputs)
-    if (!o.is_none() && !o.cast<const View&>().storage->writable) refuse(Code::aliasing, std::string(table.op->name) + ": an output is read-only");
+    if (!o.is_none() && !view_of(o).storage->writable) refuse(Code::aliasing, std::string(table.op->name) + ": an output is read-only");
   run(table, &q);
 }
 

@@ -2,7 +2,8 @@
 #include <vector>
 #include "engine/executor.h"
 #include "pool.h"
-#include "view.h"
+#include "tensor.h"
+#include <structmember.h>
 
 namespace accelnn {
 
@@ -32,36 +33,52 @@ class PyPlan {
     if (int(given.size()) != expected)
       refuse(Code::shape, "the plan takes " + std::to_string(expected) + what + ", not " + std::to_string(given.size()));
     std::vector<TensorView> v;
-    for (const py::handle h : given) v.push_back(h.cast<const View&>().t);
+    for (const py::handle h : given) v.push_back(view_of(h).t);
     return v;
   }
 
-  py::tuple run(const py::tuple& inputs, const py::tuple& states, bool profile) {
-    std::vector<TensorView> in = views(PortKind::input, inputs), state = views(PortKind::state, states), out(size_t(plan_->n(PortKind::output)));
-    for (size_t i = 0; i < state.size(); i++)
-      if (plan_->port(PortKind::state, int(i)).written && !py::handle(states[i]).cast<const View&>().storage->writable)
-        refuse(Code::aliasing, "a tensor that the plan updates is read-only");
-    require(plan_->shapes(in.data(), state.data(), out.data()));
+  py::object run(const py::tuple& inputs, const py::tuple& states, bool profile) {
+    const std::vector<TensorView> in = views(PortKind::input, inputs);
+    views(PortKind::state, states);
+    std::vector<int64_t> times(profile ? size_t(plan_->n_calls()) : 0);
+    std::vector<View> out = run(in, states, profile ? &times : nullptr);
     py::tuple made(out.size());
-    for (size_t i = 0; i < out.size(); i++) {
-      View v = empty_view(out[i].shape, out[i].rank, out[i].dtype);
-      out[i] = v.t;
-      made[i] = py::cast(std::move(v));
+    for (size_t i = 0; i < out.size(); i++) made[i] = py::cast(std::move(out[i]));
+    if (!profile) return std::move(made);
+    return py::make_tuple(made, times);
+  }
+
+  // As many inputs and states as the plan has; states are Views.
+  std::vector<View> run(const std::vector<TensorView>& in, const py::tuple& states, std::vector<int64_t>* times) {
+    const size_t n_states = size_t(plan_->n(PortKind::state)), n_out = size_t(plan_->n(PortKind::output));
+    std::vector<TensorView> state(n_states), out(n_out);
+    for (size_t i = 0; i < n_states; i++) {
+      const View& v = view_of(PyTuple_GET_ITEM(states.ptr(), i));
+      state[i] = v.t;
+      if (!v.storage->writable && plan_->port(PortKind::state, int(i)).written) refuse(Code::aliasing, "a tensor that the plan updates is read-only");
+    }
+    require(plan_->shapes(in.data(), state.data(), out.data()));
+    std::vector<View> made(n_out);
+    for (size_t i = 0; i < n_out; i++) {
+      made[i] = empty_view(out[i].shape, out[i].rank, out[i].dtype);
+      out[i] = made[i].t;
     }
     Run* r = take();
-    std::vector<int64_t> times(profile ? size_t(plan_->n_calls()) : 0);
     Status s;
     {
       py::gil_scoped_release unlocked;
-      s = r->run(in.data(), out.data(), state.data(), pool(), profile ? times.data() : nullptr);
+      s = r->run(in.data(), out.data(), state.data(), pool(), times ? times->data() : nullptr);
     }
     last_ = report(*r);
     idle_.push_back(r);
     require(s);
-    for (size_t i = 0; i < state.size(); i++)
-      if (plan_->port(PortKind::state, int(i)).written) py::handle(states[i]).cast<const View&>().storage->version++;
-    return profile ? py::make_tuple(made, times) : made;
+    for (size_t i = 0; i < n_states; i++)
+      if (plan_->port(PortKind::state, int(i)).written) view_of(PyTuple_GET_ITEM(states.ptr(), i)).storage->version++;
+    return made;
   }
+
+  size_t n_inputs() const { return size_t(plan_->n(PortKind::input)); }
+  bool takes(const py::tuple& states) const { return states.size() == size_t(plan_->n(PortKind::state)); }
 
   py::list calls() const { return last_; }
 
@@ -126,12 +143,146 @@ class PyPlan {
   const void* binding_ = nullptr;
 };
 
+// A Plan as a function of Tensors that does not go through Python while nothing has changed: what `remember` was told still holds.
+struct Remembered {
+  py::object plan_object;
+  PyPlan* plan = nullptr;
+  py::tuple states;
+  bool any_shape = false, grad = false;
+  std::vector<TensorView> inputs;                            // shapes and dtypes that the plan was traced for
+  std::vector<std::pair<py::object, int64_t>> versions;      // Views and how often they had been written
+  std::vector<std::pair<py::object, bool>> flags;            // modules and whether they were in training
+};
+
+struct Runner {
+  PyObject ob_base;
+  vectorcallfunc entry;
+  PyObject* slow;
+  Remembered* last;
+};
+
+bool still(const Remembered& r) {
+  if (tracing() || (!r.any_shape && r.grad == mode.no_grad)) return false;
+  for (const auto& [view, version] : r.versions)
+    if (view_of(view).storage->version != version) return false;
+  static PyObject* const training = PyUnicode_InternFromString("training");
+  for (const auto& [module, flag] : r.flags)
+    if (py::reinterpret_steal<py::object>(PyObject_GetAttr(module.ptr(), training)).ptr() != (flag ? Py_True : Py_False)) return false;
+  return true;
+}
+
+// Whether this call is the remembered one; then its operands.
+bool operands(const Remembered& r, PyObject* const* args, size_t n, std::vector<TensorView>* in) {
+  if (n != r.plan->n_inputs()) return false;
+  for (size_t i = 0; i < n; i++) {
+    if (!is_tensor(args[i]) || !is_view(as_tensor(args[i])->view)) return false;
+    const TensorView& t = reinterpret_cast<ViewObject*>(as_tensor(args[i])->view)->v.t;
+    if (!t.contiguous() || (!r.any_shape && (t.dtype != r.inputs[i].dtype || !same_shape(t, r.inputs[i])))) return false;
+    in->push_back(t);
+  }
+  return true;
+}
+
+PyObject* run_remembered(PyObject* self, PyObject* const* args, size_t flags, PyObject* names) {
+  Runner* runner = reinterpret_cast<Runner*>(self);
+  const size_t n = size_t(PyVectorcall_NARGS(flags));
+  try {
+    std::vector<TensorView> in;
+    if (names || !runner->last || !still(*runner->last) || !operands(*runner->last, args, n, &in)) return PyObject_Vectorcall(runner->slow, args, flags, names);
+    const py::object alive = runner->last->plan_object;      // another thread may remember another plan meanwhile
+    const py::tuple states = runner->last->states;
+    std::vector<View> out = runner->last->plan->run(in, states, nullptr);
+    if (out.size() == 1) return new_tensor(std::move(out[0]), Py_None);
+    py::tuple made(out.size());
+    for (size_t i = 0; i < out.size(); i++) {
+      PyObject* y = new_tensor(std::move(out[i]), Py_None);
+      if (!y) throw py::error_already_set();
+      PyTuple_SET_ITEM(made.ptr(), Py_ssize_t(i), y);
+    }
+    return made.release().ptr();
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+
+void remember(py::handle self, py::object plan, const py::tuple& states, const py::object& inputs, bool grad, const py::list& versions, const py::list& flags) {
+  auto* r = new Remembered;
+  const std::unique_ptr<Remembered> old(reinterpret_cast<Runner*>(self.ptr())->last);
+  r->plan = plan.cast<PyPlan*>();
+  r->plan_object = std::move(plan);
+  r->states = states;
+  if (!r->plan->takes(states)) refuse(Code::shape, "remember: not as many states as the plan has");
+  r->any_shape = inputs.is_none();
+  r->grad = grad;
+  if (!r->any_shape)
+    for (const py::handle h : inputs) r->inputs.push_back(view_of(h).t);
+  if (!r->any_shape && r->inputs.size() != r->plan->n_inputs()) refuse(Code::shape, "remember: not as many inputs as the plan has");
+  for (const py::handle h : versions) r->versions.emplace_back(py::reinterpret_borrow<py::object>(h), view_of(h).storage->version);
+  for (const py::handle h : flags) r->flags.emplace_back(h.cast<py::tuple>()[0], h.cast<py::tuple>()[1].cast<bool>());
+  reinterpret_cast<Runner*>(self.ptr())->last = r;
+}
+
+PyObject* make_runner(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject* slow = nullptr;
+  if (!PyArg_ParseTuple(args, "O", &slow)) return nullptr;
+  Runner* r = reinterpret_cast<Runner*>(type->tp_alloc(type, 0));
+  if (!r) return nullptr;
+  r->entry = run_remembered;
+  r->slow = Py_NewRef(slow);
+  r->last = nullptr;
+  return reinterpret_cast<PyObject*>(r);
+}
+
+int traverse_runner(PyObject* self, visitproc visit, void* arg) {
+  Runner* r = reinterpret_cast<Runner*>(self);
+  Py_VISIT(r->slow);
+  if (r->last)
+    for (const auto& flag : r->last->flags) Py_VISIT(flag.first.ptr());
+  Py_VISIT(Py_TYPE(self));
+  return 0;
+}
+
+int clear_runner(PyObject* self) {
+  Runner* r = reinterpret_cast<Runner*>(self);
+  Py_CLEAR(r->slow);
+  delete std::exchange(r->last, nullptr);
+  return 0;
+}
+
+void drop_runner(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  clear_runner(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyMemberDef runner_members[] = {{"__vectorcalloffset__", T_PYSSIZET, offsetof(Runner, entry), READONLY, nullptr}, {}};
+
+void bind_runner(py::module_& m) {
+  PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(make_runner)},
+                         {Py_tp_dealloc, reinterpret_cast<void*>(drop_runner)},
+                         {Py_tp_traverse, reinterpret_cast<void*>(traverse_runner)},
+                         {Py_tp_clear, reinterpret_cast<void*>(clear_runner)},
+                         {Py_tp_members, runner_members},
+                         {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                         {0, nullptr}};
+  PyType_Spec spec = {"accelnn._C.Runner", int(sizeof(Runner)), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_HAVE_GC, slots};
+  const py::object type = py::reinterpret_steal<py::object>(PyType_FromSpec(&spec));
+  if (!type) throw py::error_already_set();
+  m.attr("Runner") = type;
+  add_method(type, "remember", &remember, py::arg("plan"), py::arg("states"), py::arg("inputs"), py::arg("grad") = false, py::arg("versions") = py::list(),
+             py::arg("flags") = py::list());
+}
+
 }  // namespace
 
 void bind_plan(py::module_& m) {
+  bind_runner(m);
   py::class_<PyPlan>(m, "Plan", "A compiled graph, bound to this machine when it first runs.")
       .def(py::init<const py::bytes&>(), py::arg("bytes"))
-      .def("run", &PyPlan::run, py::arg("inputs"), py::arg("states"), py::arg("profile") = false)
+      .def("run", py::overload_cast<const py::tuple&, const py::tuple&, bool>(&PyPlan::run), py::arg("inputs"), py::arg("states"), py::arg("profile") = false)
       .def("ports", &PyPlan::ports, py::arg("kind"))
       .def("graph", &PyPlan::graph)
       .def_property_readonly("calls", &PyPlan::calls)

@@ -85,7 +85,7 @@ static const char* numpy_code(DType t) {
 }
 
 static py::array view_numpy(py::object self) {
-  const View& v = self.cast<const View&>();
+  const View& v = view_of(self);
   std::vector<py::ssize_t> shape(v.t.shape, v.t.shape + v.t.rank), strides(size_t(v.t.rank));
   for (int i = 0; i < v.t.rank; i++) strides[size_t(i)] = v.t.stride[i] * py::ssize_t(size_of(v.t.dtype));
   py::array a(py::dtype(numpy_code(v.t.dtype)), shape, strides, v.t.data, self);
@@ -118,27 +118,66 @@ static View view_strided(const View& v, py::handle shape, py::handle stride, int
   return w;
 }
 
-template <class Get> static py::tuple tuple_of(const TensorView& t, Get get) {
-  py::tuple r(size_t(t.rank));
-  for (int i = 0; i < t.rank; i++) r[size_t(i)] = get(i);
-  return r;
+PyTypeObject* view_type = nullptr;
+
+PyObject* new_view(View v) {
+  auto* o = PyObject_New(ViewObject, view_type);
+  if (o) new (&o->v) View(std::move(v));
+  return reinterpret_cast<PyObject*>(o);
 }
 
+const View& view_of(py::handle h) {
+  if (!is_view(h)) throw py::type_error(std::string("a View expected, not ") + Py_TYPE(h.ptr())->tp_name);
+  return reinterpret_cast<ViewObject*>(h.ptr())->v;
+}
+
+static void view_dealloc(PyObject* o) {
+  PyTypeObject* type = Py_TYPE(o);
+  reinterpret_cast<ViewObject*>(o)->v.~View();
+  PyObject_Free(o);
+  Py_DECREF(type);
+}
+
+static PyObject* tuple_of(const int64_t* values, int n) {
+  PyObject* t = PyTuple_New(n);
+  for (int i = 0; t && i < n; i++) PyTuple_SET_ITEM(t, i, PyLong_FromLongLong(values[i]));
+  return t;
+}
+
+template <PyObject* (*get)(const View&)> PyObject* getter(PyObject* o, void*) { return get(reinterpret_cast<ViewObject*>(o)->v); }
+
+static PyObject* shape_of(const View& v) { return tuple_of(v.t.shape, v.t.rank); }
+static PyObject* stride_of(const View& v) { return tuple_of(v.t.stride, v.t.rank); }
+static PyObject* dtype_of(const View& v) { return PyLong_FromLong(long(v.t.dtype)); }
+static PyObject* contiguous_of(const View& v) { return PyBool_FromLong(v.t.contiguous()); }
+static PyObject* writable_of(const View& v) { return PyBool_FromLong(v.storage->writable); }
+static PyObject* address_of(const View& v) { return PyLong_FromVoidPtr(v.t.data); }
+static PyObject* version_of(const View& v) { return PyLong_FromLongLong(v.storage->version); }
+
+static PyGetSetDef view_getset[] = {
+    {"shape", getter<shape_of>, nullptr, nullptr, nullptr},
+    {"stride", getter<stride_of>, nullptr, nullptr, nullptr},
+    {"dtype", getter<dtype_of>, nullptr, nullptr, nullptr},
+    {"contiguous", getter<contiguous_of>, nullptr, nullptr, nullptr},
+    {"writable", getter<writable_of>, nullptr, nullptr, nullptr},
+    {"address", getter<address_of>, nullptr, nullptr, nullptr},
+    {"version", getter<version_of>, nullptr, nullptr, nullptr},
+    {}};
+
 void bind_views(py::module_& m) {
-  py::class_<View> view(m, "View", "A strided window on memory: the C++ half of a Tensor.");
-  view.def_static("empty", &view_empty, py::arg("shape"), py::arg("dtype"))
-      .def_static("share", &view_share, py::arg("array"), py::arg("dtype"))
-      .def("numpy", [](py::object self) { return view_numpy(std::move(self)); })
-      .def("strided", &view_strided, py::arg("shape"), py::arg("stride"), py::arg("offset") = 0)
-      .def_property_readonly("shape", [](const View& v) { return tuple_of(v.t, [&](int i) { return v.t.shape[i]; }); })
-      .def_property_readonly("stride", [](const View& v) { return tuple_of(v.t, [&](int i) { return v.t.stride[i]; }); })
-      .def_property_readonly("dtype", [](const View& v) { return int(v.t.dtype); })
-      .def_property_readonly("contiguous", [](const View& v) { return v.t.contiguous(); })
-      .def_property_readonly("writable", [](const View& v) { return v.storage->writable; })
-      .def_property_readonly("address", [](const View& v) { return reinterpret_cast<uintptr_t>(v.t.data); })
-      .def_property_readonly("version", [](const View& v) { return v.storage->version; })
-      .def("bump", [](const View& v) { v.storage->version++; }, "Says that the memory was written in place.");
-  bind_dlpack(m, view);
+  PyType_Slot slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(view_dealloc)}, {Py_tp_getset, view_getset}, {0, nullptr}};
+  PyType_Spec spec = {"accelnn._C.View", int(sizeof(ViewObject)), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+  const py::object type = py::reinterpret_steal<py::object>(PyType_FromSpec(&spec));
+  if (!type) throw py::error_already_set();
+  view_type = reinterpret_cast<PyTypeObject*>(type.ptr());
+  m.attr("View") = type;
+  type.attr("__doc__") = "A strided window on memory: the C++ half of a Tensor.";
+  add_static(type, "empty", &view_empty, py::arg("shape"), py::arg("dtype"));
+  add_static(type, "share", &view_share, py::arg("array"), py::arg("dtype"));
+  add_method(type, "numpy", &view_numpy);
+  add_method(type, "strided", &view_strided, py::arg("shape"), py::arg("stride"), py::arg("offset") = 0);
+  add_method(type, "bump", [](const View& v) { v.storage->version++; });
+  bind_dlpack(type);
 }
 
 }  // namespace accelnn

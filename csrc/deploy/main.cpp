@@ -35,7 +35,7 @@ const char help[] =
     "  --threads N            default: the CPUs this process may use\n"
     "  --help\n"
     "\n"
-    "Environment: ACCELNN_ISA=base|avx2|avx512|vnni|native caps the instructions,\n"
+    "Environment: ACCELNN_ISA=base|avx2|...|native caps the instructions,\n"
     "ACCELNN_KERNEL=op:row forces a kernel, ACCELNN_NUM_THREADS=N as --threads.\n"
     "Exit code: 0 done, 1 bad usage, 2 bad input, 3 the run failed.\n";
 

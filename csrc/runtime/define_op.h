@@ -5,6 +5,7 @@
 // gives: enum of attribute slots `namespace matmul_attr`, the rows, `table_matmul`; the .cpp then defines `op_matmul` with attributes `matmul_attrs`.
 // ATTRIBUTE(kind, name, default)
 // ROW(isa bits, symbol, dtype of the first input, tile m, tile n, exactness)
+// The rows of every processor stand in every library, so that Python on one can choose for a program on another: those of a foreign one have no code.
 #include "op.h"
 
 #define ACCELNN_JOIN_(a, b) a##b
@@ -24,7 +25,7 @@ static const AttrDef ACCELNN_JOIN(ACCELNN_OP, _attrs)[] = {
 #define ROW(needs, symbol, type, m, n, how) \
   Status symbol(const Call&);               \
   extern const Row row_##symbol;            \
-  const Row row_##symbol = {#symbol, symbol, needs, DType::type, Exactness::how, Device::cpu, m, n};
+  const Row row_##symbol = {#symbol, (needs) & isa::foreign ? nullptr : symbol, needs, DType::type, Exactness::how, Device::cpu, m, n};
 #include ACCELNN_TABLE
 #undef ROW
 

@@ -5,6 +5,8 @@
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace accelnn {
@@ -14,6 +16,9 @@ const IsaName isa_levels[] = {
     {"avx2", isa::avx2},
     {"avx512", isa::avx2 | isa::avx512},
     {"vnni", isa::avx2 | isa::avx512 | isa::vnni},
+    {"bf16", isa::avx2 | isa::avx512 | isa::vnni | isa::bf16},
+    {"neon", isa::neon},
+    {"dotprod", isa::neon | isa::dotprod},
     {"native", ~0u},
 };
 const int n_isa_levels = sizeof isa_levels / sizeof *isa_levels;
@@ -52,14 +57,17 @@ const char* cpu_name() {
   return name;
 }
 #elif defined(__aarch64__)
-uint32_t detect_isa() { return isa::neon; }
+uint32_t detect_isa() {
+  constexpr unsigned long asimddp = 1ul << 20;            // HWCAP_ASIMDDP; old headers lack the name
+  return isa::neon | (getauxval(AT_HWCAP) & asimddp ? isa::dotprod : 0u);
+}
 const char* cpu_name() { return "aarch64"; }
 #else
 uint32_t detect_isa() { return 0; }
 const char* cpu_name() { return "unknown"; }
 #endif
 
-static char problem[160];
+static char problem[256];
 
 [[maybe_unused]] static int64_t cache_bytes(int key, int64_t otherwise) {
   const long n = sysconf(key);           // -1 or 0 where the C library does not know (musl, some virtual machines)
@@ -77,11 +85,16 @@ static Caps read_caps() {
   if (const char* cap = getenv("ACCELNN_ISA"); cap && *cap) {
     bool known = false;
     for (const IsaName& level : isa_levels)
-      if (!strcmp(level.name, cap)) {
+      if (!strcmp(level.name, cap) && (level.bits == ~0u || !(level.bits & isa::foreign))) {
         c.isa &= level.bits;
         known = true;
       }
-    if (!known) snprintf(problem, sizeof problem, "ACCELNN_ISA=%.40s is not one of base, avx2, avx512, vnni, native", cap);
+    if (!known) {
+      int n = snprintf(problem, sizeof problem, "ACCELNN_ISA=%.40s is not one of", cap);
+      for (int i = 0; i < n_isa_levels; i++)
+        if (isa_levels[i].bits == ~0u || !(isa_levels[i].bits & isa::foreign))
+          n += snprintf(problem + n, sizeof problem - size_t(n), "%s %s", i ? "," : "", isa_levels[i].name);
+    }
   }
   if (const char* force = getenv("ACCELNN_KERNEL"); force && *force) c.force = force;
   return c;

@@ -11,8 +11,20 @@ enum : uint32_t {
   avx512 = 1u << 1,    // F, BW, DQ, VL
   vnni = 1u << 2,      // AVX512-VNNI
   bf16 = 1u << 3,      // AVX512-BF16
-  neon = 1u << 8,
+  avxvnni = 1u << 4,   // vpdpbusd with 256 bits, without AVX-512
+  amx = 1u << 5,       // AMX-TILE and AMX-INT8, permitted by the system
+  neon = 1u << 8,      // with fused multiply-add: every 64-bit Arm, but base rounds twice there too
+  dotprod = 1u << 9,   // sdot, udot: Armv8.4 and most of 8.2
+  x86 = 0xffu,         // bits of the one processor, bits of the other
+  arm = 0xff00u,
 };
+#if defined(__x86_64__)
+constexpr uint32_t foreign = arm;
+#elif defined(__aarch64__)
+constexpr uint32_t foreign = x86;
+#else
+constexpr uint32_t foreign = x86 | arm;
+#endif
 }
 
 struct Caps {
@@ -29,7 +41,7 @@ struct IsaName {
   const char* name;
   uint32_t bits;
 };
-extern const IsaName isa_levels[];      // "base", "avx2", "avx512", "vnni", "native": what ACCELNN_ISA accepts, in order
+extern const IsaName isa_levels[];      // what ACCELNN_ISA accepts, of every processor, in order
 extern const int n_isa_levels;
 uint32_t detect_isa();                  // uncapped
 const char* cpu_name();

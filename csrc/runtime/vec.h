@@ -7,6 +7,8 @@
 #include "dtype.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #ifndef ACCELNN_TARGET
@@ -71,12 +73,14 @@ ACCELNN_INLINE vf fma(vf a, vf b, vf c) {
   return reinterpret_cast<vf>(_mm512_fmadd_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(c)));
 #elif defined(__AVX2__)
   return reinterpret_cast<vf>(_mm256_fmadd_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b), reinterpret_cast<__m256>(c)));
+#elif defined(ACCELNN_NEON)
+  return reinterpret_cast<vf>(vfmaq_f32(reinterpret_cast<float32x4_t>(c), reinterpret_cast<float32x4_t>(a), reinterpret_cast<float32x4_t>(b)));
 #else
   return a * b + c;
 #endif
 }
 ACCELNN_INLINE float fma(float a, float b, float c) {
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(ACCELNN_NEON)
   return __builtin_fmaf(a, b, c);
 #else
   return a * b + c;

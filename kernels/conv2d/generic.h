@@ -57,7 +57,7 @@ inline Status conv2d_f32(const Call& call) {
               f32_tile(int(tile_height),
                        {depth, w.as<float>() + all * g.k + k, g.k, panel + q / panel_columns * panel_columns * depth + q % panel_columns,
                         panel_columns, panel_columns * depth, out + o * g.pixels + p + q, g.pixels,
-                        int(conv::at_most(tile_columns, columns - q)), k > 0},
+                        int(conv::at_most(tile_columns, columns - q)), k > 0 ? out + o * g.pixels + p + q : nullptr},
                        epilogue);
           }
           k += depth;
@@ -146,7 +146,7 @@ inline Status conv2d_dgrad_f32(const Call& call) {
           const int64_t k = tile_start(rows, tiles, tile), tile_height = tile_start(rows, tiles, tile + 1) - k;
           f32_tile(int(tile_height),
                    {g.og, turned + (group * g.k + c * taps + k) * g.og, g.og, panel, tile_columns, panel_columns, products + k * l.columns + p,
-                    l.columns, n, false},
+                    l.columns, n, nullptr},
                    {});
         }
       }
@@ -202,7 +202,8 @@ inline Status conv2d_wgrad_f32(const Call& call) {
             for (int64_t o = 0; o < g.og; o += tile_columns)
               f32_tile(int(tile_height),
                        {pixels, columns + k * l.columns, l.columns, panel + o / panel_columns * panel_columns * pixels + o % panel_columns,
-                        panel_columns, panel_columns * pixels, sums + k * o16 + o, o16, int(conv::at_most(tile_columns, g.og - o)), accumulate},
+                        panel_columns, panel_columns * pixels, sums + k * o16 + o, o16, int(conv::at_most(tile_columns, g.og - o)),
+                        accumulate ? sums + k * o16 + o : nullptr},
                        {});
           }
           accumulate = true;

@@ -80,7 +80,7 @@ Status qconv2d(const Call& call, const I8Isa& isa) {
   int32_t* const start = slice_at<int32_t>(work, l.start);
   for (int64_t o = 0; o < g.o; o++) {
     const uint32_t sum = uint32_t(sum_of(weights + o * taps, taps));
-    start[o] = int32_t((bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[o])) - sum * zero);
+    start[o] = int32_t((bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[o])) - sum * uint32_t(zero - isa.offset));
   }
   const Requantize rule = {y.dtype, call.in[3].as<float>(), start, out_zero.absent() ? 0 : *out_zero.as<uint8_t>(),
                            call.integer(qconv2d_attr::relu) != 0};

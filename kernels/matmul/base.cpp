@@ -1,3 +1,4 @@
+#include "matmul/bf16_generic.h"
 #include "matmul/generic.h"
 #include "matmul/gemm_i8.h"
 #include "matmul/pack.h"
@@ -5,6 +6,7 @@
 namespace accelnn {
 
 Status matmul_f32_base(const Call& call) { return matmul(call); }
+Status matmul_bf16_base(const Call& call) { return matmul_bf16(call); }
 Status qmatmul_u8_base(const Call& call) { return qmatmul(call, i8_isa<true>()); }
 
 // Packing only moves bytes: wider vectors would not be faster.
@@ -15,6 +17,15 @@ static Status pack(const Call& call, int64_t panel_size) {
   parallel(call, p.shape[0], work_of(k, n, 2 * sizeof(T)), [&](int64_t i) {
     const int64_t j = i * panel_columns, columns = n - j < panel_columns ? n - j : panel_columns;
     pack_panel(b.as<T>() + j * b.stride[1], b.stride[0], b.stride[1], k, columns, p.as<T>() + i * panel_size);
+  });
+  return {};
+}
+Status matmul_pack_bf16_base(const Call& call) {
+  const TensorView &b = call.in[0], &p = call.out[0];
+  const int64_t k = b.shape[0], n = b.shape[1];
+  parallel(call, p.shape[0], work_of(k, n, 4), [&](int64_t i) {
+    const int64_t j = i * panel_columns, columns = n - j < panel_columns ? n - j : panel_columns;
+    pack_pairs(b.as<uint16_t>() + j * b.stride[1], b.stride[0], b.stride[1], k, columns, p.as<uint16_t>() + i * p.shape[1] * 32);
   });
   return {};
 }

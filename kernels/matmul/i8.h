@@ -19,7 +19,7 @@ struct I8Tile {
 struct alignas(64) I8Sums { int32_t at[i8_most_rows][i8_most_columns]; };
 
 // What becomes of the sums: v = sum + start; relu: max(v, 0); then i32 v, f32 float(v) * scale, or u8 clamp(zero + rint(float(v) * scale), 0, 255).
-// `start` and `scale` belong to columns (matmul) or rows (convolution); start = bias - zero point * sum of the weights.
+// `start` and `scale` belong to columns (matmul) or rows (convolution); start = bias - (zero point - I8Isa::offset) * sum of the weights.
 struct Requantize {
   DType type;                 // of the output
   const float* scale;
@@ -32,6 +32,7 @@ struct I8Isa {
   int rows, columns;          // of a tile
   void (*tile)(int rows, const I8Tile&, I8Sums&);
   void (*finish)(const I8Sums&, int rows, int columns, void* out, int64_t out_row, const Requantize&);
+  int offset = 0;             // the tile's sums are of (u - offset) * s: 128 where the ISA multiplies signed by signed bytes only
 };
 Status qmatmul(const Call&, const I8Isa&);       // its tiles broadcast the unsigned operand
 Status qconv2d(const Call&, const I8Isa&);       // the signed one

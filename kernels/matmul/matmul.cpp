@@ -1,3 +1,4 @@
+#include "matmul/bf16.h"
 #include "matmul/matmul.h"
 #include "matmul/activation.h"
 
@@ -59,48 +60,74 @@ int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts) {
   return clamp(wanted < by_work ? wanted : by_work, 1, n < strip ? 1 : n / strip);
 }
 
+static MatmulPath path_of(const MatmulProblem& p) {
+  if (p.panels) return MatmulPath::tiles;
+  const bool large = p.k * p.n > 100000;           // beyond, b does not stay near the core
+  if (p.b_column == 1) return !large || p.m > 32 ? MatmulPath::tiles : p.m <= 4 ? MatmulPath::rows
+                                                                                : MatmulPath::strips;
+  if (p.b_k == 1 && p.m <= 4) return MatmulPath::dots;
+  if (p.b_k == 1 && p.m <= 32) return MatmulPath::swapped;
+  return MatmulPath::tiles;
+}
+
 MatmulProblem matmul_problem(const Call& call) {
   const TensorView &a = call.in[0], &b = call.in[1], &y = call.out[0];
   MatmulProblem p = {};
   p.packed = call.integer(matmul_attr::packed) != 0;
   p.n = y.dim(-1);
   p.k = a.dim(-1);
-  if ((p.packed || repeats(b)) && fold_rows(a, &p.m, &p.a_row)) {
-    p.batch = 1;
-  } else {
+  p.batch = 1;
+  if (!((p.packed || repeats(b)) && fold_rows(a, &p.m, &p.a_row))) {
     p.m = y.dim(-2);
-    p.batch = 1;
     for (int d = 0; d < y.rank - 2; d++) p.batch *= y.shape[d];
     p.a_row = a.stride[a.rank - 2];
   }
   p.a_k = p.k <= 1 ? 1 : a.stride[a.rank - 1];
-  if (!p.packed) {
-    p.b_k = b.stride[b.rank - 2];
-    p.b_column = p.n <= 1 ? 1 : b.stride[b.rank - 1];
+  if (p.packed) {
+    p.b_k = 16;
+  } else {
+    p.b_k = p.k <= 1 ? 1 : b.stride[b.rank - 2];
+    p.b_column = b.stride[b.rank - 1];
   }
-  // Up to 4 rows are bound by reading b, transposed or not; packing would read and write it first.
-  p.dots = !p.packed && p.b_column != 1 && p.b_k == 1 && p.a_k == 1 && p.m <= 4;
-  // In place the tiles read b at its row stride: fine while it stays near the core (100 000 elements) or few rows would pay for the copy. A stride
-  // that is no multiple of a cache line makes every other vector straddle two (127^3: 82 in place, 100 packed), which many rows pay for.
+  if (p.n == 1 && p.m > 1) {
+    p.turned = true;
+    p.n = p.m;
+    p.m = 1;
+    p.b_column = p.a_row;
+    const int64_t a_k = p.a_k;
+    p.a_k = p.b_k;
+    p.b_k = a_k;
+  }
+  if (p.n <= 1) p.b_column = 1;
+  p.panels = p.packed && !p.turned;
+  p.path = path_of(p);
+  // A stride that is no multiple of a cache line makes every other vector straddle two (127^3: 82 in place, 100 packed), which many rows pay for.
   const bool large = p.k * p.n > 100000, straddles = p.b_k % 16 != 0;
-  p.copy_b = !p.packed && !p.dots && (p.b_column != 1 || (p.m > 32 && large) || (p.m >= 96 && straddles));
-  p.copy_tail = !p.packed && !p.dots && !p.copy_b && p.n % 16 != 0;
+  p.copy_b = p.path == MatmulPath::tiles && !p.panels && (p.b_column != 1 || (p.m > 32 && large) || (p.m >= 96 && straddles));
   // Rows 2 KiB or a multiple apart share the cache sets of L1, where a tile wants 14 of them at once.
-  p.copy_a = !p.dots && (p.a_k != 1 || (p.a_row % 512 == 0 && p.m > 8 && p.n > 2 * strip));
+  p.copy_a = p.path == MatmulPath::swapped || (p.path != MatmulPath::rows && p.a_k != 1) ||
+      (p.path <= MatmulPath::strips && p.a_row % 512 == 0 && p.m > 4 && p.n > 2 * strip);
   p.copied_a_row = ((p.k + 15) / 16 | 1) * 16;             // an odd number of cache lines: all sets in turn
-  p.row_parts = (p.m + row_block - 1) / row_block;
+  p.row_parts = p.path == MatmulPath::tiles ? (p.m + row_block - 1) / row_block : 1;
   p.column_parts = column_parts_of(p.m, p.n, p.k, p.row_parts);
-  p.group = p.m && p.n && p.batch ? clamp(16 / (p.row_parts * p.column_parts), 1, p.batch) : 0;
-  p.a_bytes = p.copy_a ? size_t(round_up(p.m * p.copied_a_row * 4, 64)) : 0;
-  p.b_bytes = p.copy_b ? size_t(round_up(p.n, 16) * p.k * 4) : p.copy_tail ? size_t(strip * p.k * 4)
-                                                                           : 0;
+  p.unit = p.path == MatmulPath::strips ? 3 * 16 : strip;
+  const int64_t a_columns = p.m <= 4 ? 4 : p.m <= 8 ? 8
+                                                    : round_up(p.m, 16);
+  if (p.path == MatmulPath::swapped) p.a_bytes = size_t(round_up(p.k, 4) * a_columns * 4);
+  else if (p.copy_a) p.a_bytes = size_t(p.m * p.copied_a_row * 4);
+  if (p.copy_b) p.b_bytes = size_t(round_up(p.n, 16) * p.k * 4);
+  p.a_bytes = (p.a_bytes + 63) / 64 * 64;
+  // Small items by themselves, each part its own; large or few ones in parts.
+  if (p.batch > 1 && (p.batch >= 16 || work_of(p.m, p.n, p.k) < 4000000) && p.a_bytes + p.b_bytes <= size_t(1) << 20)
+    p.item_parts = p.batch < 16 ? p.batch : 16;
   return p;
 }
 
 static Status check_matmul(const Call& c) {
-  const TensorView &a = c.in[0], &b = c.in[1], &bias = c.in[2], &y = c.out[0];
-  ACCELNN_CHECK(a.dtype == DType::f32 && b.dtype == DType::f32 && y.dtype == DType::f32, dtype, "matmul: f32 operands expected, not %s @ %s -> %s",
-                describe(a).text, describe(b).text, describe(y).text);
+  const TensorView &a = c.in[0], &b = c.in[1], &bias = c.in[2], &residual = c.in[3], &y = c.out[0];
+  const bool halves = a.dtype == DType::bf16;
+  ACCELNN_CHECK((halves || a.dtype == DType::f32) && b.dtype == a.dtype && (y.dtype == a.dtype || y.dtype == DType::f32), dtype,
+                "matmul: f32 @ f32 -> f32 or bf16 @ bf16 -> bf16 or f32 expected, not %s @ %s -> %s", describe(a).text, describe(b).text, describe(y).text);
   ACCELNN_CHECK(a.rank >= 2 && y.rank == a.rank, shape, "matmul: a of rank >= 2 and y of the same rank expected, not %s -> %s", describe(a).text,
                 describe(y).text);
   const int64_t packed = c.integer(matmul_attr::packed), how = c.integer(matmul_attr::activation);
@@ -110,39 +137,53 @@ static Status check_matmul(const Call& c) {
   bool fits = a.dim(-2) == y.dim(-2);
   for (int d = 0; d < a.rank - 2; d++) fits = fits && a.shape[d] == y.shape[d];
   if (packed) {
-    fits = fits && b.rank == 3 && b.shape[0] == (y.dim(-1) + 15) / 16 && b.shape[1] == a.dim(-1) && b.shape[2] == 16 && b.contiguous();
+    fits = fits && b.rank == 3 && b.shape[0] == (y.dim(-1) + 15) / 16 && b.contiguous() &&
+        (halves ? b.shape[1] == (a.dim(-1) + 1) / 2 && b.shape[2] == 32 : b.shape[1] == a.dim(-1) && b.shape[2] == 16);
   } else {
     fits = fits && b.rank == a.rank && b.dim(-2) == a.dim(-1) && b.dim(-1) == y.dim(-1);
     for (int d = 0; fits && d < a.rank - 2; d++) fits = b.shape[d] == y.shape[d];
   }
   ACCELNN_CHECK(fits, shape, "matmul: [..., M, K] @ %s -> [..., M, N] expected, not %s @ %s -> %s",
-                packed ? "contiguous [ceil(N/16), K, 16]" : "[..., K, N]", describe(a).text, describe(b).text, describe(y).text);
-  ACCELNN_CHECK(bias.absent() || (bias.dtype == DType::f32 && bias.rank == 1 && bias.shape[0] == y.dim(-1) && bias.contiguous()), shape,
-                "matmul: bias f32[%lld], contiguous, expected, not %s", static_cast<long long>(y.dim(-1)), describe(bias).text);
+                !packed      ? "[..., K, N]"
+                    : halves ? "contiguous [ceil(N/16), ceil(K/2), 32]"
+                             : "contiguous [ceil(N/16), K, 16]",
+                describe(a).text, describe(b).text, describe(y).text);
+  ACCELNN_CHECK(bias.absent() || ((bias.dtype == DType::f32 || bias.dtype == a.dtype) && bias.rank == 1 && bias.shape[0] == y.dim(-1) && bias.contiguous()),
+                shape, "matmul: bias f32[%lld]%s, contiguous, expected, not %s", static_cast<long long>(y.dim(-1)), halves ? " or bf16" : "",
+                describe(bias).text);
+  ACCELNN_CHECK(residual.absent() || (residual.dtype == y.dtype && same_shape(residual, y) && residual.contiguous()), shape,
+                "matmul: a residual like the output %s, contiguous, expected, not %s", describe(y).text, describe(residual).text);
   // Broadcast operands (stride 0) can be larger than memory; copies of them cannot.
   const int64_t rows = y.dim(-1) ? y.count() / y.dim(-1) : 0;
   ACCELNN_CHECK(addressable(rows, a.dim(-1)) && addressable(a.dim(-1), y.dim(-1)), shape, "matmul: %s @ %s is too large", describe(a).text,
                 describe(b).text);
   ACCELNN_CHECK(y.contiguous(), shape, "matmul: the output must be contiguous");
   for (int i = 0; i < 3; i++) ACCELNN_CHECK(c.in[i].absent() || !overlap(c.in[i], y), aliasing, "matmul: the output overlaps input %d", i);
+  ACCELNN_CHECK(residual.absent() || !overlap(residual, y) || same_memory(residual, y), aliasing,
+                "matmul: the output overlaps the residual without being its own memory");
   return {};
 }
 
 static size_t matmul_workspace(const Call& call, const Row& row) {
   if (row.exactness == Exactness::reference) return 0;
+  if (call.in[0].dtype == DType::bf16) {
+    const Bf16Problem q = bf16_problem(call);
+    return size_t(q.group) * (q.a_bytes + q.b_bytes + size_t(q.row_parts * q.column_parts) * q.part_bytes);
+  }
   const MatmulProblem p = matmul_problem(call);
-  return size_t(p.group) * (p.a_bytes + p.b_bytes);
+  return size_t(p.slots()) * (p.a_bytes + p.b_bytes);
 }
 
-const Op op_matmul = {"matmul", matmul_attrs, matmul_attr::count_, 2, 3, 1, check_matmul, refuse_nothing, matmul_workspace};
+const Op op_matmul = {"matmul", matmul_attrs, matmul_attr::count_, 2, 4, 1, check_matmul, refuse_nothing, matmul_workspace};
 
 static Status check_matmul_pack(const Call& c) {
   const TensorView &b = c.in[0], &p = c.out[0];
-  ACCELNN_CHECK((b.dtype == DType::f32 || b.dtype == DType::i8) && p.dtype == b.dtype, dtype,
-                "matmul_pack: f32 -> f32 or i8 -> i8 expected, not %s -> %s", describe(b).text, describe(p).text);
+  ACCELNN_CHECK((b.dtype == DType::f32 || b.dtype == DType::bf16 || b.dtype == DType::i8) && p.dtype == b.dtype, dtype,
+                "matmul_pack: f32, bf16 or i8 to the same expected, not %s -> %s", describe(b).text, describe(p).text);
   ACCELNN_CHECK(b.rank == 2 && p.rank == 3, shape, "matmul_pack: rank 2 -> rank 3 expected, not %s -> %s", describe(b).text, describe(p).text);
-  const bool bytes = b.dtype == DType::i8;
-  const int64_t rows = bytes ? (b.shape[0] + 3) / 4 + 1 : b.shape[0], width = bytes ? 64 : 16;
+  const int64_t rows = b.dtype == DType::i8 ? (b.shape[0] + 3) / 4 + 1 : b.dtype == DType::bf16 ? (b.shape[0] + 1) / 2
+                                                                                                : b.shape[0];
+  const int64_t width = 64 / int64_t(size_of(b.dtype));
   ACCELNN_CHECK(p.shape[0] == (b.shape[1] + 15) / 16 && p.shape[1] == rows && p.shape[2] == width && p.contiguous(), shape,
                 "matmul_pack: contiguous [%lld, %lld, %lld] expected, not %s", static_cast<long long>((b.shape[1] + 15) / 16),
                 static_cast<long long>(rows), static_cast<long long>(width), describe(p).text);

@@ -1,15 +1,21 @@
-// matmul(a[..., M, K], b, bias?[N]) -> y[..., M, N], f32
-//   y[..., i, j] = activation(sum_k a[..., i, k] * b[..., k, j] + bias[j])
+// matmul(a[..., M, K], b, bias?[N], residual?[..., M, N]) -> y[..., M, N], f32; or a and b bf16, y bf16 or f32
+//   y[..., i, j] = activation(scale * sum_k a[..., i, k] * b[..., k, j] + residual[..., i, j] + bias[j])
 //   b is [..., K, N], or with packed = 1 what matmul_pack made of a [K, N]: [ceil(N/16), K, 16], contiguous, the same for the whole batch.
+//   bias f32, or bf16 beside bf16 operands; residual of y's dtype.
 //   activation: kernels/matmul/activation.h.
 // matmul_pack(b[K, N]) -> the panels that all CPU rows read
 //   f32 -> f32 [ceil(N/16), K, 16]:              p[q, k, j] = b[k, 16 q + j], zero beyond N
+//   bf16 -> bf16 [ceil(N/16), ceil(K/2), 32]:    p[q, k, 2 j + r] = b[2 k + r, 16 q + j], zero beyond K and N
 //   i8  -> i8  [ceil(N/16), ceil(K/4) + 1, 64]:  p[q, k, 4 j + r] = b[4 k + r, 16 q + j], zero beyond K and N; the last row holds the 16
 //                                                column sums as int32, from which the kernel takes out the activations' zero point
-// a, b: any strides, any alignment. bias and packed panels contiguous. y contiguous, overlapping no input. All sizes from 0; an empty sum is 0.
-// Error: |y - exact| <= gamma_(K+1) (|A| |B| + |bias|) before the activation, which adds a few ulp (vec.h).
+// a, b: any strides, any alignment. bias, residual and packed panels contiguous. y contiguous, overlapping no input, but it may be the residual's own
+// memory (y += a b): the residual is added with the first block of k, by the tile that then writes there. All sizes from 0; an empty sum is 0.
+// Error: |y - exact| <= gamma_(K+4) (|scale| |A| |B| + |residual| + |bias|) before the activation, which adds a few ulp (vec.h). The sum, the scale as
+// float32 and its product, the residual and the bias round once each; without residual and scale it is gamma_(K+1).
+// bf16: products are exact and sums are kept in f32, so the same bound holds; AVX512-BF16 takes denormal operands and results for zeros, which adds
+// 2^-126 (2 K + sum_k |a| + sum_k |b|). A bf16 y is rounded once more, to nearest even: 2^-8 of its own size.
 // Every output is one chain over k, in blocks that depend on K alone: packing, batch and threads never change a bit. The ISA does, and so does a
-// transposed b with M <= 4 (dot products across lanes: the bytes of b are read once, in their order).
+// transposed b with M <= 4 (bf16: 32; dot products across lanes: the bytes of b are read once, in their order).
 #pragma once
 #include "op.h"
 
@@ -19,22 +25,33 @@
 
 namespace accelnn {
 
-// A checked call, taken apart: what the tiles read in place, what is copied before. A function of shapes and strides alone.
+// Which body reads b, and from where.
+enum class MatmulPath : uint8_t { tiles,      // register tiles of gemm.h: b in place while it is small, otherwise in panels
+                                  rows,       // skinny.h: up to 4 rows, b row by row
+                                  strips,     // up to 32 rows, strips of b
+                                  dots,       // up to 4 rows, b transposed
+                                  swapped };  // more rows, b transposed: y^T = b^T a^T
+
+// A checked call, taken apart. A function of shapes and strides alone.
 struct MatmulProblem {
   int64_t batch, m, n, k;             // batch dims that only repeat b are folded into m
   int64_t a_row, a_k, b_k, b_column;  // strides of one item, in elements
-  bool packed;                        // b comes in panels
-  bool copy_a, copy_b, copy_tail;     // a -> rows at copied_a_row; b -> panels; only b's last strip of columns -> panels
-  bool dots;                          // few rows against a transposed b: dot products in place
+  MatmulPath path;
+  bool packed, panels;                // b was packed, and the body reads panels (or, turned, the one column in them)
+  bool turned;                        // one column: computed as one row, y^T = b^T a^T
+  bool copy_a, copy_b;                // a -> rows at copied_a_row (swapped: panels of a^T); b -> panels
   int64_t copied_a_row;               // elements
   int64_t row_parts, column_parts;    // of one item
-  int64_t group;                      // items that are worked on at a time, each with its workspace
+  int64_t unit;                       // columns that a part has a multiple of
+  int64_t item_parts;                 // so many parts go through items of their own, copies included; 0: one item after the other, each in parts
   size_t a_bytes, b_bytes;            // workspace of an item, multiples of 64
+  ACCELNN_INLINE int64_t slots() const { return item_parts ? item_parts : m && n && batch ? 1
+                                                                                          : 0; }
 };
 MatmulProblem matmul_problem(const Call&);
 int64_t work_of(int64_t m, int64_t n, int64_t k);                         // floating-point operations, at most 1e18
 bool addressable(int64_t rows, int64_t columns);                         // a copy of so many elements can be thought of
-int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts);
+int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts);       // whole strips each
 int64_t batch_offset(const TensorView&, int64_t item, int batch_dims);   // in elements
 
 constexpr int64_t k_block = 512;      // 128: 77, 256: 86, 384: 87, 512: 93 GFLOP/s at 2048

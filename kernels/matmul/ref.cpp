@@ -5,22 +5,52 @@
 
 namespace accelnn {
 
-Status matmul_f32_ref(const Call& call) {
-  const TensorView &a = call.in[0], &b = call.in[1], &bias = call.in[2], &y = call.out[0];
+static double element(const TensorView& v, int64_t at) {
+  if (v.dtype == DType::f32) return double(v.as<float>()[at]);
+  const uint32_t bits = uint32_t(v.as<uint16_t>()[at]) << 16;
+  float f;
+  std::memcpy(&f, &bits, 4);
+  return double(f);
+}
+
+static Status matmul_ref(const Call& call) {
+  const TensorView &a = call.in[0], &b = call.in[1], &bias = call.in[2], &residual = call.in[3], &y = call.out[0];
   const bool packed = call.integer(matmul_attr::packed) != 0;
   const int batch_dims = y.rank - 2;
   const int64_t m = y.dim(-2), n = y.dim(-1), k = a.dim(-1), count = y.count();
   for (int64_t at = 0; at < count; at++) {
     const int64_t item = at / (m * n), i = at / n % m, j = at % n;
-    const float* row = a.as<float>() + batch_offset(a, item, batch_dims) + i * a.stride[batch_dims];
+    const int64_t row = batch_offset(a, item, batch_dims) + i * a.stride[batch_dims];
     double sum = 0;
     for (int64_t l = 0; l < k; l++) {
-      const float* x = packed ? b.as<float>() + (j / 16 * k + l) * 16 + j % 16
-                              : b.as<float>() + batch_offset(b, item, batch_dims) + l * b.stride[batch_dims] + j * b.stride[batch_dims + 1];
-      sum += double(row[l * a.stride[batch_dims + 1]]) * double(*x);
+      const int64_t x = !packed   ? batch_offset(b, item, batch_dims) + l * b.stride[batch_dims] + j * b.stride[batch_dims + 1]
+          : b.dtype == DType::f32 ? (j / 16 * k + l) * 16 + j % 16
+                                  : (j / 16 * ((k + 1) / 2) + l / 2) * 32 + j % 16 * 2 + l % 2;
+      sum += element(a, row + l * a.stride[batch_dims + 1]) * element(b, x);
     }
-    if (!bias.absent()) sum += double(bias.as<float>()[j]);
-    y.as<float>()[at] = activate(splat(float(sum)), int(call.integer(matmul_attr::activation)))[0];
+    sum *= double(float(call.real(matmul_attr::scale)));
+    if (!residual.absent()) sum += element(residual, at);
+    if (!bias.absent()) sum += element(bias, j);
+    const float v = activate(splat(float(sum)), int(call.integer(matmul_attr::activation)))[0];
+    if (y.dtype == DType::f32) {
+      y.as<float>()[at] = v;
+      continue;
+    }
+    uint32_t bits;
+    std::memcpy(&bits, &v, 4);
+    y.as<uint16_t>()[at] = uint16_t(v != v ? (bits >> 16) | 0x40 : (bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+  }
+  return {};
+}
+Status matmul_f32_ref(const Call& call) { return matmul_ref(call); }
+Status matmul_bf16_ref(const Call& call) { return matmul_ref(call); }
+
+Status matmul_pack_bf16_ref(const Call& call) {
+  const TensorView &b = call.in[0], &p = call.out[0];
+  const int64_t k = b.shape[0], n = b.shape[1], pairs = p.shape[1], count = p.count();
+  for (int64_t at = 0; at < count; at++) {
+    const int64_t j = at / (32 * pairs) * 16 + at % 32 / 2, l = at / 32 % pairs * 2 + at % 2;
+    p.as<uint16_t>()[at] = j < n && l < k ? b.as<uint16_t>()[l * b.stride[0] + j * b.stride[1]] : uint16_t(0);
   }
   return {};
 }

@@ -34,7 +34,7 @@ Status qmatmul(const Call& call, const I8Isa& isa) {
       pack_panel(b.as<int8_t>() + j * q.b_column, q.b_k, q.b_column, q.k, columns, packed_b + i * panel_bytes);
     });
   // The zero point of a leaves the inner loop: sum (a - zero) b = sum a b - zero * sum b. Unsigned arithmetic, because it may wrap.
-  const uint32_t a_zero = *call.in[1].as<uint8_t>();
+  const uint32_t a_zero = uint32_t(*call.in[1].as<uint8_t>() - isa.offset);
   const int8_t* row_of_sums = packed_b + k4 * 64;
   for (int64_t i = 0; i < q.n; i += panel_columns, row_of_sums += panel_bytes)
     for (int64_t j = i; j < q.n && j < i + panel_columns; j++) {

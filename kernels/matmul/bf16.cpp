@@ -1,0 +1,36 @@
+#include "matmul/bf16.h"
+
+namespace accelnn {
+
+static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static int64_t clamp(int64_t n, int64_t low, int64_t high) { return n < low ? low : n > high ? high
+                                                                                             : n; }
+
+Bf16Problem bf16_problem(const Call& call) {
+  Bf16Problem q = {};
+  MatmulProblem& p = q.p;
+  p = matmul_problem(call);
+  q.pairs = (p.k + 1) / 2;
+  if (p.packed || p.m > bf16_few_rows) q.way = Bf16Way::panels;
+  else if (p.b_column != 1 && p.b_k == 1 && p.m <= bf16_dot_rows) q.way = Bf16Way::dots;
+  else if (p.b_column == 1 && p.m <= bf16_stream_rows) q.way = Bf16Way::streams;
+  else q.way = Bf16Way::blocks;
+  // A pair at the end of an odd row would take in the next row, or whatever follows the last. Rows a multiple of 2 KiB apart share the cache sets of L1.
+  // Streams want floats.
+  q.copy_a = q.way == Bf16Way::streams || p.a_k != 1 || (q.way != Bf16Way::dots && (p.k % 2 != 0 || (p.a_row % 1024 == 0 && p.m > 8 && p.n > 2 * strip)));
+  q.copied_a_row = round_up(p.k, 32) + (round_up(p.k, 32) % 64 ? 0 : 32);       // an odd number of cache lines: all sets in turn
+  // One chain over all of k: no sums of y are read back (y may be bf16). So the rows of a that L2 holds beside a panel depend on k.
+  q.row_block = clamp((row_block * 2048 / (p.k < 1 ? 1 : p.k)) / 14 * 14, 28, row_block);
+  q.row_parts = (p.m + q.row_block - 1) / q.row_block;
+  q.column_parts = column_parts_of(p.m, p.n, p.k, q.row_parts);
+  q.group = p.m && p.n && p.batch ? clamp(16 / (q.row_parts * q.column_parts), 1, p.batch) : 0;
+  q.a_bytes = q.copy_a ? size_t(round_up(p.m * q.copied_a_row * (q.way == Bf16Way::streams ? 4 : 2), 64)) : 0;
+  q.b_bytes = q.way == Bf16Way::panels && !p.packed ? size_t(round_up(p.n, 16) * q.pairs * 4) : 0;
+  const int64_t strips = (p.n + strip - 1) / strip, columns = (strips + q.column_parts - 1) / q.column_parts * strip;     // of the widest part
+  q.part_bytes = q.way == Bf16Way::blocks ? size_t(bf16_block_columns * (bf16_block_pairs + bf16_few_rows) * 4)
+      : q.way == Bf16Way::streams         ? size_t(p.m * columns * 4)
+                                          : 0;
+  return q;
+}
+
+}  // namespace accelnn

@@ -1,0 +1,294 @@
+// int4 tiles over vec.h: R rows against one strip of 16 columns, the weights taken apart in registers.
+#pragma once
+#include "lanes.h"
+#include "weight_only/matmul_int4.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+
+constexpr int int4_vectors = 64 / vector_bytes;         // of a strip
+constexpr int64_t int4_ahead = 2048;                    // bytes of software prefetch
+
+#if defined(__F16C__)
+ACCELNN_INLINE vf from_f16(const uint8_t* p) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<vf>(_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#else
+  return reinterpret_cast<vf>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#endif
+}
+#else
+// The exponent moves by 112 through an exact product, which also makes denormals right.
+ACCELNN_INLINE vf from_f16(const uint8_t* p) {
+  typedef uint16_t halves __attribute__((vector_size(2 * lanes)));
+  halves h;
+  std::memcpy(&h, p, sizeof h);
+  const vi bits = __builtin_convertvector(h, vi);
+  const vf size = as_float((bits & 0x7fff) << 13) * 0x1p112f;
+  return as_float(as_bits(size) | ((size >= 65536.0f) & 0x7f800000) | ((bits & 0x8000) << 16));
+}
+#endif
+ACCELNN_INLINE vi from_bytes(const uint8_t* p) { return load_bytes(p); }
+
+// The start of row i in a tile: three base pointers and multiples of the stride, so that 14 rows need no 14 registers.
+struct Int4Rows {
+  const char* base[3];
+  int64_t step;
+  ACCELNN_INLINE Int4Rows(const char* a, int64_t row) : base{a, a + 5 * row, a + 10 * row}, step(row) {}
+  ACCELNN_INLINE const char* at(int i) const { return base[i / 5] + i % 5 * step; }
+  ACCELNN_INLINE void advance(int64_t bytes) {
+    for (const char*& p : base) p += bytes;
+  }
+};
+ACCELNN_INLINE vi four_of(const char* p) {
+  int32_t four;
+  std::memcpy(&four, p, 4);
+  return splat(four);
+}
+
+// ---- int8 activations. acc += the exact products of 32 k.
+
+#if defined(__AVX512VNNI__)
+constexpr int int4_rows = 13;                           // 13 sums, 13 results and 5 for the rest are 31 registers
+template <int R> ACCELNN_INLINE void int4_block(vi (&acc)[R][int4_vectors], const uint8_t* w, const Int4Rows& a) {
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; v++) {
+    const vi p = load_bits(w + 64 * v), low = p & 0x0f0f0f0f, high = reinterpret_cast<vi>(reinterpret_cast<vu>(p) >> 4) & 0x0f0f0f0f;
+    __builtin_prefetch(w + 64 * v + int4_ahead);
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+      const __m512i x0 = reinterpret_cast<__m512i>(four_of(a.at(i) + 8 * v)), x1 = reinterpret_cast<__m512i>(four_of(a.at(i) + 8 * v + 4));
+      const __m512i first = _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(acc[i][0]), reinterpret_cast<__m512i>(low), x0);
+      acc[i][0] = reinterpret_cast<vi>(_mm512_dpbusd_epi32(first, reinterpret_cast<__m512i>(high), x1));
+    }
+  }
+}
+#else
+// Pairs of products in 16 bits: 15 * 127 * 2 = 3810, of which the eight of a block stay below 2^15. One widening a block.
+typedef int16_t vs __attribute__((vector_size(vector_bytes)));
+typedef uint16_t vus __attribute__((vector_size(vector_bytes)));
+#if defined(__AVX512BW__)
+constexpr int int4_rows = 8;
+ACCELNN_INLINE vs pairs(vi u, vi s) { return reinterpret_cast<vs>(_mm512_maddubs_epi16(reinterpret_cast<__m512i>(u), reinterpret_cast<__m512i>(s))); }
+ACCELNN_INLINE vi widen(vs v) { return reinterpret_cast<vi>(_mm512_madd_epi16(reinterpret_cast<__m512i>(v), _mm512_set1_epi16(1))); }
+#elif defined(__AVX2__)
+constexpr int int4_rows = 4;
+ACCELNN_INLINE vs pairs(vi u, vi s) { return reinterpret_cast<vs>(_mm256_maddubs_epi16(reinterpret_cast<__m256i>(u), reinterpret_cast<__m256i>(s))); }
+ACCELNN_INLINE vi widen(vs v) { return reinterpret_cast<vi>(_mm256_madd_epi16(reinterpret_cast<__m256i>(v), _mm256_set1_epi16(1))); }
+#elif defined(__SSSE3__)
+constexpr int int4_rows = 2;
+ACCELNN_INLINE vs pairs(vi u, vi s) { return reinterpret_cast<vs>(_mm_maddubs_epi16(reinterpret_cast<__m128i>(u), reinterpret_cast<__m128i>(s))); }
+ACCELNN_INLINE vi widen(vs v) { return reinterpret_cast<vi>(_mm_madd_epi16(reinterpret_cast<__m128i>(v), _mm_set1_epi16(1))); }
+#else
+constexpr int int4_rows = 4;
+ACCELNN_INLINE vs pairs(vi u, vi s) {
+  const vs u0 = reinterpret_cast<vs>(u & 0x00ff00ff), u1 = reinterpret_cast<vs>(reinterpret_cast<vus>(u) >> 8);
+  const vs s0 = reinterpret_cast<vs>(reinterpret_cast<vus>(s) << 8) >> 8, s1 = reinterpret_cast<vs>(s) >> 8;
+  return u0 * s0 + u1 * s1;
+}
+ACCELNN_INLINE vi widen(vs v) {
+  const vi both = reinterpret_cast<vi>(v);
+  return (reinterpret_cast<vi>(reinterpret_cast<vu>(both) << 16) >> 16) + (both >> 16);
+}
+#endif
+template <int R> ACCELNN_INLINE void int4_block(vi (&acc)[R][int4_vectors], const uint8_t* w, const Int4Rows& a) {
+  vs sum[R][int4_vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < 4; v++) {
+    vi low[int4_vectors], high[int4_vectors];
+    __builtin_prefetch(w + 64 * v + int4_ahead);
+#pragma GCC unroll 4
+    for (int j = 0; j < int4_vectors; j++) {
+      const vi p = load_bits(w + 64 * v + j * vector_bytes);
+      low[j] = p & 0x0f0f0f0f;
+      high[j] = reinterpret_cast<vi>(reinterpret_cast<vu>(p) >> 4) & 0x0f0f0f0f;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+      const vi x0 = four_of(a.at(i) + 8 * v), x1 = four_of(a.at(i) + 8 * v + 4);
+#pragma GCC unroll 4
+      for (int j = 0; j < int4_vectors; j++) {
+        const vs both = pairs(low[j], x0) + pairs(high[j], x1);
+        sum[i][j] = v ? sum[i][j] + both : both;
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < int4_vectors; j++) acc[i][j] += widen(sum[i][j]);
+}
+#endif
+
+#define ACCELNN_EACH(statement)                        \
+  _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) \
+      _Pragma("GCC unroll 4") for (int j = 0; j < V; j++) statement
+
+template <int R, int V> ACCELNN_INLINE void int4_store(const Int4Tile& t, vf (&sum)[R][V]) {
+  if (t.columns == int4_strip) {
+    if (t.bias) ACCELNN_EACH(sum[i][j] += load(t.bias + j * lanes));
+    ACCELNN_EACH(store(t.c + i * t.c_row + j * lanes, sum[i][j]));
+    return;
+  }
+  float part[R][int4_strip];
+  ACCELNN_EACH(store(part[i] + j * lanes, sum[i][j]));
+  for (int i = 0; i < R; i++)
+    for (int n = 0; n < t.columns; n++) t.c[i * t.c_row + n] = t.bias ? part[i][n] + t.bias[n] : part[i][n];
+}
+
+template <int R> void int4_tile_int8(const Int4Tile& t) {
+  constexpr int V = int4_vectors;
+  vf sum[R][V];
+  ACCELNN_EACH(sum[i][j] = vf{});
+  Int4Rows a(t.a, t.a_row);
+  const uint8_t* w = t.w;
+  for (int64_t g = 0; g < t.groups; g++) {
+    vi acc[R][V];
+    const uint8_t* const after = w + t.blocks * 256;
+    ACCELNN_EACH(acc[i][j] = splat(t.start[i * t.groups + g]));
+    if (t.zero_points) {
+      vi zero[V];
+      for (int j = 0; j < V; j++) zero[j] = from_bytes(after + 32 + j * lanes);
+      ACCELNN_EACH(acc[i][j] *= zero[j]);
+    }
+    for (int b = 0; b < t.blocks; b++, w += 256) {
+      int4_block<R>(acc, w, a);
+      a.advance(32);
+    }
+    vf s[V];
+    for (int j = 0; j < V; j++) s[j] = from_f16(after + j * 2 * lanes);
+    // Not fma: a product and a sum round alike on every ISA, and the sum runs on ports that the dot products do not use.
+    ACCELNN_EACH(sum[i][j] += to_float(acc[i][j]) * (s[j] * t.scale[i * t.groups + g]));
+    w += t.zero_points ? 48 : 32;
+  }
+  int4_store<R, V>(t, sum);
+}
+
+// ---- f32 activations. A nibble becomes a float without a conversion: put under the exponent of 2^(23 - shift) it is that power plus q.
+// Nibbles 0 to 4 of a word lie in the mantissa where they are; 5 to 7 after one shift. (A table, vpermps, needs a shift for each: ports 1 and 2 only.)
+
+struct Int4Offsets { vf of[5]; };                        // 2^(23 - 4 s) + zero point
+ACCELNN_INLINE float int4_power(int s) { return float(1 << (23 - 4 * s)); }
+ACCELNN_INLINE vf int4_value(vi p, vi shifted, int s, const Int4Offsets& offset) {
+  const int at = s < 5 ? s : s - 3;
+  const vi magic = splat((127 + 23 - 4 * at) << 23), mask = splat(15 << 4 * at);
+  return as_float(((s < 5 ? p : shifted) & mask) | magic) - offset.of[at];
+}
+
+template <int R> void int4_tile_f32(const Int4Tile& t) {
+  constexpr int V = int4_vectors;
+  // Few rows keep a sum for each group and scale it; with many, scaling the weights is less work. (q - z) * s is exact either way.
+  constexpr bool scale_sums = R <= 2;
+  constexpr int chains = R * V >= 4 ? 1 : 4 / (R * V);
+  vf sum[R][V];
+  ACCELNN_EACH(sum[i][j] = vf{});
+  Int4Rows a(t.a, t.a_row);
+  const uint8_t* w = t.w;
+  Int4Offsets offset[V];
+#pragma GCC unroll 4
+  for (int j = 0; j < V; j++)
+#pragma GCC unroll 8
+    for (int s = 0; s < 5; s++) offset[j].of[s] = splat(int4_power(s) + 8.0f);
+  for (int64_t g = 0; g < t.groups; g++) {
+    const uint8_t* const after = w + t.blocks * 256;
+    vf scale[V], part[chains][R][V];
+#pragma GCC unroll 4
+    for (int j = 0; j < V; j++) {
+      scale[j] = from_f16(after + j * 2 * lanes);
+      if (t.zero_points)
+        for (int s = 0; s < 5; s++) offset[j].of[s] = to_float(from_bytes(after + 32 + j * lanes)) + int4_power(s);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < chains; c++) ACCELNN_EACH(part[c][i][j] = vf{});
+    for (int v = 0; v < 4 * t.blocks; v++, w += 64) {
+      __builtin_prefetch(w + int4_ahead);
+#pragma GCC unroll 4
+      for (int j = 0; j < V; j++) {
+        const vi p = load_bits(w + j * vector_bytes), shifted = reinterpret_cast<vi>(reinterpret_cast<vu>(p) >> 12);
+#pragma GCC unroll 8
+        for (int s = 0; s < 8; s++) {
+          vf d = int4_value(p, shifted, s, offset[j]);
+          if (!scale_sums) d *= scale[j];
+#pragma GCC unroll 16
+          for (int i = 0; i < R; i++) {
+            const vf x = splat(reinterpret_cast<const float*>(a.at(i))[(s >> 1) + (s & 1) * 4]);
+            if (scale_sums) part[s % chains][i][j] = fma(d, x, part[s % chains][i][j]);
+            else sum[i][j] = fma(d, x, sum[i][j]);
+          }
+        }
+      }
+      a.advance(32);
+    }
+    if (scale_sums) {
+#pragma GCC unroll 4
+      for (int c = 1; c < chains; c++) ACCELNN_EACH(part[0][i][j] += part[c][i][j]);
+      ACCELNN_EACH(sum[i][j] = fma(part[0][i][j], scale[j], sum[i][j]));
+    }
+    w += t.zero_points ? 48 : 32;
+  }
+  int4_store<R, V>(t, sum);
+}
+#undef ACCELNN_EACH
+
+// ---- One function a height.
+
+template <int most>
+struct Int4Heights {
+  void (*int8[most + 1])(const Int4Tile&);
+  void (*f32[most + 1])(const Int4Tile&);
+  constexpr Int4Heights() : int8{}, f32{} { fill<most>(); }
+  template <int R> constexpr void fill() {
+    int8[R] = int4_tile_int8<R>;
+    f32[R] = int4_tile_f32<R>;
+    if constexpr (R > 1) fill<R - 1>();
+  }
+};
+constexpr Int4Heights<int4_rows> int4_heights;
+
+// ---- Activations to int8 (the contract's formula).
+
+template <int step> ACCELNN_INLINE vi most_across(vi v) {
+  const vi other = as_bits(rotate<step>(as_float(v)));
+  v = v > other ? v : other;
+  if constexpr (step > 1) return most_across<step / 2>(v);
+  return v;
+}
+template <int step> ACCELNN_INLINE vi total_across(vi v) {
+  v += as_bits(rotate<step>(as_float(v)));
+  if constexpr (step > 1) return total_across<step / 2>(v);
+  return v;
+}
+inline void int4_quantize(const float* a, int64_t k, int64_t group, int8_t* x, float* scale, int32_t* start, int32_t factor) {
+  const float magic = 12582912.0f;                      // 1.5 * 2^23: the sum's low bits are the rounded integer
+  for (; k > 0; k -= group, a += group, x += group, scale++, start++) {
+    const int64_t n = k < group ? k : group;
+    vi largest = {};                                    // of |a| as integers, in which NaN is larger than infinity, larger than all others
+    for (int64_t i = 0; i < n; i += lanes) {
+      const vi size = as_bits(n - i < lanes ? load(a + i, int(n - i)) : load(a + i)) & 0x7fffffff;
+      largest = size > largest ? size : largest;
+    }
+    const int32_t bits = most_across<lanes / 2>(largest)[0];
+    float t;
+    std::memcpy(&t, &bits, 4);
+    const bool usable = bits < 0x7f800000 && t >= int4_least;
+    const vf inverse = splat(usable ? 127.0f / t : 0.0f);
+    vi sum = {};
+    for (int64_t i = 0; i < group; i += lanes) {
+      vi q = {};
+      if (usable && i < n) q = as_bits((n - i < lanes ? load(a + i, int(n - i)) : load(a + i)) * inverse + magic) - as_bits(splat(magic));
+      sum += q;
+      store_bytes(x + i, q);
+    }
+    *scale = usable ? t / 127.0f : bits < 0x7f800000 ? 0.0f
+                                                     : __builtin_nanf("");
+    *start = factor * total_across<lanes / 2>(sum)[0];
+  }
+}
+
+ACCELNN_INLINE Int4Isa int4_isa() {
+  return {int4_rows, int4_rows, [](int rows, const Int4Tile& t) { int4_heights.int8[rows](t); }, [](int rows, const Int4Tile& t) { int4_heights.f32[rows](t); },
+          int4_quantize};
+}
+
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn
