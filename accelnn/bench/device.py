@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.errors import AttributeValueError, DeviceError
+from ..core.registry import KERNELS
 
 Calls = Sequence[Callable[[], Any]]
 
@@ -75,8 +76,12 @@ def find_gpu() -> tuple[Any, str]:
 
 
 def clock(device: str) -> CpuClock | CudaClock:
+    """The device's clock, or DeviceError where there is no such device or nothing that runs on it."""
     if device == "cpu":
         return CpuClock()
-    if device == "cuda":
-        return CudaClock()
-    raise AttributeValueError(f"device '{device}': cpu or cuda expected")
+    if device != "cuda":
+        raise AttributeValueError(f"device '{device}': cpu or cuda expected")
+    _, gpu = find_gpu()
+    if not any(row["device"] == "cuda" for op in KERNELS.values() for row in op["rows"]):
+        raise DeviceError(f"there is a GPU ({gpu}), but this version of accelnn has no CUDA rows to measure")
+    return CudaClock()
