@@ -113,15 +113,16 @@ static Status check_matmul(const Call& c) {
   for (int d = 0; d < a.rank - 2; d++) fits = fits && a.shape[d] == y.shape[d];
   if (packed) {
     fits = fits && b.rank == 3 && b.shape[0] == (y.dim(-1) + 15) / 16 && b.contiguous() &&
-           (halves ? b.shape[1] == (a.dim(-1) + 1) / 2 && b.shape[2] == 32 : b.shape[1] == a.dim(-1) && b.shape[2] == 16);
+        (halves ? b.shape[1] == (a.dim(-1) + 1) / 2 && b.shape[2] == 32 : b.shape[1] == a.dim(-1) && b.shape[2] == 16);
   } else {
     fits = fits && b.rank == a.rank && b.dim(-2) == a.dim(-1) && b.dim(-1) == y.dim(-1);
     for (int d = 0; fits && d < a.rank - 2; d++) fits = b.shape[d] == y.shape[d];
   }
   ACCELNN_CHECK(fits, shape, "matmul: [..., M, K] @ %s -> [..., M, N] expected, not %s @ %s -> %s",
-                !packed  ? "[..., K, N]"
-                : halves ? "contiguous [ceil(N/16), ceil(K/2), 32]"
-                         : "contiguous [ceil(N/16), K, 16]", describe(a).text, describe(b).text, describe(y).text);
+                !packed      ? "[..., K, N]"
+                    : halves ? "contiguous [ceil(N/16), ceil(K/2), 32]"
+                             : "contiguous [ceil(N/16), K, 16]",
+                describe(a).text, describe(b).text, describe(y).text);
   ACCELNN_CHECK(bias.absent() || ((bias.dtype == DType::f32 || bias.dtype == a.dtype) && bias.rank == 1 && bias.shape[0] == y.dim(-1) && bias.contiguous()),
                 shape, "matmul: bias f32[%lld]%s, contiguous, expected, not %s", static_cast<long long>(y.dim(-1)), halves ? " or bf16" : "",
                 describe(bias).text);
@@ -155,7 +156,8 @@ static Status check_matmul_pack(const Call& c) {
   ACCELNN_CHECK((b.dtype == DType::f32 || b.dtype == DType::bf16 || b.dtype == DType::i8) && p.dtype == b.dtype, dtype,
                 "matmul_pack: f32, bf16 or i8 to the same expected, not %s -> %s", describe(b).text, describe(p).text);
   ACCELNN_CHECK(b.rank == 2 && p.rank == 3, shape, "matmul_pack: rank 2 -> rank 3 expected, not %s -> %s", describe(b).text, describe(p).text);
-  const int64_t rows = b.dtype == DType::i8 ? (b.shape[0] + 3) / 4 + 1 : b.dtype == DType::bf16 ? (b.shape[0] + 1) / 2 : b.shape[0];
+  const int64_t rows = b.dtype == DType::i8 ? (b.shape[0] + 3) / 4 + 1 : b.dtype == DType::bf16 ? (b.shape[0] + 1) / 2
+                                                                                                : b.shape[0];
   const int64_t width = 64 / int64_t(size_of(b.dtype));
   ACCELNN_CHECK(p.shape[0] == (b.shape[1] + 15) / 16 && p.shape[1] == rows && p.shape[2] == width && p.contiguous(), shape,
                 "matmul_pack: contiguous [%lld, %lld, %lld] expected, not %s", static_cast<long long>((b.shape[1] + 15) / 16),

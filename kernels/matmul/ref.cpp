@@ -23,9 +23,9 @@ static Status matmul_ref(const Call& call) {
     const int64_t row = batch_offset(a, item, batch_dims) + i * a.stride[batch_dims];
     double sum = 0;
     for (int64_t l = 0; l < k; l++) {
-      const int64_t x = !packed ? batch_offset(b, item, batch_dims) + l * b.stride[batch_dims] + j * b.stride[batch_dims + 1]
-                        : b.dtype == DType::f32 ? (j / 16 * k + l) * 16 + j % 16
-                                                : (j / 16 * ((k + 1) / 2) + l / 2) * 32 + j % 16 * 2 + l % 2;
+      const int64_t x = !packed   ? batch_offset(b, item, batch_dims) + l * b.stride[batch_dims] + j * b.stride[batch_dims + 1]
+          : b.dtype == DType::f32 ? (j / 16 * k + l) * 16 + j % 16
+                                  : (j / 16 * ((k + 1) / 2) + l / 2) * 32 + j % 16 * 2 + l % 2;
       sum += element(a, row + l * a.stride[batch_dims + 1]) * element(b, x);
     }
     sum *= double(float(call.real(matmul_attr::scale)));
