@@ -70,7 +70,7 @@ static MatmulPath path_of(const MatmulProblem& p) {
   return MatmulPath::tiles;
 }
 
-MatmulProblem matmul_problem(const Call& call) {
+MatmulProblem matmul_operands(const Call& call) {
   const TensorView &a = call.in[0], &b = call.in[1], &y = call.out[0];
   MatmulProblem p = {};
   p.packed = call.integer(matmul_attr::packed) != 0;
@@ -87,8 +87,13 @@ MatmulProblem matmul_problem(const Call& call) {
     p.b_k = 16;
   } else {
     p.b_k = p.k <= 1 ? 1 : b.stride[b.rank - 2];
-    p.b_column = b.stride[b.rank - 1];
+    p.b_column = p.n <= 1 ? 1 : b.stride[b.rank - 1];
   }
+  return p;
+}
+
+MatmulProblem matmul_problem(const Call& call) {
+  MatmulProblem p = matmul_operands(call);
   if (p.n == 1 && p.m > 1) {
     p.turned = true;
     p.n = p.m;
@@ -98,7 +103,6 @@ MatmulProblem matmul_problem(const Call& call) {
     p.a_k = p.b_k;
     p.b_k = a_k;
   }
-  if (p.n <= 1) p.b_column = 1;
   p.panels = p.packed && !p.turned;
   p.path = path_of(p);
   // A stride that is no multiple of a cache line makes every other vector straddle two (127^3: 82 in place, 100 packed), which many rows pay for.

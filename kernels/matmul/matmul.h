@@ -48,7 +48,8 @@ struct MatmulProblem {
   ACCELNN_INLINE int64_t slots() const { return item_parts ? item_parts : m && n && batch ? 1
                                                                                           : 0; }
 };
-MatmulProblem matmul_problem(const Call&);
+MatmulProblem matmul_operands(const Call&);                              // sizes and strides alone
+MatmulProblem matmul_problem(const Call&);                               // and what the f32 bodies make of them
 int64_t work_of(int64_t m, int64_t n, int64_t k);                         // floating-point operations, at most 1e18
 bool addressable(int64_t rows, int64_t columns);                         // a copy of so many elements can be thought of
 int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts);       // whole strips each
