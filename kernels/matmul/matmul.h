@@ -10,8 +10,8 @@
 // memory (y += a b): the residual is added with the first block of k, by the tile that then writes there. All sizes from 0; an empty sum is 0.
 // Error: |y - exact| <= gamma_(K+4) (|scale| |A| |B| + |residual| + |bias|) before the activation, which adds a few ulp (vec.h). The sum, the scale as
 // float32 and its product, the residual and the bias round once each; without residual and scale it is gamma_(K+1).
-// Every output is one chain over k, in blocks that depend on K alone: packing, batch and threads never change a bit. The ISA does, and so does a
-// transposed b with M <= 4 (dot products across lanes: the bytes of b are read once, in their order).
+// Every output is a sum whose order depends on shapes, strides and the ISA alone: batch items, parts and threads never change a bit. Few rows
+// (skinny.h) and packed panels have orders of their own.
 #pragma once
 #include "op.h"
 
