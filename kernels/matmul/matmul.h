@@ -14,8 +14,8 @@
 // float32 and its product, the residual and the bias round once each; without residual and scale it is gamma_(K+1).
 // bf16: products are exact and sums are kept in f32, so the same bound holds; AVX512-BF16 takes denormal operands and results for zeros, which adds
 // 2^-126 (2 K + sum_k |a| + sum_k |b|). A bf16 y is rounded once more, to nearest even: 2^-8 of its own size.
-// Every output is one chain over k, in blocks that depend on K alone: packing, batch and threads never change a bit. The ISA does, and so does a
-// transposed b with M <= 4 (bf16: 32; dot products across lanes: the bytes of b are read once, in their order).
+// Every output is a sum whose order depends on shapes, strides and the ISA alone: batch items, parts and threads never change a bit. Few rows
+// (skinny.h; bf16: up to 32) and packed panels have orders of their own.
 #pragma once
 #include "op.h"
 
