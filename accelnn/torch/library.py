@@ -1,7 +1,7 @@
 """The operators accelnn::linear and accelnn::mm of torch.library, and the function that layers call.
 
 In a compiled graph, under a dispatch mode or through torch.ops the operators run; a plain eager call goes straight to C++ (torch.library's way through
-Python costs several times as much as the call), with the same derivatives and bits."""
+Python costs several times as much as the call), with the same products bit for bit."""
 
 from __future__ import annotations
 
