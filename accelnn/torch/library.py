@@ -1,7 +1,7 @@
 """The operators accelnn::linear and accelnn::mm of torch.library, and the function that layers call.
 
 In a compiled graph, under a dispatch mode or through torch.ops the operators run; a plain eager call goes straight to C++ (torch.library's way through
-Python costs several times as much as the call), with the same derivatives and bits."""
+Python costs several times as much as the call), with the same products bit for bit."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _traced(x: Any, weight: Any, bias: Any) -> Any:
 
 
 class _Linear(torch.autograd.Function):
-    """The eager way with gradients: 4 us a step cheaper than the operator's."""
+    """The eager way with gradients: a step of a 16 -> 16 layer takes 62 us, through the operator 100, torch's own 44."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, pack: bool) -> Any:

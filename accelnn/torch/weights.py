@@ -41,7 +41,7 @@ class Held:
         self.ref = weakref.ref(weight, lambda _: HELD.pop(key, None))
         self.version, self.address, self.shape, self.stride = weight._version, weight.data_ptr(), weight.shape, weight.stride()
         self.uses = 0  # without a gradient, as far as forward() saw
-        # Packing costs as much as three products with one row: it pays from the second use on. It is done at the first all the same, so that the first
+        # Packing costs as much as three to five products with one row: it pays from the second use on. It is done at the first all the same, so that the first
         # answer has the bits of the later ones, unless the state before was used only once: one step of training, one action, one step of training.
         self.patient: bool = before is not None and (before.patient if before.uses == 0 else before.uses == 1)
         self.panels: tuple[Any, int] | None = None  # their view and its address
@@ -140,7 +140,7 @@ def _empty(like: torch.Tensor, shape: Size) -> torch.Tensor:
     return like.new(*shape)
 
 
-# torch 2.10 has the table through which C++ reads a tensor; without it all calls go the way of forward(), 3 us longer.
+# Newer torch (2.13) has the table through which C++ reads a tensor; without it all calls go the way of forward() (5.6 instead of 3.7 us).
 _exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
 ROUTES = _exchange is not None and _C.routes(_exchange, TENSORS, WATCHED, torch.is_grad_enabled, _empty)
 

@@ -124,7 +124,7 @@ std::unique_ptr<Prepared> prepare(int number, const py::tuple& inputs, const py:
 }
 
 // `views` is the caller's own copy, so that one Bound serves any number of threads. check() is asked again, because memory that overlaps shows only
-// now; it takes 0.05-0.1 us.
+// now.
 Status run(const Prepared& p, const TensorView* views) {
   Call call = call_on(p, views);
   ACCELNN_TRY(p.table->op->check(call));
@@ -147,7 +147,7 @@ void call(const Prepared& p, PyObject* const* args, size_t n) {
   run_prepared(p, addresses, n);
 }
 
-// A plain CPython type: a vectorcall takes 0.1 us where a bound C++ method of pybind11 takes 0.3-0.6.
+// A plain CPython type, called by vectorcall: 0.2 us with four addresses and a product of 2 x 16 x 16.
 struct BoundObject {
   PyObject_HEAD
       vectorcallfunc vectorcall;

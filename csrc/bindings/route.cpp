@@ -1,5 +1,6 @@
 // Calls on another library's tensors with no line of Python between: what the call was prepared for is compared, and then it runs.
-// The tensors are read through DLPack's C exchange table (v1.2: torch has it from 2.10 on), 20 ns each; the same through Python attributes takes 0.3 us.
+// The tensors are read through DLPack's C exchange table (v1.2; torch 2.13 has it). Asking for the same through Python
+// attributes, a torch layer's call with next to nothing to compute took 5.6 us instead of 3.7 (nn.Linear: 5.5).
 // Knows no op and no library by name; accelnn/torch says what to ask.
 #include <cstring>
 #include <memory>
