@@ -11,7 +11,6 @@ import numpy as np
 
 import accelnn as an
 
-from .. import _C
 from ..core.dtypes import DType, as_dtype
 from ..core.errors import ShapeError
 from ..core.graph import Spec
@@ -33,20 +32,11 @@ class Inputs:
     note: dict[str, Any] = field(default_factory=dict)
 
     def tensors(self) -> list[Any]:
-        return [None if a is None else shared(a) for a in self.arrays]
+        return [None if a is None else an.asarray(a) for a in self.arrays]
 
     def specs(self) -> list[Spec | None]:
-        return [None if a is None else Spec(tuple(a.shape), dtype_of(a)) for a in self.arrays]
+        return [None if a is None else Spec(tuple(a.shape), as_dtype(a.dtype)) for a in self.arrays]
 
-
-def dtype_of(a: np.ndarray) -> DType:
-    """uint16 is the storage of bfloat16: no op takes it as itself."""
-    return DType.bfloat16 if a.dtype == np.uint16 else as_dtype(a.dtype)
-
-
-def shared(a: np.ndarray) -> Tensor:
-    """A Tensor on the same memory."""
-    return Tensor(_C.View.share(a, DType.bfloat16)) if a.dtype == np.uint16 else an.asarray(a)
 
 
 @dataclass(frozen=True)

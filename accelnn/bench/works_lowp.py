@@ -10,13 +10,13 @@ import numpy as np
 
 import accelnn as an
 
-from ..core.dtypes import DType
+from ..core.dtypes import DType, from_bfloat16, to_bfloat16
 from ..core.errors import Error, ShapeError
 from ..core.graph import Spec
 from ..core.registry import OPS
 from ..core.tensor import apply
 from ..ops.matmul import gamma
-from .arrays import empty, from_bfloat16, normal, placed, to_bfloat16
+from .arrays import empty, normal, placed
 from .check import Truth
 from .works import MATMUL, Call, Inputs, Work, add, sizes
 
@@ -31,7 +31,7 @@ def _ops(name: str) -> Any:
 
 def _bf16(rng: np.random.Generator, text: str) -> Inputs:
     m, k, n = sizes(text, 3, MATMUL)
-    return Inputs([to_bfloat16(normal(rng, m, k)), to_bfloat16(normal(rng, k, n))])
+    return Inputs([placed(to_bfloat16(normal(rng, m, k))), placed(to_bfloat16(normal(rng, k, n)))])
 
 
 def _bf16_truth(x: Inputs) -> Truth:
