@@ -97,6 +97,7 @@ def test_peers_do_the_same_work(library: str, name: str) -> None:
     found = [p for p in peers.peers(work, [library])]
     assert found
     for peer in found:
+        assert len(peer.label) <= 10, "a line has 80 columns"
         for x in sets:
             prepared = peer.make(x, 1)
             prepared.run()

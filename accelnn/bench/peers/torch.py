@@ -149,11 +149,11 @@ WORKS: dict[str, dict[str, Make]] = {
     "cross_entropy": {"torch": _returning(_cross_entropy)},
     "max_pool2d": {"torch": _returning(_pool(torch.nn.functional.max_pool2d))},
     "avg_pool2d": {"torch": _returning(_pool(torch.nn.functional.avg_pool2d))},
-    "copy": {"torch.copy_": _returning(_copy)},
-    **{name: {f"torch.{name}": _into(getattr(torch, name))} for name in (
+    "copy": {"torch": _returning(_copy)},
+    **{name: {"torch": _into(getattr(torch, name))} for name in (
         "add", "sub", "mul", "div", "neg", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "erf", "maximum", "minimum", "pow")},
     "matmul_packed": {"torch.mm": _into(torch.mm)},
-    "relu": {"torch.clamp_min": _into(torch.clamp_min, min=0)},
-    **{name: {f"torch.{name}": _returning(_reduce(function))} for name, function in (
+    "relu": {"torch": _into(torch.clamp_min, min=0)},
+    **{name: {"torch": _returning(_reduce(function))} for name, function in (
         ("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax), ("min", torch.amin))},
 }  # fmt: skip
