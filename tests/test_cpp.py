@@ -13,7 +13,7 @@ import pytest
 from accelnn.deploy import toolchain
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = ("runtime", "reader", "executor", "npy")
+PROGRAMS = ("runtime", "reader", "executor", "npy", "amx")
 SANITIZERS = ("address,undefined", "thread")
 DEPLOY = ("csrc/deploy/npy.cpp", "csrc/deploy/appended.cpp")     # without main.cpp
 

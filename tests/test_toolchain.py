@@ -68,7 +68,7 @@ def test_flags():
         flags = tc.flags(source, chain)
         assert "-ffp-contract=off" in flags and "-march=native" not in flags and "-ffast-math" not in flags
         assert ("-fno-exceptions" in flags) == (source.room != "bindings")
-        assert ("-mavx512f" in flags) == (source.target in ("x86_avx512", "x86_vnni", "x86_bf16"))
+        assert ("-mavx512f" in flags) == (source.target in ("x86_avx512", "x86_vnni", "x86_bf16", "x86_amx"))
         assert f"-DACCELNN_TARGET={source.target}" in flags
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -148,9 +149,13 @@ def calls(plan: bytes) -> Iterator[tuple[str, str]]:
         yield part[STRINGS][offset : offset + length].decode(), dtype
 
 
+SPARED = re.compile("x86_(avx512|avxvnni|amx)$")
+
+
 def rows_for(plan: bytes, arch: str) -> dict[str, list[str]]:
-    """The rows that a program for `arch` may choose from: by op and dtype, best first. Left out are references, which are for tests, and rows for
-    AVX-512 without VNNI beside one with: a twentieth of an int8 program for two generations of servers, which take the AVX2 row instead."""
+    """The rows that a program for `arch` may choose from: by op and dtype, best first. Left out are references, which are for tests, and where there is
+    a row for AVX512-VNNI those for AVX-512 without it (a twentieth of an int8 program), AVX-VNNI and AMX (4 KB together): such machines take that of
+    AVX2 or of AVX512-VNNI instead, with equal bits."""
     wanted: dict[str, set[str]] = {}
     for op, dtype in calls(plan):
         wanted.setdefault(op, set()).add(dtype)
@@ -160,5 +165,5 @@ def rows_for(plan: bytes, arch: str) -> dict[str, list[str]]:
         rows = [row for row in table["rows"] if (row["dtype"] in dtypes or "" in dtypes) and row["device"] == "cpu" and row["exactness"] != "reference"]
         names = [row["name"] for row in rows if not toolchain.is_foreign(row["name"], arch)]
         if names:
-            chosen[table["name"]] = [n for n in names if n.replace("x86_avx512", "x86_vnni") not in names or "x86_avx512" not in n]
+            chosen[table["name"]] = [n for n in names if not (beside := SPARED.search(n)) or n.replace(beside[0], "x86_vnni") not in names]
     return chosen

@@ -47,4 +47,6 @@ PYBIND11_MODULE(_C, m) {
   bind_tensor(m);
   bind_caller(m);
   bind_ceilings(m);
+  bind_bound(m);
+  bind_route(m);
 }

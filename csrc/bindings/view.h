@@ -70,6 +70,8 @@ void bind_dlpack(py::object view_type);
 void bind_tensor(py::module_&);
 void bind_caller(py::module_&);
 void bind_ceilings(py::module_&);
+void bind_bound(py::module_&);
+void bind_route(py::module_&);
 
 }  // namespace accelnn
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -14,9 +15,11 @@ namespace accelnn {
 const IsaName isa_levels[] = {
     {"base", isa::none},
     {"avx2", isa::avx2},
+    {"avxvnni", isa::avx2 | isa::avxvnni},
     {"avx512", isa::avx2 | isa::avx512},
     {"vnni", isa::avx2 | isa::avx512 | isa::vnni},
     {"bf16", isa::avx2 | isa::avx512 | isa::vnni | isa::bf16},
+    {"amx", isa::avx2 | isa::avx512 | isa::vnni | isa::amx},
     {"neon", isa::neon},
     {"dotprod", isa::neon | isa::dotprod},
     {"native", ~0u},
@@ -32,6 +35,11 @@ static uint64_t enabled_state() {        // which registers the operating system
   return uint64_t(hi) << 32 | lo;
 }
 
+// The tile registers are 8 KiB that a process has to ask for: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA).
+static bool permitted_tiles(uint64_t state) {
+  return (state >> 17 & 3) == 3 && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+}
+
 uint32_t detect_isa() {
   uint32_t a, b, c, d, found = 0;
   const uint64_t state = enabled_state();
@@ -43,8 +51,10 @@ uint32_t detect_isa() {
   if (found && (state & 0xe0) == 0xe0 && (b & wide) == wide) {
     found |= isa::avx512;
     if (c & (1u << 11)) found |= isa::vnni;
+    if ((d >> 24 & 3) == 3 && permitted_tiles(state)) found |= isa::amx;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5))) found |= isa::bf16;
   }
+  if (found && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4))) found |= isa::avxvnni;
   return found;
 }
 

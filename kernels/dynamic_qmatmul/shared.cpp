@@ -2,7 +2,7 @@
 #include "dynamic_qmatmul/tiles.h"
 #include "matmul/gemm.h"
 #include "matmul/matmul.h"
-#include "matmul/pack.h"
+#include "matmul/pack_i8.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -40,13 +40,13 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
   char* const work = static_cast<char*>(call.work);
   int8_t* const panels = p.packed ? b.as<int8_t>() : reinterpret_cast<int8_t*>(work + p.panels_at);
   if (!p.packed)
-    parallel(call, (p.n + panel_columns - 1) / panel_columns, work_of(p.k, p.n, 4), [&](int64_t i) {
-      const int64_t j = i * panel_columns, columns = p.n - j < panel_columns ? p.n - j : panel_columns;
-      pack_panel(b.as<int8_t>() + j * b.stride[1], b.stride[0], b.stride[1], p.k, columns, panels + i * panel_bytes);
+    parallel(call, (p.n + panels_at_once * 16 - 1) / (panels_at_once * 16), work_of(p.k, p.n, 2), [&](int64_t i) {
+      const int64_t j = i * panels_at_once * 16, columns = p.n - j < panels_at_once * 16 ? p.n - j : panels_at_once * 16;
+      pack_panels(b.as<int8_t>() + j * b.stride[1], b.stride[0], b.stride[1], p.k, columns, panels + j / 16 * panel_bytes, panel_bytes);
     });
   quantize_all(call, p, isa);
 
-  const bool narrow = p.rows <= 2 * isa.narrow_rows;     // above it the 14 x 32 tile is as fast from far and 7 % faster near
+  const bool narrow = p.rows <= 2 * isa.narrow_rows;     // above it tiles of 32 columns are as fast from far and 7 % faster near
   const int most_rows = narrow ? isa.narrow_rows : isa.rows, step_columns = narrow ? isa.narrow_columns : isa.columns;
   const int64_t strips = (p.n + strip - 1) / strip;
   parallel(call, p.row_parts * p.column_parts, work_of(p.rows, p.n, p.k) / 4, [&](int64_t part) {

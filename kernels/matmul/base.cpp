@@ -1,7 +1,7 @@
 #include "matmul/bf16_generic.h"
 #include "matmul/generic.h"
 #include "matmul/gemm_i8.h"
-#include "matmul/pack.h"
+#include "matmul/pack_i8.h"
 
 namespace accelnn {
 
@@ -30,6 +30,14 @@ Status matmul_pack_bf16_base(const Call& call) {
   return {};
 }
 Status matmul_pack_f32_base(const Call& call) { return pack<float>(call, call.out[0].shape[1] * 16); }
-Status matmul_pack_i8_base(const Call& call) { return pack<int8_t>(call, call.out[0].shape[1] * 64); }
+Status matmul_pack_i8_base(const Call& call) {
+  const TensorView &b = call.in[0], &p = call.out[0];
+  const int64_t k = b.shape[0], n = b.shape[1], panel_bytes = p.shape[1] * 64;
+  parallel(call, (p.shape[0] + panels_at_once - 1) / panels_at_once, work_of(k, n, 2), [&](int64_t i) {
+    const int64_t j = i * panels_at_once * 16, columns = n - j < panels_at_once * 16 ? n - j : panels_at_once * 16;
+    pack_panels(b.as<int8_t>() + j * b.stride[1], b.stride[0], b.stride[1], k, columns, p.as<int8_t>() + j / 16 * panel_bytes, panel_bytes);
+  });
+  return {};
+}
 
 }  // namespace accelnn

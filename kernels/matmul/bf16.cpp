@@ -23,11 +23,15 @@ Bf16Problem bf16_problem(const Call& call) {
   q.row_block = clamp((row_block * 2048 / (p.k < 1 ? 1 : p.k)) / 14 * 14, 28, row_block);
   q.row_parts = (p.m + q.row_block - 1) / q.row_block;
   q.column_parts = column_parts_of(p.m, p.n, p.k, q.row_parts);
+  // Narrow parts of rows of b are short runs of memory, which the prefetcher cannot follow.
+  const int64_t most = q.way == Bf16Way::blocks ? p.n / bf16_block_columns : q.way == Bf16Way::streams ? p.n / 1024
+                                                                                                       : q.column_parts;
+  q.column_parts = clamp(q.column_parts, 1, most < 2 ? 2 : most);
   q.group = p.m && p.n && p.batch ? clamp(16 / (q.row_parts * q.column_parts), 1, p.batch) : 0;
   q.a_bytes = q.copy_a ? size_t(round_up(p.m * q.copied_a_row * (q.way == Bf16Way::streams ? 4 : 2), 64)) : 0;
   q.b_bytes = q.way == Bf16Way::panels && !p.packed ? size_t(round_up(p.n, 16) * q.pairs * 4) : 0;
   const int64_t strips = (p.n + strip - 1) / strip, columns = (strips + q.column_parts - 1) / q.column_parts * strip;     // of the widest part
-  q.part_bytes = q.way == Bf16Way::blocks ? size_t(bf16_block_columns * (bf16_block_pairs + bf16_few_rows) * 4)
+  q.part_bytes = q.way == Bf16Way::blocks ? size_t(bf16_block_bytes + bf16_block_columns * bf16_few_rows * 4)
       : q.way == Bf16Way::streams         ? size_t(p.m * columns * 4)
                                           : 0;
   return q;

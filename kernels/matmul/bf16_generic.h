@@ -74,17 +74,29 @@ inline void bf16_panels(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0
 
 inline void bf16_blocks(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
   const MatmulProblem& m = p.q->p;
-  uint16_t* const block = reinterpret_cast<uint16_t*>(p.scratch);
-  float* const sums = reinterpret_cast<float*>(p.scratch) + bf16_block_columns * bf16_block_pairs;
+  char* const block = p.scratch;
+  float* const sums = reinterpret_cast<float*>(p.scratch + bf16_block_bytes);
   for (int64_t j = n0; j < n1; j += bf16_block_columns) {
     const int64_t columns = n1 - j < bf16_block_columns ? n1 - j : bf16_block_columns;
     for (int64_t k = 0; k < p.q->pairs || k == 0; k += bf16_block_pairs) {
       const int64_t pairs = p.q->pairs - k < bf16_block_pairs ? p.q->pairs - k : bf16_block_pairs, rows = m.k - 2 * k < 2 * pairs ? m.k - 2 * k : 2 * pairs;
-      for (int64_t i = 0; i < columns; i += panel_columns)
-        pack_pairs(p.b + 2 * k * m.b_k + (j + i) * m.b_column, m.b_k, m.b_column, rows, columns - i < panel_columns ? columns - i : panel_columns,
-                   block + i * 2 * pairs);
-      bf16_tiles_over(p, {pairs, nullptr, p.a_row, nullptr, pairs * 64, nullptr, 0, k > 0}, m0, m1, columns, k, reinterpret_cast<char*>(block), sums,
-                      bf16_block_columns);
+      const uint16_t* from = p.b + 2 * k * m.b_k + j * m.b_column;
+      int64_t i = 0;
+      if (m.b_column == 1 && rows % 2 == 0) {          // row by row, as b lies in memory
+        const int64_t whole = columns / panel_columns * panel_columns;
+        for (int64_t r = 0; r < pairs; r++)
+          for (i = 0; i < whole; i += panel_columns) {
+            const uint16_t* at = from + 2 * r * m.b_k + i;
+            __builtin_prefetch(at + 4 * m.b_k);
+            __builtin_prefetch(at + 5 * m.b_k);
+            pack_pairs(at, m.b_k, 1, 2, panel_columns, reinterpret_cast<uint16_t*>(block + i / panel_columns * bf16_block_panel + r * 64));
+          }
+        i = whole;
+      }
+      for (; i < columns; i += panel_columns)
+        pack_pairs(from + i * m.b_column, m.b_k, m.b_column, rows, columns - i < panel_columns ? columns - i : panel_columns,
+                   reinterpret_cast<uint16_t*>(block + i / panel_columns * bf16_block_panel));
+      bf16_tiles_over(p, {pairs, nullptr, p.a_row, nullptr, bf16_block_panel, nullptr, 0, k > 0}, m0, m1, columns, k, block, sums, bf16_block_columns);
     }
     bf16_finish(sums, bf16_block_columns, m0, j, m1 - m0, columns, p.epilogue);
   }
@@ -100,25 +112,35 @@ template <int R> void bf16_stream_rows_of(const Bf16Product& p, int64_t m0, int6
   for (int64_t i = 0; i < R * width; i += lanes) store(sums + i, vf{});
   for (int64_t k = 0; k < m.k; k += 8) {
     const int depth = int(m.k - k < 8 ? m.k - k : 8);
-    for (int64_t j = 0; j < n1 - n0; j += lanes) {
+    int64_t j = 0;
+    if (depth == 8)
+      for (; j + 2 * lanes <= n1 - n0; j += 2 * lanes) {         // a whole cache line of 64-byte vectors: its half would be gone when j comes back
+        const uint16_t* b = p.b + k * m.b_k + n0 + j;
+        vf acc[R][2];
+#pragma GCC unroll 4
+        for (int i = 0; i < R; i++) acc[i][0] = load(sums + i * width + j), acc[i][1] = load(sums + i * width + j + lanes);
+#pragma GCC unroll 8
+        for (int l = 0; l < 8; l++) {
+          const vf x0 = low_half(load_wide(b + l * m.b_k)), x1 = low_half(load_wide(b + l * m.b_k + lanes));
+#pragma GCC unroll 4
+          for (int i = 0; i < R; i++) {
+            const vf v = splat(a[i * a_row + k + l]);
+            acc[i][0] = fma(v, x0, acc[i][0]), acc[i][1] = fma(v, x1, acc[i][1]);
+          }
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < R; i++) store(sums + i * width + j, acc[i][0]), store(sums + i * width + j + lanes, acc[i][1]);
+      }
+    for (; j < n1 - n0; j += lanes) {
       const int n = int(n1 - n0 - j < lanes ? n1 - n0 - j : lanes);
       const uint16_t* b = p.b + k * m.b_k + n0 + j;
       vf acc[R];
 #pragma GCC unroll 4
       for (int i = 0; i < R; i++) acc[i] = load(sums + i * width + j);
-      if (depth == 8 && n == lanes) {
-#pragma GCC unroll 8
-        for (int l = 0; l < 8; l++) {
-          const vf x = low_half(load_wide(b + l * m.b_k));
+      for (int l = 0; l < depth; l++) {
+        const vf x = load_bf16(b + l * m.b_k, n);
 #pragma GCC unroll 4
-          for (int i = 0; i < R; i++) acc[i] = fma(splat(a[i * a_row + k + l]), x, acc[i]);
-        }
-      } else {
-        for (int l = 0; l < depth; l++) {
-          const vf x = load_bf16(b + l * m.b_k, n);
-#pragma GCC unroll 4
-          for (int i = 0; i < R; i++) acc[i] = fma(splat(a[i * a_row + k + l]), x, acc[i]);
-        }
+        for (int i = 0; i < R; i++) acc[i] = fma(splat(a[i * a_row + k + l]), x, acc[i]);
       }
 #pragma GCC unroll 4
       for (int i = 0; i < R; i++) store(sums + i * width + j, acc[i]);

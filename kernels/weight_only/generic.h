@@ -7,7 +7,21 @@ namespace accelnn {
 inline namespace ACCELNN_TARGET {
 
 constexpr int int4_vectors = 64 / vector_bytes;         // of a strip
-constexpr int64_t int4_ahead = 2048;                    // bytes of software prefetch
+
+// A value that exists here, in a register: what g++ may neither load again nor put off.
+#if defined(__AVX512F__)
+#define ACCELNN_SETTLED(v) asm("" : "+v"(v))
+#elif defined(__x86_64__)
+#define ACCELNN_SETTLED(v) asm("" : "+x"(v))
+#else
+#define ACCELNN_SETTLED(v) (void)0
+#endif
+// Loaded once: every other group straddles cache lines, where a second load costs as much as the arithmetic.
+ACCELNN_INLINE vi loaded(const uint8_t* p) {
+  vi v = load_bits(p);
+  if (vector_bytes == 64) ACCELNN_SETTLED(v);
+  return v;
+}
 
 #if defined(__F16C__)
 ACCELNN_INLINE vf from_f16(const uint8_t* p) {
@@ -48,20 +62,37 @@ ACCELNN_INLINE vi four_of(const char* p) {
 
 // ---- int8 activations. acc += the exact products of 32 k.
 
+// No software prefetch: 2 KiB ahead costs 8 % from DRAM, 4 or 5 KiB ahead gains nothing.
 #if defined(__AVX512VNNI__)
 constexpr int int4_rows = 13;                           // 13 sums, 13 results and 5 for the rest are 31 registers
-template <int R> ACCELNN_INLINE void int4_block(vi (&acc)[R][int4_vectors], const uint8_t* w, const Int4Rows& a) {
+// Few rows: more chains hide the latency (L3, group 128: 45 -> 68 GB/s). The high nibbles keep their place then, and their sums are 16 times too large.
+template <int R> constexpr int int4_chains = R <= 2 ? 4 : R <= 6 ? 2
+                                                                 : 1;
+ACCELNN_INLINE void dot(vi& acc, vi u, const char* four) {
+#if defined(__clang__)
+  acc = reinterpret_cast<vi>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(acc), reinterpret_cast<__m512i>(u), reinterpret_cast<__m512i>(four_of(four))));
+#else         // g++ broadcasts by an instruction of its own: one row from L3 54 -> 65 GB/s without it
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(u), "m"(*reinterpret_cast<const int32_t*>(four)));
+#endif
+}
+template <int R> ACCELNN_INLINE void int4_block(vi (&acc)[int4_chains<R>][R][int4_vectors], const uint8_t* w, const Int4Rows& a) {
+  constexpr int C = int4_chains<R>;
 #pragma GCC unroll 4
   for (int v = 0; v < 4; v++) {
-    const vi p = load_bits(w + 64 * v), low = p & 0x0f0f0f0f, high = reinterpret_cast<vi>(reinterpret_cast<vu>(p) >> 4) & 0x0f0f0f0f;
-    __builtin_prefetch(w + 64 * v + int4_ahead);
+    const vi p = loaded(w + 64 * v), low = p & 0x0f0f0f0f;
+    const vi high = (C > 1 ? p : reinterpret_cast<vi>(reinterpret_cast<vu>(p) >> 4)) & int32_t(C > 1 ? 0xf0f0f0f0 : 0x0f0f0f0f);
+    constexpr int step = C / 2;
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
-      const __m512i x0 = reinterpret_cast<__m512i>(four_of(a.at(i) + 8 * v)), x1 = reinterpret_cast<__m512i>(four_of(a.at(i) + 8 * v + 4));
-      const __m512i first = _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(acc[i][0]), reinterpret_cast<__m512i>(low), x0);
-      acc[i][0] = reinterpret_cast<vi>(_mm512_dpbusd_epi32(first, reinterpret_cast<__m512i>(high), x1));
+      dot(acc[v % 2 * step % C & ~1][i][0], low, a.at(i) + 8 * v);
+      dot(acc[C == 1 ? 0 : (v % 2 * step & ~1) + 1][i][0], high, a.at(i) + 8 * v + 4);
     }
   }
+}
+template <int R> ACCELNN_INLINE vi int4_total(const vi (&acc)[int4_chains<R>][R][int4_vectors], int i, int) {
+  if constexpr (int4_chains<R> == 4) return acc[0][i][0] + acc[2][i][0] + ((acc[1][i][0] + acc[3][i][0]) >> 4);
+  else if constexpr (int4_chains<R> == 2) return acc[0][i][0] + (acc[1][i][0] >> 4);
+  else return acc[0][i][0];
 }
 #else
 // Pairs of products in 16 bits: 15 * 127 * 2 = 3810, of which the eight of a block stay below 2^15. One widening a block.
@@ -91,12 +122,12 @@ ACCELNN_INLINE vi widen(vs v) {
   return (reinterpret_cast<vi>(reinterpret_cast<vu>(both) << 16) >> 16) + (both >> 16);
 }
 #endif
-template <int R> ACCELNN_INLINE void int4_block(vi (&acc)[R][int4_vectors], const uint8_t* w, const Int4Rows& a) {
+template <int R> constexpr int int4_chains = 1;
+template <int R> ACCELNN_INLINE void int4_block(vi (&acc)[1][R][int4_vectors], const uint8_t* w, const Int4Rows& a) {
   vs sum[R][int4_vectors];
 #pragma GCC unroll 4
   for (int v = 0; v < 4; v++) {
     vi low[int4_vectors], high[int4_vectors];
-    __builtin_prefetch(w + 64 * v + int4_ahead);
 #pragma GCC unroll 4
     for (int j = 0; j < int4_vectors; j++) {
       const vi p = load_bits(w + 64 * v + j * vector_bytes);
@@ -110,14 +141,16 @@ template <int R> ACCELNN_INLINE void int4_block(vi (&acc)[R][int4_vectors], cons
       for (int j = 0; j < int4_vectors; j++) {
         const vs both = pairs(low[j], x0) + pairs(high[j], x1);
         sum[i][j] = v ? sum[i][j] + both : both;
+        ACCELNN_SETTLED(sum[i][j]);                     // or g++ adds at the end, with every product on the stack: AVX2, 142 instead of 191 GOP/s
       }
     }
   }
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < int4_vectors; j++) acc[i][j] += widen(sum[i][j]);
+    for (int j = 0; j < int4_vectors; j++) acc[0][i][j] += widen(sum[i][j]);
 }
+template <int R> ACCELNN_INLINE vi int4_total(const vi (&acc)[1][R][int4_vectors], int i, int j) { return acc[0][i][j]; }
 #endif
 
 #define ACCELNN_EACH(statement)                        \
@@ -143,14 +176,16 @@ template <int R> void int4_tile_int8(const Int4Tile& t) {
   Int4Rows a(t.a, t.a_row);
   const uint8_t* w = t.w;
   for (int64_t g = 0; g < t.groups; g++) {
-    vi acc[R][V];
+    vi acc[int4_chains<R>][R][V];
     const uint8_t* const after = w + t.blocks * 256;
-    ACCELNN_EACH(acc[i][j] = splat(t.start[i * t.groups + g]));
+    ACCELNN_EACH(acc[0][i][j] = splat(t.start[i * t.groups + g]));
     if (t.zero_points) {
       vi zero[V];
       for (int j = 0; j < V; j++) zero[j] = from_bytes(after + 32 + j * lanes);
-      ACCELNN_EACH(acc[i][j] *= zero[j]);
+      ACCELNN_EACH(acc[0][i][j] *= zero[j]);
     }
+#pragma GCC unroll 4
+    for (int c = 1; c < int4_chains<R>; c++) ACCELNN_EACH(acc[c][i][j] = vi{});
     for (int b = 0; b < t.blocks; b++, w += 256) {
       int4_block<R>(acc, w, a);
       a.advance(32);
@@ -158,27 +193,51 @@ template <int R> void int4_tile_int8(const Int4Tile& t) {
     vf s[V];
     for (int j = 0; j < V; j++) s[j] = from_f16(after + j * 2 * lanes);
     // Not fma: a product and a sum round alike on every ISA, and the sum runs on ports that the dot products do not use.
-    ACCELNN_EACH(sum[i][j] += to_float(acc[i][j]) * (s[j] * t.scale[i * t.groups + g]));
+    ACCELNN_EACH(sum[i][j] += to_float(int4_total<R>(acc, i, j)) * (s[j] * t.scale[i * t.groups + g]));
     w += t.zero_points ? 48 : 32;
   }
   int4_store<R, V>(t, sum);
 }
 
-// ---- f32 activations. A nibble becomes a float without a conversion: put under the exponent of 2^(23 - shift) it is that power plus q.
-// Nibbles 0 to 4 of a word lie in the mantissa where they are; 5 to 7 after one shift. (A table, vpermps, needs a shift for each: ports 1 and 2 only.)
+// ---- f32 activations: nibbles to floats without a conversion. A nibble put under the exponent of 2^(23 - shift) is that power plus q.
 
-struct Int4Offsets { vf of[5]; };                        // 2^(23 - 4 s) + zero point
-ACCELNN_INLINE float int4_power(int s) { return float(1 << (23 - 4 * s)); }
-ACCELNN_INLINE vf int4_value(vi p, vi shifted, int s, const Int4Offsets& offset) {
-  const int at = s < 5 ? s : s - 3;
-  const vi magic = splat((127 + 23 - 4 * at) << 23), mask = splat(15 << 4 * at);
-  return as_float(((s < 5 ? p : shifted) & mask) | magic) - offset.of[at];
+#if defined(__AVX512F__)
+// Four words, each shifted by a byte. Their low nibbles go through a table: vpermps looks at four bits of its index alone. One row from L3: 18.6 GB/s;
+// 18.5 with a table for all (a shift for each), 17.6 with unaligned loads for the shifts, 14.4 without a table (the mask's copies of p).
+struct Int4Words { vi at[4]; };
+ACCELNN_INLINE Int4Words int4_words(const uint8_t* p) {
+  const vi v = loaded(p);
+  const vu u = reinterpret_cast<vu>(v);
+  return {{v, reinterpret_cast<vi>(u >> 8), reinterpret_cast<vi>(u >> 16), reinterpret_cast<vi>(u >> 24)}};
 }
+struct Int4Offsets { vf low, high; };
+ACCELNN_INLINE Int4Offsets int4_offsets(vf zero) { return {zero - 8.0f, zero + 524288.0f}; }
+// Centred: zero is 8, nothing to take away from the table's -8..7.
+template <bool centred> ACCELNN_INLINE vf int4_value(const Int4Words& w, int s, const Int4Offsets& offset) {
+  const vf table = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+  if (s % 2) return as_float((w.at[s / 2] & 0xf0) | ((127 + 19) << 23)) - offset.high;
+  const vf d = reinterpret_cast<vf>(_mm512_maskz_permutexvar_ps(0xffff, reinterpret_cast<__m512i>(w.at[s / 2]), reinterpret_cast<__m512>(table)));
+  return centred ? d : d - offset.low;
+}
+#else
+// Nibbles 0 to 4 of a word lie in the mantissa where they are; 5 to 7 after one shift.
+struct Int4Words { vi at[2]; };
+ACCELNN_INLINE Int4Words int4_words(const uint8_t* p) {
+  const vi v = load_bits(p);
+  return {{v, reinterpret_cast<vi>(reinterpret_cast<vu>(v) >> 12)}};
+}
+struct Int4Offsets { vf of[5]; };                        // 2^(23 - 4 s) + zero point
+ACCELNN_INLINE Int4Offsets int4_offsets(vf zero) {
+  return {{zero + 8388608.0f, zero + 524288.0f, zero + 32768.0f, zero + 2048.0f, zero + 128.0f}};
+}
+template <bool> ACCELNN_INLINE vf int4_value(const Int4Words& w, int s, const Int4Offsets& offset) {
+  const int at = s < 5 ? s : s - 3;
+  return as_float((w.at[s < 5 ? 0 : 1] & (15 << 4 * at)) | ((127 + 23 - 4 * at) << 23)) - offset.of[at];
+}
+#endif
 
-template <int R> void int4_tile_f32(const Int4Tile& t) {
+template <int R, bool centred> ACCELNN_INLINE void int4_rows_f32(const Int4Tile& t) {
   constexpr int V = int4_vectors;
-  // Few rows keep a sum for each group and scale it; with many, scaling the weights is less work. (q - z) * s is exact either way.
-  constexpr bool scale_sums = R <= 2;
   constexpr int chains = R * V >= 4 ? 1 : 4 / (R * V);
   vf sum[R][V];
   ACCELNN_EACH(sum[i][j] = vf{});
@@ -186,64 +245,80 @@ template <int R> void int4_tile_f32(const Int4Tile& t) {
   const uint8_t* w = t.w;
   Int4Offsets offset[V];
 #pragma GCC unroll 4
-  for (int j = 0; j < V; j++)
-#pragma GCC unroll 8
-    for (int s = 0; s < 5; s++) offset[j].of[s] = splat(int4_power(s) + 8.0f);
+  for (int j = 0; j < V; j++) offset[j] = int4_offsets(splat(8.0f));
   for (int64_t g = 0; g < t.groups; g++) {
     const uint8_t* const after = w + t.blocks * 256;
     vf scale[V], part[chains][R][V];
 #pragma GCC unroll 4
     for (int j = 0; j < V; j++) {
       scale[j] = from_f16(after + j * 2 * lanes);
-      if (t.zero_points)
-        for (int s = 0; s < 5; s++) offset[j].of[s] = to_float(from_bytes(after + 32 + j * lanes)) + int4_power(s);
+      if (!centred && t.zero_points) offset[j] = int4_offsets(to_float(from_bytes(after + 32 + j * lanes)));
     }
 #pragma GCC unroll 4
     for (int c = 0; c < chains; c++) ACCELNN_EACH(part[c][i][j] = vf{});
     for (int v = 0; v < 4 * t.blocks; v++, w += 64) {
-      __builtin_prefetch(w + int4_ahead);
+      if (R <= 4) __builtin_prefetch(w + 4096);           // from DRAM 13 -> 17 GB/s; the loop is too long for the core to look ahead
+      Int4Words words[V];
 #pragma GCC unroll 4
-      for (int j = 0; j < V; j++) {
-        const vi p = load_bits(w + j * vector_bytes), shifted = reinterpret_cast<vi>(reinterpret_cast<vu>(p) >> 12);
+      for (int j = 0; j < V; j++) words[j] = int4_words(w + j * vector_bytes);
 #pragma GCC unroll 8
-        for (int s = 0; s < 8; s++) {
-          vf d = int4_value(p, shifted, s, offset[j]);
-          if (!scale_sums) d *= scale[j];
+      for (int s = 0; s < 8; s++) {
+        vf d[V];
+#pragma GCC unroll 4
+        for (int j = 0; j < V; j++) d[j] = int4_value<centred>(words[j], s, offset[j]);
 #pragma GCC unroll 16
-          for (int i = 0; i < R; i++) {
-            const vf x = splat(reinterpret_cast<const float*>(a.at(i))[(s >> 1) + (s & 1) * 4]);
-            if (scale_sums) part[s % chains][i][j] = fma(d, x, part[s % chains][i][j]);
-            else sum[i][j] = fma(d, x, sum[i][j]);
-          }
+        for (int i = 0; i < R; i++) {
+          const vf x = splat(reinterpret_cast<const float*>(a.at(i))[(s >> 1) + (s & 1) * 4]);
+#pragma GCC unroll 4
+          for (int j = 0; j < V; j++) part[s % chains][i][j] = fma(d[j], x, part[s % chains][i][j]);
         }
       }
       a.advance(32);
     }
-    if (scale_sums) {
 #pragma GCC unroll 4
-      for (int c = 1; c < chains; c++) ACCELNN_EACH(part[0][i][j] += part[c][i][j]);
-      ACCELNN_EACH(sum[i][j] = fma(part[0][i][j], scale[j], sum[i][j]));
-    }
+    for (int c = 1; c < chains; c++) ACCELNN_EACH(part[0][i][j] += part[c][i][j]);
+    // Scaling the weights instead would be a product for 16 of them, on the ports of the rows' own (128 rows: 102 instead of 109 GFLOP/s).
+    ACCELNN_EACH(sum[i][j] = fma(part[0][i][j], scale[j], sum[i][j]));
     w += t.zero_points ? 48 : 32;
   }
   int4_store<R, V>(t, sum);
+}
+template <int R> void int4_tile_f32(const Int4Tile& t) {
+  if (R <= 2 && !t.zero_points) int4_rows_f32<R, true>(t);     // more rows do not feel the subtraction
+  else int4_rows_f32<R, false>(t);
 }
 #undef ACCELNN_EACH
 
 // ---- One function a height.
 
-template <int most>
+// The row with VNNI leaves f32 to the others.
+#if defined(__AVX512VNNI__)
+constexpr int int4_rows_f32_most = 0;
+#elif defined(__AVX512F__)
+constexpr int int4_rows_f32_most = 14;
+#elif defined(__AVX2__)
+constexpr int int4_rows_f32_most = 6;
+#else
+constexpr int int4_rows_f32_most = 2;
+#endif
+template <int most_int8, int most_f32>
 struct Int4Heights {
-  void (*int8[most + 1])(const Int4Tile&);
-  void (*f32[most + 1])(const Int4Tile&);
-  constexpr Int4Heights() : int8{}, f32{} { fill<most>(); }
-  template <int R> constexpr void fill() {
+  void (*int8[most_int8 + 1])(const Int4Tile&);
+  void (*f32[most_f32 + 1])(const Int4Tile&);
+  constexpr Int4Heights() : int8{}, f32{} {
+    fill_int8<most_int8>();
+    if constexpr (most_f32 > 0) fill_f32<most_f32>();
+  }
+  template <int R> constexpr void fill_int8() {
     int8[R] = int4_tile_int8<R>;
+    if constexpr (R > 1) fill_int8<R - 1>();
+  }
+  template <int R> constexpr void fill_f32() {
     f32[R] = int4_tile_f32<R>;
-    if constexpr (R > 1) fill<R - 1>();
+    if constexpr (R > 1) fill_f32<R - 1>();
   }
 };
-constexpr Int4Heights<int4_rows> int4_heights;
+constexpr Int4Heights<int4_rows, int4_rows_f32_most> int4_heights;
 
 // ---- Activations to int8 (the contract's formula).
 
@@ -286,8 +361,8 @@ inline void int4_quantize(const float* a, int64_t k, int64_t group, int8_t* x, f
 }
 
 ACCELNN_INLINE Int4Isa int4_isa() {
-  return {int4_rows, int4_rows, [](int rows, const Int4Tile& t) { int4_heights.int8[rows](t); }, [](int rows, const Int4Tile& t) { int4_heights.f32[rows](t); },
-          int4_quantize};
+  return {int4_rows, int4_rows_f32_most, [](int rows, const Int4Tile& t) { int4_heights.int8[rows](t); },
+          [](int rows, const Int4Tile& t) { int4_heights.f32[rows](t); }, int4_quantize};
 }
 
 }  // namespace ACCELNN_TARGET
