@@ -39,12 +39,3 @@ def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     rng.standard_normal(out=made.reshape(-1), dtype=np.float32)
     return made
 
-
-def to_bfloat16(x: np.ndarray) -> np.ndarray:
-    """float32 -> the nearest bfloat16, as uint16: halves to even."""
-    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
-    return placed(((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16))
-
-
-def from_bfloat16(x: np.ndarray) -> np.ndarray:
-    return (x.astype(np.uint32) << 16).view(np.float32)

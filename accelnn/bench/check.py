@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dtypes import DType
+from ..core.dtypes import BFLOAT16, DType, from_bfloat16
 from ..core.registry import Op
 
 TINY = 1e-37  # results in the range of denormals
 # Their references are carried out in the op's own arithmetic: every bit is known.
-EXACT = {"copy", "qmatmul", "qconv2d", "quantize_linear", "one_hot", "random_uniform", "max_pool2d"}
+EXACT = {"copy", "matmul_pack", "qmatmul", "qconv2d", "quantize_linear", "one_hot", "random_uniform", "max_pool2d"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ class Truth:
 
 
 def float64(x: Any) -> Any:
+    if x is None:
+        return None
     x = np.asarray(x)
+    x = from_bfloat16(x) if x.dtype == BFLOAT16 else x
     return x.astype(np.float64) if x.dtype == np.float32 else x
 
 
@@ -64,7 +67,9 @@ def truth_of(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], outputs: Sequ
     if exact:
         return Truth(values, [0.0] * len(values))
     if op.bound is not None:
-        return Truth(values, [op.bound(*inputs, **attrs) + TINY])
+        allowed = op.bound(*inputs, **attrs) + TINY
+        rounded = (allowed + np.abs(values[0])) * 2.0**-8 if DType.bfloat16 in outputs else 0.0       # to bfloat16, once more
+        return Truth(values, [allowed + rounded])
     if DType.bfloat16 in outputs:
         return Truth(values, [np.abs(v) * 2.0**-8 for v in values])
     naive = [np.asarray(v, np.float64) for v in _listed(op.reference(*arrays, **attrs))]
@@ -77,4 +82,5 @@ def naive_allowance(naive: np.ndarray, value: np.ndarray) -> float:
 
 
 def _listed(found: Any) -> list[np.ndarray]:
-    return [np.asarray(v) for v in (found if isinstance(found, tuple) else (found,))]
+    arrays = [np.asarray(v) for v in (found if isinstance(found, tuple) else (found,))]
+    return [from_bfloat16(v) if v.dtype == BFLOAT16 else v for v in arrays]

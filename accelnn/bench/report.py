@@ -252,7 +252,7 @@ def rows_closing(document: dict[str, Any], paint: Paint) -> list[str]:
     picks = [r for r in document["rows"] if r.get("picked") and "time" in r]
     bad = [r for r in picks if r.get("beaten_by")]
     found = ["", f"The dispatcher picks the fastest row in {len(picks) - len(bad)} of {len(picks)} cases (beyond noise)."]
-    found += [paint(f"  {r['op']} {r['label']}, {r['threads']} thread{'s' * (r['threads'] > 1)}: {r['beaten_by']['row']}", "bad") for r in bad]
+    found += [paint(f"  {r['group']}, {r['label']}, {r['threads']} thread{'s' * (r['threads'] > 1)}: {r['beaten_by']['row']}", "bad") for r in bad]
     return [text for block in found for text in _fitted(block)]
 
 

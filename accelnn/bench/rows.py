@@ -13,7 +13,7 @@ from ..core.registry import KERNELS, OPS
 from .cases import Case
 from .measure import Contestant, alternate, input_sets, row, wrong
 from .stats import differs, ratios
-from .works import Inputs, general
+from .works import Inputs
 
 SLOW = 0.5  # seconds a call: a row that needs more is not waited for; it is a reference row or a base row on a large shape
 
@@ -25,10 +25,10 @@ def measure(case: Case, job: Any, timer: Any, limits: dict[str, Any], tick: Call
         return []
     tick("inputs and float64 results")
     sets = input_sets(work, case.shape)
-    plain = general(work.op)
+    called = [work.operands(x) for x in sets]
     truths = [work.right(x) for x in sets]
     op = OPS[work.op]
-    refusals = dict(explain(work.op, sets[0].specs(), sets[0].attrs))
+    refusals = dict(explain(work.op, called[0].specs(), called[0].attrs))
     pick = next((name for name, why in refusals.items() if why is None), None)
     lines: list[dict[str, Any]] = []
     found: list[Contestant] = []
@@ -45,7 +45,7 @@ def measure(case: Case, job: Any, timer: Any, limits: dict[str, Any], tick: Call
         if entry["exactness"] == "reference" and work.costs(sets[0])[0] > 5e8:
             line["refused"] = "the reference: too slow to wait for"
             continue
-        calls = [_call(op, name, x) for x in sets]
+        calls = [_call(op, name, x) for x in called]
         begin = time.perf_counter()
         why = calls[0][0]()
         if why is not None:
@@ -66,7 +66,7 @@ def measure(case: Case, job: Any, timer: Any, limits: dict[str, Any], tick: Call
             line["error"] = f"after timing: {problem}"
             continue
         others = [c for c in found if c is not contestant]
-        line |= row(work if work.cost else plain, sets, contestant, others, limits, job.threads)
+        line |= row(work, sets, contestant, others, limits, job.threads)
         if line["picked"]:
             line["beaten_by"] = beaten(contestant, others)
     return lines

@@ -123,6 +123,7 @@ def picked(work: Work, x: Inputs) -> str | None:
         return None
     from ..core.dispatch import explain
 
+    x = work.operands(x)
     try:
         return next((name for name, why in explain(work.op, x.specs(), x.attrs) if why is None), None)
     except Error:

@@ -61,6 +61,8 @@ def main() -> None:
         run(job, emit)
     except Error as error:
         emit({"event": "failed", "error": str(error)})
+    except KeyboardInterrupt:               # the command, which the same key has reached, says what there is to say
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

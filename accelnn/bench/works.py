@@ -12,7 +12,7 @@ import numpy as np
 import accelnn as an
 
 from .. import _C
-from ..core.dtypes import DType, as_dtype
+from ..core.dtypes import BFLOAT16, DType, as_dtype
 from ..core.errors import ShapeError
 from ..core.graph import Spec
 from ..core.registry import OPS
@@ -33,20 +33,11 @@ class Inputs:
     note: dict[str, Any] = field(default_factory=dict)
 
     def tensors(self) -> list[Any]:
-        return [None if a is None else shared(a) for a in self.arrays]
+        return [None if a is None else an.asarray(a) for a in self.arrays]
 
     def specs(self) -> list[Spec | None]:
-        return [None if a is None else Spec(tuple(a.shape), dtype_of(a)) for a in self.arrays]
+        return [None if a is None else Spec(tuple(a.shape), as_dtype(a.dtype)) for a in self.arrays]
 
-
-def dtype_of(a: np.ndarray) -> DType:
-    """uint16 is the storage of bfloat16: no op takes it as itself."""
-    return DType.bfloat16 if a.dtype == np.uint16 else as_dtype(a.dtype)
-
-
-def shared(a: np.ndarray) -> Tensor:
-    """A Tensor on the same memory."""
-    return Tensor(_C.View.share(a, DType.bfloat16)) if a.dtype == np.uint16 else an.asarray(a)
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,8 @@ class Work:
     dtype: str = "f32"
     rivals: dict[str, Callable[[Inputs], Call]] = field(default_factory=dict)      # accelnn's own other ways: dense beside sparse
     plain: bool = True                                   # it is the op on these operands: a kernel of one's own can stand beside it
-    eager: bool = True                                   # and `ours` calls it just so: --rows can run its rows
+    eager: bool = True                                   # and `ours` is one call of it: --rows can run its rows
+    called: Callable[[Inputs], Inputs] | None = None     # the operands of that call, where weights are packed before
 
     def right(self, x: Inputs) -> Truth:
         op = OPS[self.op]
@@ -76,6 +68,9 @@ class Work:
 
     def right_for_peers(self, x: Inputs) -> Truth:
         return self.peer_truth(x) if self.peer_truth else self.right(x)
+
+    def operands(self, x: Inputs) -> Inputs:
+        return self.called(x) if self.called else x
 
     def costs(self, x: Inputs) -> tuple[float, float]:
         """Floating-point operations, and bytes that have to move once."""
@@ -121,10 +116,18 @@ def _product(x: Inputs) -> Call:
     return lambda: a @ b
 
 
-def _packed(x: Inputs) -> Call:
-    a, b = x.tensors()
-    columns, packed = b.shape[1], apply("matmul_pack", b)
-    return lambda: apply("matmul", a, packed, packed=1, columns=columns)
+def packed_weights(x: Inputs) -> Inputs:
+    """The second operand as the kernels read it."""
+    a, b, *rest = x.arrays
+    panels = _C.View.numpy(apply("matmul_pack", an.asarray(b)).view)
+    panels = panels.view(BFLOAT16) if b.dtype == BFLOAT16 else panels
+    return Inputs([a, placed(panels), *rest], x.attrs | {"packed": 1, "columns": b.shape[1]})
+
+
+def called_packed(x: Inputs) -> Call:
+    packed = packed_weights(x)
+    (a, b), attrs = packed.tensors(), packed.attrs
+    return lambda: apply("matmul", a, b, **attrs)
 
 
 CHAIN = 16  # products in one Plan: what the call of the Plan costs is shared by so many
@@ -267,7 +270,7 @@ def general(op: str) -> Work:
 _ROWS = (
     Work("matmul", "matmul", _matmul, _product, MATMUL),
     Work("matmul_nk", "matmul", _matmul_nk, _product, f"{MATMUL}, weights stored N x K", peers="matmul"),
-    Work("matmul_packed", "matmul", _matmul, _packed, f"{MATMUL}, weights packed once", eager=False),
+    Work("matmul_packed", "matmul", _matmul, called_packed, f"{MATMUL}, weights packed once", called=packed_weights),
     Work("matmul_plan", "matmul", _chain, _planned, f"{MATMUL}, {CHAIN} products in one Plan", calls=CHAIN, peers="matmul", truth=_chain_truth,
          peer_truth=lambda x: truth_of(OPS["matmul"], x.arrays, x.attrs, [DType.float32]), plain=False, eager=False),
     Work("matmul_backward", "matmul", _matmul_dy, _backward, f"{MATMUL}, both gradients", truth=_backward_truth, cost=_backward_cost, plain=False, eager=False),

@@ -10,15 +10,15 @@ import numpy as np
 
 import accelnn as an
 
-from ..core.dtypes import DType
+from ..core.dtypes import DType, from_bfloat16, to_bfloat16
 from ..core.errors import Error, ShapeError
 from ..core.graph import Spec
 from ..core.registry import OPS
 from ..core.tensor import apply
 from ..ops.matmul import gamma
-from .arrays import empty, from_bfloat16, normal, placed, to_bfloat16
+from .arrays import empty, normal, placed
 from .check import Truth
-from .works import MATMUL, Call, Inputs, Work, add, sizes
+from .works import MATMUL, Call, Inputs, Work, add, called_packed, packed_weights, sizes
 
 
 def _ops(name: str) -> Any:
@@ -31,7 +31,7 @@ def _ops(name: str) -> Any:
 
 def _bf16(rng: np.random.Generator, text: str) -> Inputs:
     m, k, n = sizes(text, 3, MATMUL)
-    return Inputs([to_bfloat16(normal(rng, m, k)), to_bfloat16(normal(rng, k, n))])
+    return Inputs([placed(to_bfloat16(normal(rng, m, k))), placed(to_bfloat16(normal(rng, k, n)))])
 
 
 def _bf16_truth(x: Inputs) -> Truth:
@@ -49,12 +49,6 @@ def _bf16_cost(x: Inputs) -> tuple[float, float]:
 def _bf16_call(x: Inputs) -> Call:
     a, b = x.tensors()
     return lambda: a @ b
-
-
-def _bf16_packed(x: Inputs) -> Call:
-    a, b = x.tensors()
-    columns, packed = b.shape[1], apply("matmul_pack", b)
-    return lambda: apply("matmul", a, packed, packed=1, columns=columns)
 
 
 def _takes_bf16() -> bool:
@@ -87,10 +81,15 @@ def _static_cost(x: Inputs) -> tuple[float, float]:
     return 2.0 * m * k * n, float(m * k + k * n + 4 * m * n + 4 * n)
 
 
+def _static_packed(x: Inputs) -> Inputs:
+    a, zero, w, scale = x.arrays
+    return Inputs([a, zero, placed(apply("matmul_pack", an.asarray(w)).numpy()), scale], x.attrs | {"packed": 1})
+
+
 def _static_call(x: Inputs) -> Call:
-    a, zero, w, scale = x.tensors()
-    attrs, packed = x.attrs | {"packed": 1}, apply("matmul_pack", w)
-    return lambda: apply("qmatmul", a, zero, packed, scale, **attrs)
+    packed = _static_packed(x)
+    tensors, attrs = packed.tensors(), packed.attrs
+    return lambda: apply("qmatmul", *tensors, **attrs)
 
 
 def _dynamic(rng: np.random.Generator, text: str) -> Inputs:
@@ -100,9 +99,13 @@ def _dynamic(rng: np.random.Generator, text: str) -> Inputs:
     return Inputs([normal(rng, m, k), w, placed(rng.uniform(1e-3, 1e-2, n).astype(np.float32))])
 
 
+def _dynamic_packed(x: Inputs) -> Inputs:
+    a, w, scale = x.arrays
+    return Inputs([a, placed(_ops("dynamic").pack(an.asarray(w)).numpy()), scale], {"packed": 1})
+
+
 def _dynamic_call(x: Inputs) -> Call:
-    a, w, scale = x.tensors()
-    product, packed = _ops("dynamic").dynamic_qmatmul, _ops("dynamic").pack(w)
+    (a, packed, scale), product = _dynamic_packed(x).tensors(), _ops("dynamic").dynamic_qmatmul
     return lambda: product(a, packed, scale)
 
 
@@ -165,14 +168,15 @@ def _dense_int8(x: Inputs) -> Call:
     return lambda: product(a, packed, scale)
 
 
-_STATIC = Work("qmatmul", "qmatmul", _static, _static_call, MATMUL, peak="int8", truth=_static_truth, cost=_static_cost, dtype="i8")
+_STATIC = Work("qmatmul", "qmatmul", _static, _static_call, MATMUL, peak="int8", truth=_static_truth, cost=_static_cost, dtype="i8",
+               called=_static_packed)
 add(_STATIC)
 if _takes_bf16():
-    for _name, _call, _what in (("matmul_bf16", _bf16_call, ""), ("matmul_bf16_packed", _bf16_packed, ", weights packed once")):
-        add(Work(_name, "matmul", _bf16, _call, MATMUL + _what, peak="bf16", peers="matmul_bf16", truth=_bf16_truth, cost=_bf16_cost, dtype="bf16",
-                 eager=not _what))
+    for _name, _call, _called in (("matmul_bf16", _bf16_call, None), ("matmul_bf16_packed", called_packed, packed_weights)):
+        add(Work(_name, "matmul", _bf16, _call, MATMUL, peak="bf16", peers="matmul_bf16", truth=_bf16_truth, cost=_bf16_cost, dtype="bf16",
+                 called=_called))
 if _ops("dynamic"):
-    add(Work("dynamic_qmatmul", "dynamic_qmatmul", _dynamic, _dynamic_call, MATMUL, peak="int8", dtype="i8"))
+    add(Work("dynamic_qmatmul", "dynamic_qmatmul", _dynamic, _dynamic_call, MATMUL, peak="int8", dtype="i8", called=_dynamic_packed))
 if _ops("weight_only"):
     _SYNTAX = f"{MATMUL}[:group=32]"
     add(Work("matmul_int4", "matmul_int4", _int4("int8"), _int4_call, _SYNTAX, peak="int8", dtype="i4"),

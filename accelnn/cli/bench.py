@@ -78,6 +78,8 @@ def no_gpu(reason: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    if args.plot and args.rows:
+        parser().error("--plot draws cases beside their peers, not --rows")
     old = record(args.compare) if args.compare else None     # before minutes of measuring
     if args.plot:
         from ..core.optional import need

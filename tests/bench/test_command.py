@@ -172,6 +172,12 @@ def test_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"-> {picked[0]}" in text and "The dispatcher picks the fastest row in" in text and max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("work", ["matmul_packed", "matmul_bf16_packed", "dynamic_qmatmul", "qmatmul"])
+def test_rows_of_packed_weights(work: str) -> None:
+    found = an.bench.run(work, shapes=["5x33x40"], rows=True, pace=FAST, against=())["rows"]
+    assert sum(r["picked"] for r in found) == 1 and sum("time" in r for r in found) >= 3 and not any("error" in r for r in found)
+
+
 def test_a_pick_that_is_beaten_is_told() -> None:
     times = {"pick": [2.0, 2.1, 2.0], "faster": [1.0, 1.05, 1.0], "even": [1.98, 2.1, 2.0]}
     pick, faster, even = (Contestant("accelnn", name, [], [], blocks=blocks) for name, blocks in times.items())

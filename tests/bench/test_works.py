@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from accelnn.bench import cases, peers
-from accelnn.bench.arrays import HUGE, empty, from_bfloat16, placed, to_bfloat16
+from accelnn.bench.arrays import HUGE, empty, placed
 from accelnn.bench.cases import SHAPES, table
 from accelnn.bench.check import Truth, truth_of
 from accelnn.bench.measure import SAME_WORK, input_sets
 from accelnn.bench.works import WORKS, Inputs, drawn, results, work_named
 from accelnn.bench.works_lowp import _int4
-from accelnn.core.dtypes import DType
+from accelnn.core.dtypes import DType, from_bfloat16, to_bfloat16
 from accelnn.core.errors import AttributeValueError, ShapeError
 from accelnn.core.registry import OPS
 
@@ -97,6 +97,7 @@ def test_peers_do_the_same_work(library: str, name: str) -> None:
     found = [p for p in peers.peers(work, [library])]
     assert found
     for peer in found:
+        assert len(peer.label) <= 10, "a line has 80 columns"
         for x in sets:
             prepared = peer.make(x, 1)
             prepared.run()
@@ -131,8 +132,13 @@ def test_memory_is_aligned_and_transposes_stay() -> None:
     assert turned.flags.f_contiguous and turned.tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
-def test_bfloat16_rounds_to_even() -> None:
-    assert from_bfloat16(to_bfloat16(np.float32([1.00390625, 1.01171875, 1.0, -3.140625]))).tolist() == [1.0, 1.015625, 1.0, -3.140625]
+def test_bfloat16_is_rounded_to_once_more() -> None:
+    op, rng = OPS["matmul"], np.random.default_rng(0)
+    a, b = (to_bfloat16(rng.normal(size=s).astype(np.float32)) for s in ((3, 40), (40, 5)))
+    exact = from_bfloat16(a).astype(np.float64) @ from_bfloat16(b)
+    truth = truth_of(op, [a, b], {}, [DType.bfloat16])
+    assert truth.problem([from_bfloat16(to_bfloat16(exact.astype(np.float32)))]) is None
+    assert truth_of(op, [a, b], {"out": "float32"}, [DType.float32]).problem([from_bfloat16(to_bfloat16(exact.astype(np.float32)))]) is not None
 
 
 def test_wrong_results_are_seen() -> None:

@@ -65,9 +65,9 @@ def _copy(x: Inputs, threads: int) -> Prepared:
 WORKS: dict[str, dict[str, Make]] = {
     "matmul": {"np.matmul": _into(np.matmul), "np.dot": _into(np.dot)},
     "matmul_packed": {"np.matmul": _into(np.matmul), "np.dot": _into(np.dot)},
-    "copy": {"np.copyto": _copy},
-    **{name: {f"np.{function.__name__}": _into(function)} for name, function in (
+    "copy": {"numpy": _copy},
+    **{name: {"numpy": _into(function)} for name, function in (
         ("add", np.add), ("sub", np.subtract), ("mul", np.multiply), ("div", np.divide), ("neg", np.negative), ("abs", np.absolute), ("exp", np.exp),
         ("log", np.log), ("sqrt", np.sqrt), ("tanh", np.tanh), ("maximum", np.maximum), ("minimum", np.minimum), ("pow", np.power))},
-    **{name: {f"np.{name}": _reduced(function)} for name, function in (("sum", np.sum), ("mean", np.mean), ("max", np.max), ("min", np.min))},
+    **{name: {"numpy": _reduced(function)} for name, function in (("sum", np.sum), ("mean", np.mean), ("max", np.max), ("min", np.min))},
 }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...core.dtypes import BFLOAT16
 from ..arrays import empty
 from ..works import Inputs
 from . import Make, Prepared
@@ -30,7 +31,7 @@ def tensor(a: np.ndarray) -> Any:
     """The same memory, the same strides."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")      # that an array is read-only
-        return torch.from_numpy(a)
+        return torch.from_numpy(a.view(np.uint16)).view(torch.bfloat16) if a.dtype == BFLOAT16 else torch.from_numpy(a)
 
 
 def _arrays(found: Any) -> list[np.ndarray]:
@@ -71,7 +72,6 @@ def _backward(x: Inputs, a: Any, b: Any) -> Any:
 
 
 def _bfloat16_mm(x: Inputs, a: Any, b: Any) -> Any:
-    a, b = a.view(torch.bfloat16), b.view(torch.bfloat16)
     out = torch.empty(a.shape[0], b.shape[1], dtype=torch.bfloat16)
     return lambda: torch.mm(a, b, out=out)
 
@@ -149,11 +149,11 @@ WORKS: dict[str, dict[str, Make]] = {
     "cross_entropy": {"torch": _returning(_cross_entropy)},
     "max_pool2d": {"torch": _returning(_pool(torch.nn.functional.max_pool2d))},
     "avg_pool2d": {"torch": _returning(_pool(torch.nn.functional.avg_pool2d))},
-    "copy": {"torch.copy_": _returning(_copy)},
-    **{name: {f"torch.{name}": _into(getattr(torch, name))} for name in (
+    "copy": {"torch": _returning(_copy)},
+    **{name: {"torch": _into(getattr(torch, name))} for name in (
         "add", "sub", "mul", "div", "neg", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "erf", "maximum", "minimum", "pow")},
     "matmul_packed": {"torch.mm": _into(torch.mm)},
-    "relu": {"torch.clamp_min": _into(torch.clamp_min, min=0)},
-    **{name: {f"torch.{name}": _returning(_reduce(function))} for name, function in (
+    "relu": {"torch": _into(torch.clamp_min, min=0)},
+    **{name: {"torch": _returning(_reduce(function))} for name, function in (
         ("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax), ("min", torch.amin))},
 }  # fmt: skip
