@@ -9,7 +9,8 @@ static int64_t clamp(int64_t n, int64_t low, int64_t high) { return n < low ? lo
 Bf16Problem bf16_problem(const Call& call) {
   Bf16Problem q = {};
   MatmulProblem& p = q.p;
-  p = matmul_problem(call);
+  p = matmul_strides(call);
+  if (p.n <= 1) p.b_column = 1;
   q.pairs = (p.k + 1) / 2;
   if (p.packed || p.m > bf16_few_rows) q.way = Bf16Way::panels;
   else if (p.b_column != 1 && p.b_k == 1 && p.m <= bf16_dot_rows) q.way = Bf16Way::dots;

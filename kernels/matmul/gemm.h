@@ -36,9 +36,10 @@ struct Epilogue {
 
 // A: element (i, k) at a[i * a_row + k].
 // B: element (k, j) at b[k * b_row + j / 16 * b_panel + j % 16]. A matrix or buffer with contiguous rows has b_panel = 16; packed panels of a whole
-// K have b_row = 16, b_panel = 16 K. Whole vectors are read: B must be readable (any values) up to the next multiple of `lanes` columns,
-// and beyond the first `lanes` all of the tile's.
+// K have b_row = 16, b_panel = 16 K. Whole vectors are read: B must be readable (any values) up to the next multiple of `lanes` columns, and beyond
+// the first `lanes` all columns of the tile, unless it says that it ends.
 // C: exactly rows x columns are written.
+constexpr int64_t ended_k = 512;
 struct F32Tile {
   int64_t k;
   const float* a;
@@ -49,18 +50,23 @@ struct F32Tile {
   int64_t c_row;
   int columns;                // 1..tile_columns
   const float* add;           // null, or like C: C itself or a residual of the same row stride
+  bool b_ends = false;        // nothing of B may be read beyond its last column; then k <= ended_k
+  int64_t ahead = 0;          // elements from a vector of B to the one that is prefetched with it; 0: the one 8 rows down
 };
 
 #define ACCELNN_EACH(statement)                        \
   _Pragma("GCC unroll 16") for (int i = 0; i < R; i++) \
       _Pragma("GCC unroll 8") for (int j = 0; j < V; j++) statement
+// The last vector of a partial tile has only `rest` columns.
+#define ACCELNN_LOAD(p) (Partial && j == V - 1 ? load(p, rest) : load(p))
 
-template <int R, int V>
+template <int R, int V, bool Partial>
 void f32_tile_body(const F32Tile& t, const Epilogue& e) {
   vf acc[R][V];
   ACCELNN_EACH(acc[i][j] = vf{});
+  [[maybe_unused]] const int rest = t.columns - (V - 1) * lanes;
   // A run-time row stride fits the registers as three base pointers and multiples {1, 2, 3, 4} of it: no copy of A with a constant stride needed.
-  const int64_t s = t.a_row;
+  const int64_t s = t.a_row, ahead = t.ahead ? t.ahead : 8 * t.b_row;
   const float *a0 = t.a, *a5 = a0 + 5 * s, *a10 = a0 + 10 * s, *b = t.b;
   if (t.add)                  // 95.5 -> 102 GFLOP/s at 2048
     for (int i = 0; i < R; i++)
@@ -70,8 +76,8 @@ void f32_tile_body(const F32Tile& t, const Epilogue& e) {
 #pragma GCC unroll 8
     for (int j = 0; j < V; j++) {
       const float* p = b + j / vectors_per_panel * t.b_panel + j % vectors_per_panel * lanes;
-      bv[j] = load(p);
-      if (R > 4) __builtin_prefetch(p + 8 * t.b_row);      // 2 to 5 % when B comes from L3
+      bv[j] = ACCELNN_LOAD(p);
+      if (R > 4) __builtin_prefetch(p + ahead);      // 2 to 5 % when B comes from L3
     }
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
@@ -85,13 +91,19 @@ void f32_tile_body(const F32Tile& t, const Epilogue& e) {
   // Each step over all accumulators, unrolled: a loop that is not leaves them in memory during the whole loop over k, and branches inside the loop
   // over rows make the code three times as large.
   const vf scale = splat(e.scale);
-  if (t.add) ACCELNN_EACH(acc[i][j] = fma(acc[i][j], scale, load(t.add + i * t.c_row + j * lanes)));
+  if (t.add) ACCELNN_EACH(acc[i][j] = fma(acc[i][j], scale, ACCELNN_LOAD(t.add + i * t.c_row + j * lanes)));
   else if (e.scale != 1) ACCELNN_EACH(acc[i][j] *= scale);
   if (e.row_bias) ACCELNN_EACH(acc[i][j] += e.row_bias[i]);
-  if (e.column_bias) ACCELNN_EACH(acc[i][j] += load(e.column_bias + j * lanes));
+  if (e.column_bias) ACCELNN_EACH(acc[i][j] += ACCELNN_LOAD(e.column_bias + j * lanes));
   if (e.activation == activation::relu) ACCELNN_EACH(acc[i][j] = max(acc[i][j], vf{}));
-  ACCELNN_EACH(store(t.c + i * t.c_row + j * lanes, acc[i][j]));
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++)
+      if (Partial && j == V - 1) store(t.c + i * t.c_row + j * lanes, acc[i][j], rest);
+      else store(t.c + i * t.c_row + j * lanes, acc[i][j]);
 }
+#undef ACCELNN_LOAD
 #undef ACCELNN_EACH
 
 // What a body leaves to others: tiles that end inside a vector come through a buffer, the expensive activations go over the tile once more in L1.
@@ -115,33 +127,54 @@ inline __attribute__((noinline)) void finish_tile(const float* from, int64_t fro
 }
 
 using F32TileBody = void (*)(const F32Tile&, const Epilogue&);
-template <int V, int most>
+template <int V, int most, bool Partial = false>
 struct F32Tiles {
   F32TileBody height[most + 1];
   constexpr F32Tiles() : height{} { fill<most>(); }
   template <int R> constexpr void fill() {
-    height[R] = f32_tile_body<R, V>;
+    height[R] = f32_tile_body<R, V, Partial>;
     if constexpr (R > 1) fill<R - 1>();
   }
 };
-template <int V, int most> constexpr F32Tiles<V, most> f32_tiles;
+template <int V, int most, bool Partial = false> constexpr F32Tiles<V, most, Partial> f32_tiles;
+
+// The activations that are too long for the bodies, once more over what is in L1.
+inline void activate_tile(const F32Tile& t, int rows, int columns, const Epilogue& e) {
+  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, nullptr, t.c, t.c_row, rows, columns, {nullptr, nullptr, e.activation});
+}
+
+// Without masks a tile that ends inside a vector goes through a buffer; so does the end of B, where nothing behind it may be read.
+inline __attribute__((noinline)) void f32_odd_tile(int rows, const F32Tile& t, const Epilogue& e, F32TileBody body) {
+  float sums[tile_rows * tile_columns], ended[ended_k * tile_columns];
+  F32Tile whole = t;
+  whole.c = sums;
+  whole.c_row = tile_columns;
+  whole.add = nullptr;
+  whole.b_ends = false;
+  if (t.b_ends) {
+    for (int64_t k = 0; k < t.k; k++)
+      for (int j = 0; j < t.columns; j++) ended[k * tile_columns + j] = t.b[k * t.b_row + j / panel_columns * t.b_panel + j % panel_columns];
+    whole.b = ended;
+    whole.b_row = tile_columns;
+    whole.b_panel = panel_columns;
+  }
+  body(whole, {});
+  finish_tile(sums, tile_columns, t.add, t.c, t.c_row, rows, t.columns, e);
+}
 
 // rows in 1..tile_rows, columns in 1..tile_columns. The epilogue's pointers point at the tile's first row and column.
 inline void f32_tile(int rows, const F32Tile& t, const Epilogue& e) {
-  const bool narrow = t.columns <= lanes;
-  const F32TileBody body = narrow ? f32_tiles<1, tile_rows>.height[rows] : f32_tiles<tile_vectors, tile_rows>.height[rows];
-  if (t.columns != (narrow ? lanes : tile_columns)) {
-    float sums[tile_rows * tile_columns];
-    F32Tile whole = t;
-    whole.c = sums;
-    whole.c_row = tile_columns;
-    whole.add = nullptr;
-    body(whole, {});
-    finish_tile(sums, tile_columns, t.add, t.c, t.c_row, rows, t.columns, e);
-    return;
+  const bool one = t.columns <= lanes;
+  if (t.columns != (one ? lanes : tile_columns)) {
+#if defined(__AVX2__)
+    (one ? f32_tiles<1, tile_rows, true>.height[rows] : f32_tiles<tile_vectors, tile_rows, true>.height[rows])(t, e);
+    return activate_tile(t, rows, t.columns, e);
+#else
+    return f32_odd_tile(rows, t, e, one ? f32_tiles<1, tile_rows>.height[rows] : f32_tiles<tile_vectors, tile_rows>.height[rows]);
+#endif
   }
-  body(t, e);
-  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, nullptr, t.c, t.c_row, rows, t.columns, {nullptr, nullptr, e.activation});
+  (one ? f32_tiles<1, tile_rows>.height[rows] : f32_tiles<tile_vectors, tile_rows>.height[rows])(t, e);
+  activate_tile(t, rows, t.columns, e);
 }
 
 // Few rows: two vectors are two chains of additions, which wait for each other. Four of them, exactly wide_columns.
@@ -153,7 +186,7 @@ constexpr int wide_rows = 2;
 constexpr int wide_columns = 4 * lanes;
 inline void f32_wide_tile(int rows, const F32Tile& t, const Epilogue& e) {
   f32_tiles<4, wide_rows>.height[rows](t, e);
-  if (e.activation > activation::relu) finish_tile(t.c, t.c_row, nullptr, t.c, t.c_row, rows, wide_columns, {nullptr, nullptr, e.activation});
+  activate_tile(t, rows, wide_columns, e);
 }
 
 // Balanced tiles: 64 rows are 13 + 13 + 13 + 13 + 12, not 4 x 14 + 8. Tile i of `tiles_of(n)` starts at row tile_start(n, i).

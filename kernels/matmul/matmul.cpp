@@ -60,41 +60,71 @@ int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts) {
   return clamp(wanted < by_work ? wanted : by_work, 1, n < strip ? 1 : n / strip);
 }
 
-MatmulProblem matmul_problem(const Call& call) {
+static MatmulPath path_of(const MatmulProblem& p) {
+  if (p.panels) return MatmulPath::tiles;
+  const bool large = p.k * p.n > 100000;           // beyond, b does not stay near the core
+  if (p.b_column == 1) return !large || p.m > 32 ? MatmulPath::tiles : p.m <= 4 ? MatmulPath::rows
+                                                                                : MatmulPath::strips;
+  if (p.b_k == 1 && p.m <= 4) return MatmulPath::dots;
+  if (p.b_k == 1 && p.m <= 32) return MatmulPath::swapped;
+  return MatmulPath::tiles;
+}
+
+MatmulProblem matmul_strides(const Call& call) {
   const TensorView &a = call.in[0], &b = call.in[1], &y = call.out[0];
   MatmulProblem p = {};
   p.packed = call.integer(matmul_attr::packed) != 0;
   p.n = y.dim(-1);
   p.k = a.dim(-1);
-  if ((p.packed || repeats(b)) && fold_rows(a, &p.m, &p.a_row)) {
-    p.batch = 1;
-  } else {
+  p.batch = 1;
+  if (!((p.packed || repeats(b)) && fold_rows(a, &p.m, &p.a_row))) {
     p.m = y.dim(-2);
-    p.batch = 1;
     for (int d = 0; d < y.rank - 2; d++) p.batch *= y.shape[d];
     p.a_row = a.stride[a.rank - 2];
   }
   p.a_k = p.k <= 1 ? 1 : a.stride[a.rank - 1];
-  if (!p.packed) {
-    p.b_k = b.stride[b.rank - 2];
-    p.b_column = p.n <= 1 ? 1 : b.stride[b.rank - 1];
+  if (p.packed) {
+    p.b_k = 16;
+  } else {
+    p.b_k = p.k <= 1 ? 1 : b.stride[b.rank - 2];
+    p.b_column = b.stride[b.rank - 1];
   }
-  // Up to 4 rows are bound by reading b, transposed or not; packing would read and write it first.
-  p.dots = !p.packed && p.b_column != 1 && p.b_k == 1 && p.a_k == 1 && p.m <= 4;
-  // In place the tiles read b at its row stride: fine while it stays near the core (100 000 elements) or few rows would pay for the copy. A stride
-  // that is no multiple of a cache line makes every other vector straddle two (127^3: 82 in place, 100 packed), which many rows pay for.
+  return p;
+}
+
+MatmulProblem matmul_problem(const Call& call) {
+  MatmulProblem p = matmul_strides(call);
+  if (p.n == 1 && p.m > 1) {
+    p.turned = true;
+    p.n = p.m;
+    p.m = 1;
+    p.b_column = p.a_row;
+    const int64_t a_k = p.a_k;
+    p.a_k = p.b_k;
+    p.b_k = a_k;
+  }
+  if (p.n <= 1) p.b_column = 1;
+  p.panels = p.packed && !p.turned;
+  p.path = path_of(p);
+  // A stride that is no multiple of a cache line makes every other vector straddle two (127^3: 82 in place, 100 packed), which many rows pay for.
   const bool large = p.k * p.n > 100000, straddles = p.b_k % 16 != 0;
-  p.copy_b = !p.packed && !p.dots && (p.b_column != 1 || (p.m > 32 && large) || (p.m >= 96 && straddles));
-  p.copy_tail = !p.packed && !p.dots && !p.copy_b && p.n % 16 != 0;
+  p.copy_b = p.path == MatmulPath::tiles && !p.panels && (p.b_column != 1 || (p.m > 32 && large) || (p.m >= 96 && straddles));
   // Rows 2 KiB or a multiple apart share the cache sets of L1, where a tile wants 14 of them at once.
-  p.copy_a = !p.dots && (p.a_k != 1 || (p.a_row % 512 == 0 && p.m > 8 && p.n > 2 * strip));
+  p.copy_a = p.path == MatmulPath::swapped || (p.path != MatmulPath::rows && p.a_k != 1) ||
+      (p.path <= MatmulPath::strips && p.a_row % 512 == 0 && p.m > 4 && p.n > 2 * strip);
   p.copied_a_row = ((p.k + 15) / 16 | 1) * 16;             // an odd number of cache lines: all sets in turn
-  p.row_parts = (p.m + row_block - 1) / row_block;
+  p.row_parts = p.path == MatmulPath::tiles ? (p.m + row_block - 1) / row_block : 1;
   p.column_parts = column_parts_of(p.m, p.n, p.k, p.row_parts);
-  p.group = p.m && p.n && p.batch ? clamp(16 / (p.row_parts * p.column_parts), 1, p.batch) : 0;
-  p.a_bytes = p.copy_a ? size_t(round_up(p.m * p.copied_a_row * 4, 64)) : 0;
-  p.b_bytes = p.copy_b ? size_t(round_up(p.n, 16) * p.k * 4) : p.copy_tail ? size_t(strip * p.k * 4)
-                                                                           : 0;
+  p.unit = p.path == MatmulPath::strips ? 3 * 16 : strip;
+  const int64_t a_columns = p.m <= 4 ? 4 : p.m <= 8 ? 8
+                                                    : round_up(p.m, 16);
+  if (p.path == MatmulPath::swapped) p.a_bytes = size_t(round_up(p.k, 4) * a_columns * 4);
+  else if (p.copy_a) p.a_bytes = size_t(p.m * p.copied_a_row * 4);
+  if (p.copy_b) p.b_bytes = size_t(round_up(p.n, 16) * p.k * 4);
+  p.a_bytes = (p.a_bytes + 63) / 64 * 64;
+  // Small items by themselves, each part its own; large or few ones in parts.
+  if (p.batch > 1 && (p.batch >= 16 || work_of(p.m, p.n, p.k) < 4000000) && p.a_bytes + p.b_bytes <= size_t(1) << 20)
+    p.item_parts = p.batch < 16 ? p.batch : 16;
   return p;
 }
 
@@ -146,7 +176,7 @@ static size_t matmul_workspace(const Call& call, const Row& row) {
     return size_t(q.group) * (q.a_bytes + q.b_bytes + size_t(q.row_parts * q.column_parts) * q.part_bytes);
   }
   const MatmulProblem p = matmul_problem(call);
-  return size_t(p.group) * (p.a_bytes + p.b_bytes);
+  return size_t(p.slots()) * (p.a_bytes + p.b_bytes);
 }
 
 const Op op_matmul = {"matmul", matmul_attrs, matmul_attr::count_, 2, 4, 1, check_matmul, refuse_nothing, matmul_workspace};

@@ -25,22 +25,34 @@
 
 namespace accelnn {
 
-// A checked call, taken apart: what the tiles read in place, what is copied before. A function of shapes and strides alone.
+// Which body reads b, and from where.
+enum class MatmulPath : uint8_t { tiles,      // register tiles of gemm.h: b in place while it is small, otherwise in panels
+                                  rows,       // skinny.h: up to 4 rows, b row by row
+                                  strips,     // up to 32 rows, strips of b
+                                  dots,       // up to 4 rows, b transposed
+                                  swapped };  // more rows, b transposed: y^T = b^T a^T
+
+// A checked call, taken apart. A function of shapes and strides alone.
 struct MatmulProblem {
   int64_t batch, m, n, k;             // batch dims that only repeat b are folded into m
   int64_t a_row, a_k, b_k, b_column;  // strides of one item, in elements
-  bool packed;                        // b comes in panels
-  bool copy_a, copy_b, copy_tail;     // a -> rows at copied_a_row; b -> panels; only b's last strip of columns -> panels
-  bool dots;                          // few rows against a transposed b: dot products in place
+  MatmulPath path;
+  bool packed, panels;                // b was packed, and the body reads panels (or, turned, the one column in them)
+  bool turned;                        // one column: computed as one row, y^T = b^T a^T
+  bool copy_a, copy_b;                // a -> rows at copied_a_row (swapped: panels of a^T); b -> panels
   int64_t copied_a_row;               // elements
   int64_t row_parts, column_parts;    // of one item
-  int64_t group;                      // items that are worked on at a time, each with its workspace
+  int64_t unit;                       // columns that a part has a multiple of
+  int64_t item_parts;                 // so many parts go through items of their own, copies included; 0: one item after the other, each in parts
   size_t a_bytes, b_bytes;            // workspace of an item, multiples of 64
+  ACCELNN_INLINE int64_t slots() const { return item_parts ? item_parts : m && n && batch ? 1
+                                                                                          : 0; }
 };
 MatmulProblem matmul_problem(const Call&);
+MatmulProblem matmul_strides(const Call&);                                // only sizes and strides, whatever the dtype
 int64_t work_of(int64_t m, int64_t n, int64_t k);                         // floating-point operations, at most 1e18
 bool addressable(int64_t rows, int64_t columns);                         // a copy of so many elements can be thought of
-int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts);
+int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts);       // whole strips each
 int64_t batch_offset(const TensorView&, int64_t item, int batch_dims);   // in elements
 
 constexpr int64_t k_block = 512;      // 128: 77, 256: 86, 384: 87, 512: 93 GFLOP/s at 2048
