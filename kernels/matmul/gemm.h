@@ -40,6 +40,7 @@ struct Epilogue {
 // the first `lanes` all columns of the tile, unless it says that it ends.
 // C: exactly rows x columns are written.
 constexpr int64_t ended_k = 512;
+constexpr int prefetch_rows = lanes == 16 ? 5 : 3;
 struct F32Tile {
   int64_t k;
   const float* a;
@@ -77,7 +78,17 @@ void f32_tile_body(const F32Tile& t, const Epilogue& e) {
     for (int j = 0; j < V; j++) {
       const float* p = b + j / vectors_per_panel * t.b_panel + j % vectors_per_panel * lanes;
       bv[j] = ACCELNN_LOAD(p);
-      if (R > 4) __builtin_prefetch(p + ahead);      // 2 to 5 % when B comes from L3
+      if (R >= prefetch_rows && j * lanes % 16 == 0) __builtin_prefetch(p + ahead);      // 2 to 5 % when B comes from L3
+    }
+    if constexpr (V > R) {              // what is kept in registers is the fewer
+      vf x[R];
+#pragma GCC unroll 4
+      for (int i = 0; i < R; i++) x[i] = splat(a0[i * s + k]);
+#pragma GCC unroll 8
+      for (int j = 0; j < V; j++)
+#pragma GCC unroll 4
+        for (int i = 0; i < R; i++) acc[i][j] = fma(x[i], bv[j], acc[i][j]);
+      continue;
     }
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
@@ -180,6 +191,8 @@ inline void f32_tile(int rows, const F32Tile& t, const Epilogue& e) {
 // Few rows: two vectors are two chains of additions, which wait for each other. Four of them, exactly wide_columns.
 #if defined(__AVX512F__)
 constexpr int wide_rows = 4;
+#elif defined(__AVX2__)
+constexpr int wide_rows = 3;
 #else
 constexpr int wide_rows = 2;
 #endif

@@ -66,7 +66,7 @@ static MatmulPath path_of(const MatmulProblem& p) {
   if (p.b_column == 1) return !large || p.m > 32 ? MatmulPath::tiles : p.m <= 4 ? MatmulPath::rows
                                                                                 : MatmulPath::strips;
   if (p.b_k == 1 && p.m <= 4) return MatmulPath::dots;
-  if (p.b_k == 1 && p.m <= 32) return MatmulPath::swapped;
+  if (p.b_k == 1 && p.m <= 32 && p.k * p.n > 16384) return MatmulPath::swapped;      // smaller ones are turned faster than a
   return MatmulPath::tiles;
 }
 
@@ -115,7 +115,7 @@ MatmulProblem matmul_problem(const Call& call) {
   p.copied_a_row = ((p.k + 15) / 16 | 1) * 16;             // an odd number of cache lines: all sets in turn
   p.row_parts = p.path == MatmulPath::tiles ? (p.m + row_block - 1) / row_block : 1;
   p.column_parts = column_parts_of(p.m, p.n, p.k, p.row_parts);
-  p.unit = p.path == MatmulPath::strips ? 3 * 16 : strip;
+  p.unit = p.path == MatmulPath::strips ? 96 : strip;             // whole strips on every ISA
   const int64_t a_columns = p.m <= 4 ? 4 : p.m <= 8 ? 8
                                                     : round_up(p.m, 16);
   if (p.path == MatmulPath::swapped) p.a_bytes = size_t(round_up(p.k, 4) * a_columns * 4);

@@ -3,6 +3,7 @@
 #pragma once
 #include "matmul/gemm.h"
 #include "matmul/matmul.h"
+#include "matmul/pack.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -221,6 +222,13 @@ struct SwapLayout {
 
 inline void pack_swapped(const float* a, int64_t a_row, int64_t a_k, int64_t rows, int64_t k0, int64_t k1, int64_t k, float* panel) {
   const SwapLayout l(rows);
+  if (l.units == 1) {
+    float* const to = panel + k0 * l.width;
+    gather(a + k0 * a_k, a_k, a_row, (k1 < k ? k1 : k) - k0, rows, to, l.width);
+    for (int64_t at = 0; at < k1 - k0; at++)
+      for (int64_t i = at < k - k0 ? rows : 0; i < l.width; i++) to[at * l.width + i] = 0.0f;
+    return;
+  }
   for (int64_t at = k0; at < k1; at += l.units) {
     float* const to = panel + at * l.width;
     for (int i = 0; i < l.width; i++)
