@@ -112,7 +112,7 @@ def _samples() -> Any:
     def halves(*shape: int) -> np.ndarray:
         return to_bfloat16(draw(*shape))
 
-    for i, (m, n, k) in enumerate((*_SIZES, (33, 130, 258), (45, 70, 301), (7, 200, 530), (40, 33, 1100), (3, 70, 1031), (9, 40, 64))):
+    for i, (m, n, k) in enumerate((*_SIZES, (33, 130, 258), (45, 70, 301), (7, 200, 530), (5, 1, 66), (40, 1, 33), (40, 33, 1100), (3, 70, 1031), (9, 40, 64))):
         plain.append(((halves(m, k), halves(k, n)), {"out": "float32"} if i % 3 else {}))
         packed = _pack_reference(halves(k, n))
         plain.append(((halves(m, k), packed), {"packed": 1, "columns": n, **({} if i % 2 else {"out": "float32"})}))
