@@ -35,8 +35,13 @@ __attribute__((noinline)) void i8_tile_body(const I8Tile& t, int32_t (*sums)[i8_
   for (int64_t k = 0; k < t.k4; k++, b += t.b_row) {
     Bytes bv[V];
 #pragma GCC unroll 8
-    for (int j = 0; j < V; j++)
-      bv[j] = take_apart<!UnsignedIsBroadcast>(load_bits(b + j / vectors_per_panel * t.b_panel + j % vectors_per_panel * vector_bytes));
+    for (int j = 0; j < V; j++) {
+      vi v = load_bits(b + j / vectors_per_panel * t.b_panel + j % vectors_per_panel * vector_bytes);
+#if defined(__AVX512VNNI__)
+      if (R > 1) asm("" : "+v"(v));          // g++ would read it for each of two rows, and wait for it twice where it comes from afar
+#endif
+      bv[j] = take_apart<!UnsignedIsBroadcast>(v);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
       const char* row = i < 5 ? a0 : a5;
