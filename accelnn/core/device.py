@@ -7,7 +7,7 @@ from .errors import AttributeValueError
 
 
 def isa_level() -> str:
-    """The highest level that is in use: base, avx2, avx512, vnni."""
+    """The highest level that is in use: base, avx2, avxvnni, avx512, vnni, amx."""
     machine = _C.machine()
     names: list[str] = [name for name, bits in machine["levels"].items() if name != "native" and machine["isa"] & bits == bits]
     return names[-1]
