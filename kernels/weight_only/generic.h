@@ -362,7 +362,8 @@ inline void int4_quantize(const float* a, int64_t k, int64_t group, int8_t* x, f
 
 ACCELNN_INLINE Int4Isa int4_isa() {
   return {int4_rows, int4_rows_f32_most, [](int rows, const Int4Tile& t) { int4_heights.int8[rows](t); },
-          [](int rows, const Int4Tile& t) { int4_heights.f32[rows](t); }, int4_quantize};
+          [](int rows, const Int4Tile& t) { int4_heights.f32[rows](t); },
+          int4_quantize};
 }
 
 }  // namespace ACCELNN_TARGET
