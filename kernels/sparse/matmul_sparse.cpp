@@ -81,12 +81,7 @@ SparseProblem sparse_problem(const Call& call) {
 }
 
 const Op op_matmul_sparse = {"matmul_sparse", matmul_sparse_attrs, matmul_sparse_attr::count_, 4, 5, 1, check_f32, refuse_nothing, workspace};
-<<<<<<< HEAD
 const Op op_matmul_sparse_int8 = {"matmul_sparse_int8", matmul_sparse_int8_attrs, matmul_sparse_int8_attr::count_, 6, 7, 1, check_int8,
                                   refuse_nothing, workspace};
-=======
-const Op op_matmul_sparse_int8 = {"matmul_sparse_int8", matmul_sparse_int8_attrs, matmul_sparse_int8_attr::count_, 6, 7, 1, check_int8, refuse_nothing,
-                                  workspace};
->>>>>>> int4
 
 }  // namespace accelnn
