@@ -12,7 +12,10 @@ need("torch", "torch")
 from .layers import Linear  # noqa: E402
 from .library import linear  # noqa: E402
 from .swap import Report, accelerate, restore  # noqa: E402
+from .threads import share  # noqa: E402
 from .weights import forget  # noqa: E402
 from .why import fallbacks, why_not  # noqa: E402
+
+share()
 
 __all__ = ["Linear", "Report", "accelerate", "fallbacks", "forget", "linear", "restore", "why_not"]

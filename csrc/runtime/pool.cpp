@@ -60,6 +60,8 @@ struct State {
 
 State state;
 Pool the_pool;
+std::atomic<TeamParallel> team_parallel{nullptr};   // another runtime's threads instead of ours
+std::atomic<TeamMost> team_most{nullptr};
 int wanted = 0;                                     // 0: not yet decided
 pthread_mutex_t setup = PTHREAD_MUTEX_INITIALIZER;
 
@@ -116,6 +118,7 @@ void stop_workers() {
 }
 
 void forget_workers() {                             // in a forked child the threads do not exist
+  team_parallel = nullptr;                          // nor do those of the other runtime, which would wait for them
   state.workers = 0;
   state.sleeping = 0;
   state.inside = 0;
@@ -167,6 +170,15 @@ int thread_count() {
   return n;
 }
 
+void borrow_team(TeamParallel parallel, TeamMost most) {
+  team_most = most;
+  team_parallel = parallel;
+  if (!parallel) return;
+  pthread_mutex_lock(&setup);
+  stop_workers();
+  pthread_mutex_unlock(&setup);
+}
+
 void set_thread_count(int n) {
   thread_count();
   pthread_mutex_lock(&setup);
@@ -178,6 +190,7 @@ void set_thread_count(int n) {
 Pool* pool() {
   const int n = thread_count();
   if (n == 1) return nullptr;
+  if (team_parallel.load(std::memory_order_relaxed)) return &the_pool;
   if (state.workers.load(std::memory_order_acquire) < n - 1) {
     pthread_mutex_lock(&setup);
     start_workers(n - 1);
@@ -190,12 +203,37 @@ int Pool::threads() const { return thread_count(); }
 void Pool::begin_run() { state.hot.fetch_add(1, std::memory_order_relaxed); }
 void Pool::end_run() { state.hot.fetch_sub(1, std::memory_order_relaxed); }
 
+// Whether the other runtime's threads spin or sleep is not known; torch splits from about 30 us of work on.
+constexpr int64_t worth_team = 2'000'000;
+
 bool worth_threads(const Pool*, int64_t worth) {
+  if (team_parallel.load(std::memory_order_relaxed)) return worth >= worth_team;
   const bool asleep = state.sleeping.load(std::memory_order_relaxed) > 0;
   return worth >= (asleep ? worth_waking : worth_hot);
 }
 
+namespace {
+struct TeamJob {
+  void (*task)(void*, int64_t);
+  void* context;
+  int64_t parts;
+  std::atomic<int64_t> next{0};
+};
+void work_in_team(void* data) {
+  TeamJob& job = *static_cast<TeamJob*>(data);
+  for (int64_t i; (i = job.next.fetch_add(1, std::memory_order_relaxed)) < job.parts;) job.task(job.context, i);
+}
+}  // namespace
+
 void Pool::run(int64_t parts, void (*task)(void*, int64_t), void* context) {
+  if (const TeamParallel parallel = team_parallel.load(std::memory_order_acquire)) {
+    const TeamMost most = team_most.load(std::memory_order_relaxed);
+    TeamJob job = {task, context, parts};
+    const int n = smaller(smaller(thread_count(), most ? most() : INT_MAX), parts < INT_MAX ? int(parts) : INT_MAX);
+    if (n > 1) parallel(work_in_team, &job, unsigned(n), 0);
+    else work_in_team(&job);
+    return;
+  }
   if (parts > INT_MAX || state.busy.test_and_set(std::memory_order_acquire)) {
     for (int64_t i = 0; i < parts; i++) task(context, i);
     return;

@@ -21,6 +21,12 @@ int thread_count();
 void set_thread_count(int n);           // n >= 1; ends the old workers; not while a run is under way
 int default_thread_count();
 
+// Computes on another runtime's threads from now on: `parallel` is OpenMP's GOMP_parallel, `most` its omp_get_max_threads; null: on our own again. In a
+// process where torch computes too, its threads spin on after each operator and ours would wait for the cores that they hold.
+using TeamParallel = void (*)(void (*function)(void*), void* data, unsigned threads, unsigned flags);
+using TeamMost = int (*)();
+void borrow_team(TeamParallel parallel, TeamMost most);
+
 // Hot workers take work of any size above a few microseconds; sleeping ones only what pays for the wake-up.
 bool worth_threads(const Pool* pool, int64_t worth);
 
