@@ -10,13 +10,12 @@ Status matmul_bf16_base(const Call& call) { return matmul_bf16(call); }
 Status qmatmul_u8_base(const Call& call) { return qmatmul(call, i8_isa<true>()); }
 
 // Packing only moves bytes: wider vectors would not be faster.
-template <class T>
-static Status pack(const Call& call, int64_t panel_size) {
+Status matmul_pack_f32_base(const Call& call) {
   const TensorView &b = call.in[0], &p = call.out[0];
-  const int64_t k = b.shape[0], n = b.shape[1];
-  parallel(call, p.shape[0], work_of(k, n, 2 * sizeof(T)), [&](int64_t i) {
-    const int64_t j = i * panel_columns, columns = n - j < panel_columns ? n - j : panel_columns;
-    pack_panel(b.as<T>() + j * b.stride[1], b.stride[0], b.stride[1], k, columns, p.as<T>() + i * panel_size);
+  const int64_t k = b.shape[0], n = b.shape[1], wide = panels_abreast * panel_columns;
+  parallel(call, (p.shape[0] + panels_abreast - 1) / panels_abreast, work_of(k, n, 8), [&](int64_t i) {
+    const int64_t j = i * wide, columns = n - j < wide ? n - j : wide;
+    pack_panels(b.as<float>() + j * b.stride[1], b.stride[0], b.stride[1], k, columns, p.as<float>() + j * k, k * panel_columns);
   });
   return {};
 }
@@ -29,7 +28,6 @@ Status matmul_pack_bf16_base(const Call& call) {
   });
   return {};
 }
-Status matmul_pack_f32_base(const Call& call) { return pack<float>(call, call.out[0].shape[1] * 16); }
 Status matmul_pack_i8_base(const Call& call) {
   const TensorView &b = call.in[0], &p = call.out[0];
   const int64_t k = b.shape[0], n = b.shape[1], panel_bytes = p.shape[1] * 64;

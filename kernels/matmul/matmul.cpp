@@ -124,6 +124,12 @@ MatmulProblem matmul_problem(const Call& call) {
   // Small items by themselves, each part its own; large or few ones in parts.
   if (p.batch > 1 && (p.batch >= 16 || work_of(p.m, p.n, p.k) < 4000000) && p.a_bytes + p.b_bytes <= size_t(1) << 20)
     p.item_parts = p.batch < 16 ? p.batch : 16;
+  p.fresh = p.copy_b && !p.item_parts && p.m <= fresh_rows;
+  if (p.fresh) {
+    p.row_parts = 1;
+    p.column_parts = column_parts_of(p.m, p.n, p.k, 1);
+    p.b_bytes = size_t(p.column_parts * fresh_block * 4);
+  }
   return p;
 }
 

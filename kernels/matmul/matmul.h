@@ -40,6 +40,7 @@ struct MatmulProblem {
   bool packed, panels;                // b was packed, and the body reads panels (or, turned, the one column in them)
   bool turned;                        // one column: computed as one row, y^T = b^T a^T
   bool copy_a, copy_b;                // a -> rows at copied_a_row (swapped: panels of a^T); b -> panels
+  bool fresh;                         // b's panels are made where they are used, block by block
   int64_t copied_a_row;               // elements
   int64_t row_parts, column_parts;    // of one item
   int64_t unit;                       // columns that a part has a multiple of
@@ -57,6 +58,7 @@ int64_t batch_offset(const TensorView&, int64_t item, int batch_dims);   // in e
 
 constexpr int64_t k_block = 512;      // 128: 77, 256: 86, 384: 87, 512: 93 GFLOP/s at 2048
 constexpr int64_t row_block = 168;    // 12 tiles of 14 rows x k_block of A stay in L2; 84 and 280 are within noise
+constexpr int64_t fresh_rows = 2 * row_block, fresh_columns = 128, fresh_block = fresh_columns * k_block;      // 256 KiB of panels
 constexpr int64_t strip = 32;         // columns that one part at least has: the widest tile
 
 }  // namespace accelnn

@@ -53,6 +53,20 @@ inline void pack_panel(const float* from, int64_t b_k, int64_t b_column, int64_t
       for (int64_t j = columns; j < 16; j++) to[k * 16 + j] = 0.0f;
 }
 
+// Panels of `columns` columns, `panel` elements apart. Side by side where rows of b are contiguous: a row's 512 bytes in one go, where 64 of a panel
+// in each pass would open every page eight times (768 x 3072: 1.3 ms, transposed 0.7).
+constexpr int64_t panels_abreast = 8;
+inline void pack_panels(const float* from, int64_t b_k, int64_t b_column, int64_t rows, int64_t columns, float* to, int64_t panel) {
+  if (b_column == 1)
+    for (; columns >= panels_abreast * 16; columns -= panels_abreast * 16, from += panels_abreast * 16, to += panels_abreast * panel)
+      for (int64_t k = 0; k < rows; k++)
+#pragma GCC unroll 8
+        for (int64_t q = 0; q < panels_abreast; q++)
+          for (int j = 0; j < 16; j += lanes) store(to + q * panel + k * 16 + j, load(from + k * b_k + q * 16 + j));
+  for (int64_t j = 0; j < columns; j += 16)
+    pack_panel(from + j * b_column, b_k, b_column, rows, columns - j < 16 ? columns - j : 16, to + j / 16 * panel);
+}
+
 // One panel of bytes, with its row of column sums (matmul.h).
 inline void pack_panel(const int8_t* from, int64_t b_k, int64_t b_column, int64_t rows, int64_t columns, int8_t* to) {
   int32_t sums[16] = {};
