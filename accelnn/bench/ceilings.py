@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from .. import _C
@@ -17,21 +15,7 @@ PAGE = 4096
 def sizes(threads: int) -> dict[str, int]:
     """Bytes that each level holds for all threads together; DRAM holds anything."""
     m = _C.machine()
-    return {"L1": m["l1"] * threads, "L2": m["l2"] * threads, "L3": last_cache() or m["l3"]}
-
-
-@cache
-def last_cache(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
-    """Bytes of the third level as the kernel knows it, 0 where it does not: glibc's sysconf counts the cores that a virtual machine does not have (it
-    says 320 MiB here, where 32 are)."""
-    for index in sorted(folder.glob("index*")):
-        try:
-            level, size = (index / "level").read_text().strip(), (index / "size").read_text().strip()
-        except OSError:
-            continue
-        if level == "3" and size.endswith("K"):
-            return int(size[:-1]) << 10
-    return 0
+    return {"L1": m["l1"] * threads, "L2": m["l2"] * threads, "L3": m["l3"]}
 
 
 def level_of(nbytes: int, threads: int) -> str:

@@ -85,7 +85,7 @@ def beaten(pick: Contestant, others: Sequence[Contestant]) -> dict[str, Any] | N
 def _call(op: Any, name: str, x: Inputs) -> tuple[Callable[[], Any], Callable[[], Any]]:
     outputs = op.specs(x.specs(), x.attrs)
     views = [None if t is None else t.view for t in x.tensors()]
-    ins, attrs = operands(op, views, outputs), op.packed(x.attrs, len(views))
+    ins, attrs = operands(op, views, outputs, x.attrs), op.packed(x.attrs, len(views))
     made = tuple(_C.View.empty(s.shape, s.dtype) for s in outputs)
     number = op.number
 

@@ -35,7 +35,7 @@ def broadcast_strides(shape: Shape, stride: Sequence[Any], to: Shape) -> tuple[A
 def lower(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec, ...]) -> tuple[tuple[Any, ...], Any]:
     """What a call comes to: the kernel's operands and packed attributes; for an op that is a view, the memory and the window on it."""
     if op.view is None:
-        return operands(op, views, outputs), op.packed(attrs, len(views))
+        return operands(op, views, outputs, attrs), op.packed(attrs, len(views))
     source = views[0]
     window = op.view(source.shape, source.stride, outputs[0].shape, attrs)
     if window is None:
@@ -51,23 +51,24 @@ def run(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec
     return (packed,) if op.view is not None else tuple(_C.call(op.number, inputs, packed, outputs))
 
 
-def operands(op: Op, views: Sequence[Any], outputs: tuple[Spec, ...]) -> tuple[Any, ...]:
+def operands(op: Op, views: Sequence[Any], outputs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Any, ...]:
     """The views as the kernel wants them."""
     if op.program is not None:
         shape = outputs[0].shape
         return tuple(expand(v, shape) for v in views)
     if op.name == "matmul":
-        return matmul_operands(views, outputs[0].shape)
+        return matmul_operands(views, outputs[0].shape, bool(attrs.get("packed")))
     if not op.strided:
         return tuple(None if v is None else contiguous(v) for v in views)
     return tuple(views)
 
 
-def matmul_operands(views: Sequence[Any], shape: Shape) -> tuple[Any, ...]:
+def matmul_operands(views: Sequence[Any], shape: Shape, packed: bool) -> tuple[Any, ...]:
     """Batch dimensions are broadcast by strides of 0; a packed right operand has none. Bias and residual are contiguous."""
     a, b, *rest = views
     if len(shape) > 2:
         a = expand(a, (*shape[:-2], *a.shape[-2:]))
+    if len(shape) > 2 and not packed:
         b = expand(b, (*shape[:-2], *b.shape[-2:]))
     return (a, b, *(None if v is None else contiguous(v) for v in rest))
 
@@ -78,4 +79,4 @@ def explain(name: str, inputs: Sequence[Spec | None], attrs: dict[str, Any], isa
     outputs = op.specs(inputs, attrs)
     views = [None if s is None else _C.View.empty(s.shape, s.dtype) for s in inputs]
     made = tuple(_C.View.empty(s.shape, s.dtype) for s in outputs)
-    return list(_C.explain(op.number, operands(op, views, outputs), op.packed(attrs, len(views)), made, isa, force))
+    return list(_C.explain(op.number, operands(op, views, outputs, attrs), op.packed(attrs, len(views)), made, isa, force))

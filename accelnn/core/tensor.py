@@ -467,6 +467,9 @@ def _tape(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any], o
 
 def _mixed(name: str, a: Any, b: Any) -> Any:
     """An operator between a Tensor and something else, which takes the Tensor's dtype if it is a number."""
+    for x in (a, b):
+        if hasattr(x, "__accelnn_function__"):
+            return x.__accelnn_function__(name, (a, b), {})
     tensor = a if isinstance(a, Tensor) else b
     try:
         a, b = (x if isinstance(x, Tensor) else as_tensor(x, None if isinstance(x, np.ndarray) else tensor.dtype) for x in (a, b))

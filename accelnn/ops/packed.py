@@ -6,8 +6,11 @@ from typing import Any
 
 from ..core.errors import ShapeError
 from ..core.graph import Spec
+from ..core.registry import OPS
 from ..core.tensor import Tensor, apply
 from .matmul import ACTIVATIONS
+
+_matmul = OPS["matmul"].call
 
 
 class Packed:
@@ -24,14 +27,10 @@ class Packed:
 
     def matmul(self, x: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
         """activation(x[..., K] @ weight + bias[N]) -> [..., N]"""
-        rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-        attrs: dict[str, Any] = {"packed": 1, "columns": self.shape[1]}
-        if activation != "none":
-            if activation not in ACTIVATIONS:
-                raise ShapeError(f"pack: activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
-            attrs["activation"] = ACTIVATIONS.index(activation)
-        y = apply("matmul", rows, self.panels, **attrs) if bias is None else apply("matmul", rows, self.panels, bias, **attrs)
-        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.shape[1])
+        if activation not in ACTIVATIONS:
+            raise ShapeError(f"pack: activation {activation!r}; there are {', '.join(ACTIVATIONS)}")
+        y: Tensor = _matmul(x, self.panels, bias, packed=1, columns=self.shape[1], activation=ACTIVATIONS.index(activation))
+        return y
 
     def __rmatmul__(self, x: Tensor) -> Tensor:
         return self.matmul(x)

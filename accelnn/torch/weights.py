@@ -34,16 +34,12 @@ class Held:
     average of weights, an older optimizer) tells nobody: a sample of 32 elements, 0.05 us a call, notices what such code does (all elements change);
     a write to a few elements alone needs forget()."""
 
-    __slots__ = ("ref", "version", "address", "shape", "stride", "uses", "patient", "panels", "sample", "calls", "route")
+    __slots__ = ("ref", "version", "address", "shape", "stride", "panels", "sample", "calls", "route")
 
-    def __init__(self, weight: torch.Tensor, before: Held | None) -> None:
+    def __init__(self, weight: torch.Tensor) -> None:
         key = id(weight)
         self.ref = weakref.ref(weight, lambda _: HELD.pop(key, None))
         self.version, self.address, self.shape, self.stride = weight._version, weight.data_ptr(), weight.shape, weight.stride()
-        self.uses = 0  # without a gradient, as far as forward() saw
-        # Packing costs as much as three to five products with one row: it pays from the second use on. It is done at the first all the same, so that the first
-        # answer has the bits of the later ones, unless the state before was used only once: one step of training, one action, one step of training.
-        self.patient: bool = before is not None and (before.patient if before.uses == 0 else before.uses == 1)
         self.panels: tuple[Any, int] | None = None  # their view and its address
         self.sample = 0
         self.calls: dict[tuple[Any, ...], list[Any]] = {}  # the call, the shape of its result, whether the route knows it
@@ -102,15 +98,14 @@ def forward(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, pa
     held = HELD.get(id(weight))
     try:
         if held is None or not held.describes(weight):
-            held = HELD[id(weight)] = Held(weight, held)
+            held = HELD[id(weight)] = Held(weight)
     except RuntimeError:  # an inference tensor has no version counter: nothing of it can be kept
         call, shape = prepare(x, weight.shape, weight.stride(), bias, False)
         return _run(call, x, shape, weight.data_ptr(), bias)
     if pack:
         if held.panels is not None and held.sample != _C.sample(held.address, held.bytes):
-            held = HELD[id(weight)] = Held(weight, held)
-        held.uses += 1
-        if held.panels is None and (held.uses > 1 or not held.patient):
+            held = HELD[id(weight)] = Held(weight)
+        if held.panels is None:  # at the first use: it costs as much as three products with one row, but so all answers have the same bits
             held.pack(weight)
     panels = held.panels if pack else None
     key = (x.shape, x.stride(), None if bias is None else bias.shape, panels is None, pack)
@@ -122,7 +117,7 @@ def forward(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, pa
     call, shape, routed = found
     right = held.address if panels is None else panels[1]
     y = _run(call, x, shape, right, bias)
-    if not routed and (not pack or held.uses > 1 and panels is not None):
+    if not routed:
         found[2] = True
         packed = (held.bytes, right, panels) if panels is not None else (0, 0, None)
         held.route.add((x, weight, bias), call, shape, held.version, pack, prod(shape) >= OWN, *packed)

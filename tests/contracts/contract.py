@@ -39,7 +39,7 @@ class Sample:
         """Operands as the kernel wants them, and Specs of the outputs."""
         views = [share(a) for a in self.arrays]
         outputs = self.op.specs(specs(views), self.attrs)
-        return operands(self.op, views, outputs), outputs
+        return operands(self.op, views, outputs, self.attrs), outputs
 
 
 def share(x: Any) -> Any:

@@ -60,7 +60,7 @@ def _run(row: dict[str, Any], a: Any, b: Any, attrs: dict[str, Any]) -> np.ndarr
     outputs = OP.specs([Spec(v.shape, DType(v.dtype)) for v in views], attrs)
     out = _C.View.empty(outputs[0].shape, outputs[0].dtype)
     out.numpy()[...] = np.nan
-    why = _C.run_row(OP.number, row["name"], operands(OP, views, outputs), OP.packed(attrs, 2), (out,))
+    why = _C.run_row(OP.number, row["name"], operands(OP, views, outputs, attrs), OP.packed(attrs, 2), (out,))
     if why is not None:
         pytest.skip(f"{row['name']} refuses: {why}")
     return out.numpy()

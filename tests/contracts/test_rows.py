@@ -66,7 +66,7 @@ def test_inferred_outputs_are_accepted_and_others_refused(name: str) -> None:
     arrays, attrs = list(op.samples())[0]
     views = [share(a) for a in arrays]
     outputs = op.specs(specs(views), attrs)
-    packed, ins = op.packed(attrs, len(views)), operands(op, views, outputs)
+    packed, ins = op.packed(attrs, len(views)), operands(op, views, outputs, attrs)
     _C.call(op.number, ins, packed, outputs)
     for i, spec in enumerate(outputs):
         for axis in range(len(spec.shape)):
@@ -108,7 +108,7 @@ def test_threads_never_change_a_bit(name: str) -> None:
             found = set()
             for threads in (1, 2, 3):
                 _C.set_threads(threads)
-                made = _C.call(op.number, operands(op, views, outputs), op.packed(attrs, len(views)), outputs)
+                made = _C.call(op.number, operands(op, views, outputs, attrs), op.packed(attrs, len(views)), outputs)
                 found.add(made[0].numpy().tobytes())
             assert len(found) == 1
     finally:
