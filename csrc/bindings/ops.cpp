@@ -250,7 +250,10 @@ void bind_ops(py::module_& m) {
   m.def("machine", &machine);
   m.def("set_threads", &set_thread_count, py::arg("n"));
   // Addresses of GOMP_parallel and omp_get_max_threads, or 0 and 0: pool.h.
-  m.def("borrow_team", [](uintptr_t parallel, uintptr_t most) { borrow_team(reinterpret_cast<TeamParallel>(parallel), reinterpret_cast<TeamMost>(most)); }, py::arg("parallel"), py::arg("most"));
+  const auto borrow = [](uintptr_t parallel, uintptr_t most) {
+    borrow_team(reinterpret_cast<TeamParallel>(parallel), reinterpret_cast<TeamMost>(most));
+  };
+  m.def("borrow_team", borrow, py::arg("parallel"), py::arg("most"));
   m.def("release_cached_memory", &release_cached);
 }
 
