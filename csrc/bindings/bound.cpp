@@ -14,8 +14,7 @@ namespace accelnn {
 struct Prepared {
   const Table* table = nullptr;
   const Row* row = nullptr;
-  std::vector<Attr> attrs;
-  std::vector<std::vector<int64_t>> lists;
+  Attrs attrs;
   std::vector<TensorView> views;          // max_in inputs, then max_out outputs, absent where left out
   std::vector<int> given;                 // those of them that take an address, in order
   size_t workspace = 0;
@@ -26,30 +25,6 @@ namespace {
 
 constexpr int max_operands = 32;
 constexpr int64_t long_call = 1 << 14;    // elements of all operands, from which giving the interpreter's lock up costs less than holding it
-
-void read_attrs(const py::dict& values, Prepared* p) {
-  const Op& op = *p->table->op;
-  p->attrs.resize(size_t(op.n_attrs));
-  p->lists.resize(size_t(op.n_attrs));
-  size_t used = 0;
-  for (int i = 0; i < op.n_attrs; i++) {
-    const AttrDef& def = op.attrs[i];
-    Attr& slot = p->attrs[size_t(i)] = {};
-    std::vector<int64_t>& list = p->lists[size_t(i)];
-    const bool present = values.contains(def.name);
-    used += present;
-    if (def.kind == AttrKind::integers) {
-      if (present) list = values[def.name].cast<std::vector<int64_t>>();
-      slot.list = list.data();
-      slot.n = int64_t(list.size());
-    } else if (def.kind == AttrKind::real) {
-      slot.f = present ? values[def.name].cast<double>() : def.otherwise;
-    } else {
-      slot.i = present ? values[def.name].cast<int64_t>() : int64_t(def.otherwise);
-    }
-  }
-  if (used != values.size()) refuse(Code::attribute, std::string(op.name) + ": unknown attribute in " + std::string(py::str(values)));
-}
 
 // (shape, strides or None, dtype number), or None for an operand that is left out.
 TensorView read_spec(py::handle spec) {
@@ -91,7 +66,7 @@ void read_operands(const char* what, const py::tuple& specs, int least, int most
 
 Call call_on(const Prepared& p, const TensorView* views) {
   const Op& op = *p.table->op;
-  return {views, op.max_in, views + op.max_in, op.max_out, p.attrs.data(), nullptr, nullptr};
+  return {views, op.max_in, views + op.max_in, op.max_out, p.attrs.slots.data(), nullptr, nullptr};
 }
 
 std::unique_ptr<Prepared> prepare(int number, const py::tuple& inputs, const py::dict& attrs, const py::tuple& outputs) {
@@ -101,7 +76,7 @@ std::unique_ptr<Prepared> prepare(int number, const py::tuple& inputs, const py:
   p->table = all_tables[number];
   const Op& op = *p->table->op;
   if (op.max_in + op.max_out > max_operands) refuse(Code::unsupported, std::string(op.name) + ": too many operands for a prepared call");
-  read_attrs(attrs, p.get());
+  p->attrs = make_attrs(number, attrs);
   read_operands(" inputs, not ", inputs, op.min_in, op.max_in, p.get());
   read_operands(" outputs, not ", outputs, 1, op.max_out, p.get());
   // Addresses that nothing is at, one after the other: what is wrong with shapes and attributes is said here and not at the first call.

@@ -14,13 +14,8 @@ uint64_t sample_of(const void* from, int64_t bytes);
 template <class F> PyObject* guarded(const F& f) {
   try {
     return f();
-  } catch (py::error_already_set& e) {
-    e.restore();
-  } catch (const StatusError& e) {
-    const py::object error = py::module_::import("accelnn.core.errors").attr("from_status")(int(e.status.code), e.status.text);
-    PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
-  } catch (const std::exception& e) {     // a cast of pybind11
-    PyErr_SetString(PyExc_TypeError, e.what());
+  } catch (...) {
+    set_python_error();
   }
   return nullptr;
 }

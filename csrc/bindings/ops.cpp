@@ -17,37 +17,6 @@ const Table& table_at(int op) {
   return *all_tables[op];
 }
 
-Attrs make_attrs(int op, const py::dict& given) {
-  const Op& o = *table_at(op).op;
-  Attrs a;
-  a.slots.resize(size_t(o.n_attrs));
-  a.lists.resize(size_t(o.n_attrs));
-  size_t used = 0;
-  for (int i = 0; i < o.n_attrs; i++) {
-    const AttrDef& def = o.attrs[i];
-    Attr& slot = a.slots[size_t(i)];
-    const bool present = given.contains(def.name);
-    used += present;
-    const py::object value = present ? py::object(given[def.name]) : py::none();
-    switch (def.kind) {
-      case AttrKind::integer:
-        slot = {};
-        slot.i = present ? value.cast<int64_t>() : int64_t(def.otherwise);
-        break;
-      case AttrKind::real:
-        slot = {};
-        slot.f = present ? value.cast<double>() : def.otherwise;
-        break;
-      case AttrKind::integers:
-        if (present) a.lists[size_t(i)] = value.cast<std::vector<int64_t>>();
-        slot.list = a.lists[size_t(i)].data();
-        slot.n = int64_t(a.lists[size_t(i)].size());
-    }
-  }
-  if (used != given.size()) refuse(Code::attribute, std::string(o.name) + ": unknown attribute in " + std::string(py::str(given)));
-  return a;
-}
-
 constexpr int max_operands = 32;
 
 struct Question {                         // a Call with the memory it points to
@@ -225,6 +194,37 @@ py::dict machine() {
 }
 
 }  // namespace
+
+Attrs make_attrs(int op, const py::dict& given) {
+  const Op& o = *table_at(op).op;
+  Attrs a;
+  a.slots.resize(size_t(o.n_attrs));
+  a.lists.resize(size_t(o.n_attrs));
+  size_t used = 0;
+  for (int i = 0; i < o.n_attrs; i++) {
+    const AttrDef& def = o.attrs[i];
+    Attr& slot = a.slots[size_t(i)];
+    const bool present = given.contains(def.name);
+    used += present;
+    const py::object value = present ? py::object(given[def.name]) : py::none();
+    switch (def.kind) {
+      case AttrKind::integer:
+        slot = {};
+        slot.i = present ? value.cast<int64_t>() : int64_t(def.otherwise);
+        break;
+      case AttrKind::real:
+        slot = {};
+        slot.f = present ? value.cast<double>() : def.otherwise;
+        break;
+      case AttrKind::integers:
+        if (present) a.lists[size_t(i)] = value.cast<std::vector<int64_t>>();
+        slot.list = a.lists[size_t(i)].data();
+        slot.n = int64_t(a.lists[size_t(i)].size());
+    }
+  }
+  if (used != given.size()) refuse(Code::attribute, std::string(o.name) + ": unknown attribute in " + std::string(py::str(given)));
+  return a;
+}
 
 const std::string& environment_problem() {
   static const std::string problem = find_environment_problem();

@@ -55,6 +55,7 @@ struct Attrs {
   std::vector<Attr> slots;
   std::vector<std::vector<int64_t>> lists;
 };
+Attrs make_attrs(int op, const py::dict& given);       // defaults for what is not given; refuses names that the op does not have
 
 template <class F, class... Extra> void add_method(py::object type, const char* name, F&& f, const Extra&... extra) {
   type.attr(name) = py::cpp_function(std::forward<F>(f), py::name(name), py::is_method(type), extra...);
