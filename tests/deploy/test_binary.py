@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -104,7 +103,7 @@ def test_exec_to_answer(program, tmp_path):
         began = time.perf_counter()
         assert os.waitpid(os.posix_spawn(command[0], command, os.environ), 0)[1] == 0
         taken.append(time.perf_counter() - began)
-    assert statistics.median(taken) <= 5e-3
+    assert min(taken) <= 3e-3      # what else runs on the machine only adds: 1.3 ms alone, a median of 8 beside two compilers
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace: apt-get install strace")
