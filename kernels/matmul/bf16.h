@@ -23,8 +23,8 @@ Bf16Problem bf16_problem(const Call&);
 // Up to here b is not packed as a whole: with M, K, N = 16, 4096, 4096 that gave 0.43 of the peer's speed.
 constexpr int64_t bf16_few_rows = 32;
 // Of a block; its panels lie an odd number of cache lines apart. M, K, N = 8, 768, 3072; 32, 3072, 768; 16, 4096, 4096 with blocks of 512 x 64:
-// 322, 896, 5630 us; 256 x 64: 362, 905, 5340; 512 x 32: 316, 946, 5120; 2048 x 16: 321, 1190, 5260; 1024 x 16: 392, 1210, 4970. Fetching the next
-// block while this one is used, instead of four rows ahead while packing, gained nothing (314, 918, 5470).
+// 322, 896, 5630 us; 256 x 64: 362, 905, 5340; 512 x 32: 316, 946, 5120; 2048 x 16: 321, 1190, 5260; 1024 x 16: 392, 1210, 4970. The two of 16 pairs
+// also fetched the next block while one was used, which at 512 x 32 gained nothing (314, 918, 5470) over four rows ahead while packing.
 constexpr int64_t bf16_block_columns = 512, bf16_block_pairs = 64;
 constexpr int64_t bf16_block_panel = (bf16_block_pairs + 1) * 64, bf16_block_bytes = bf16_block_columns / 16 * bf16_block_panel;
 constexpr int64_t bf16_stream_rows = 4, bf16_dot_rows = 32;
