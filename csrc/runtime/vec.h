@@ -91,8 +91,10 @@ ACCELNN_INLINE vf select(vi mask, vf yes, vf no) { return as_float((mask & as_bi
 ACCELNN_INLINE vi select(vi mask, vi yes, vi no) { return (mask & yes) | (~mask & no); }
 ACCELNN_INLINE vf abs(vf x) { return as_float(as_bits(x) & 0x7fffffff); }
 // NaN in either operand gives NaN (torch's and numpy's maximum): x87-style max would drop it.
-ACCELNN_INLINE vf max(vf a, vf b) { return select((a > b) | (a != a), a, b); }
-ACCELNN_INLINE vf min(vf a, vf b) { return select((a < b) | (a != a), a, b); }
+// One instruction gives b where either is NaN; setting every bit where a was the one makes a NaN again. In a chain b is best what was there before:
+// two instructions wait for it, not a comparison, a mask and a selection.
+ACCELNN_INLINE vf max(vf a, vf b) { return as_float(as_bits(a > b ? a : b) | (a != a)); }
+ACCELNN_INLINE vf min(vf a, vf b) { return as_float(as_bits(a < b ? a : b) | (a != a)); }
 ACCELNN_INLINE vf sqrt(vf x) {
 #if defined(__AVX512F__)
   return reinterpret_cast<vf>(_mm512_maskz_sqrt_ps(__mmask16(-1), reinterpret_cast<__m512>(x)));
