@@ -208,3 +208,6 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width)."""
     g = geometry(stride, padding, dilation, groups)
     return apply("conv2d", x, weight, **g) if bias is None else apply("conv2d", x, weight, bias, **g)
+
+
+__all__ = ["conv2d"]

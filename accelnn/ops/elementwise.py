@@ -243,3 +243,6 @@ def silu(x: Tensor) -> Tensor:
 def gelu(x: Tensor) -> Tensor:
     """x * Phi(x), the exact form with erf (Hendrycks and Gimpel, 2016)."""
     return x * 0.5 * (apply("erf", x * math.sqrt(0.5)) + 1.0)
+
+
+__all__ = ["clip", "gelu", "maximum", "minimum", "silu", "where"]

@@ -177,3 +177,6 @@ def max_pool2d(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0
 def avg_pool2d(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True) -> Tensor:
     """Mean of each window of x[N,C,H,W]."""
     return apply("avg_pool2d", x, count_include_pad=int(count_include_pad), **window(kernel_size, stride, padding))
+
+
+__all__ = ["avg_pool2d", "max_pool2d"]

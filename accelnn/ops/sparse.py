@@ -207,3 +207,6 @@ def matmul_sparse(x: Tensor, w: SparseWeight, bias: Tensor | None = None) -> Ten
     if w.scale is None or w.sums is None:
         return apply("matmul_sparse", x, w.first, w.index, w.values, *last, columns=w.shape[1])
     return apply("matmul_sparse_int8", x, w.first, w.index, w.values, w.scale, w.sums, *last, columns=w.shape[1])
+
+
+__all__ = ["SparseWeight", "matmul_sparse", "pack_sparse", "sparsify"]
