@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ..core.questions import connect
 from . import (  # noqa: F401
-    conv, conv_nhwc, dynamic, elementwise, matmul, normalize, packed, pool, quantized, random, reduce, shape, sparse,
-    weight_only)
+    conv, conv_nhwc, dynamic, elementwise, matmul, norm, normalize, packed, pool, quantized, random, reduce, shape,
+    sparse, weight_only)
 from .conv import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .matmul import *  # noqa: F403
+from .norm import *  # noqa: F403
 from .normalize import *  # noqa: F403
 from .packed import *  # noqa: F403
 from .pool import *  # noqa: F403
@@ -25,6 +26,7 @@ __all__ += conv.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
 __all__ += matmul.__all__
+__all__ += norm.__all__
 __all__ += normalize.__all__
 __all__ += packed.__all__
 __all__ += pool.__all__

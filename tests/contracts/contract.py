@@ -106,7 +106,8 @@ def judge(sample: Sample, outputs: Sequence[Spec], results: Sequence[np.ndarray]
     if exact:
         allowed: list[Any] = [0.0] * len(truth)
     elif op.bound is not None:
-        allowed = [op.bound(*inputs, **attrs) + TINY]
+        bounds = op.bound(*inputs, **attrs)
+        allowed = [b + TINY for b in (bounds if isinstance(bounds, tuple) else (bounds,))]
     else:
         naive = naive_error(op, arrays, attrs, truth)
         allowed = [2 * e + 4 * float(np.spacing(np.float32(np.abs(t).max(initial=0.0)))) for e, t in zip(naive, truth)]
