@@ -67,9 +67,10 @@ def truth_of(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], outputs: Sequ
     if exact:
         return Truth(values, [0.0] * len(values))
     if op.bound is not None:
-        allowed = op.bound(*inputs, **attrs) + TINY
-        rounded = (allowed + np.abs(values[0])) * 2.0**-8 if DType.bfloat16 in outputs else 0.0       # to bfloat16, once more
-        return Truth(values, [allowed + rounded])
+        bounds = op.bound(*inputs, **attrs)
+        allowed = [b + TINY for b in (bounds if isinstance(bounds, tuple) else (bounds,))]
+        rounded = (allowed[0] + np.abs(values[0])) * 2.0**-8 if DType.bfloat16 in outputs else 0.0       # to bfloat16, once more
+        return Truth(values, [allowed[0] + rounded, *allowed[1:]])
     if DType.bfloat16 in outputs:
         return Truth(values, [np.abs(v) * 2.0**-8 for v in values])
     naive = [np.asarray(v, np.float64) for v in _listed(op.reference(*arrays, **attrs))]
