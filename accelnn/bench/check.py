@@ -69,12 +69,16 @@ def truth_of(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], outputs: Sequ
     if op.bound is not None:
         bounds = op.bound(*inputs, **attrs)
         allowed = [b + TINY for b in (bounds if isinstance(bounds, tuple) else (bounds,))]
-        rounded = (allowed[0] + np.abs(values[0])) * 2.0**-8 if DType.bfloat16 in outputs else 0.0       # to bfloat16, once more
-        return Truth(values, [allowed[0] + rounded, *allowed[1:]])
+        return Truth(values, [_rounded(a, v) if d == DType.bfloat16 else a for a, v, d in zip(allowed, values, outputs, strict=True)])
     if DType.bfloat16 in outputs:
         return Truth(values, [np.abs(v) * 2.0**-8 for v in values])
     naive = [np.asarray(v, np.float64) for v in _listed(op.reference(*arrays, **attrs))]
     return Truth(values, [naive_allowance(n, v) for n, v in zip(naive, values)])
+
+
+def _rounded(allowed: Any, value: np.ndarray) -> Any:
+    """To bfloat16, once more."""
+    return allowed + (allowed + np.abs(value)) * 2.0**-8
 
 
 def naive_allowance(naive: np.ndarray, value: np.ndarray) -> float:

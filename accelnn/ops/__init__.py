@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import attention, conv, dynamic, elementwise, matmul, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
+from . import attention, conv, dynamic, elementwise, matmul, norm, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
 from .attention import scaled_dot_product_attention
 from .conv import conv2d
 from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
 from .matmul import linear
+from .norm import layer_norm, rms_norm
 from .normalize import cross_entropy, log_softmax, one_hot, softmax
 from .packed import Packed, pack
 from .pool import avg_pool2d, max_pool2d
@@ -21,4 +22,6 @@ connect()
 
 __all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
            "linear", "log_softmax", "matmul_int4", "matmul_sparse", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
-           "quantize_int4", "quantize_weight", "rand", "scaled_dot_product_attention", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
+           "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
+__all__ += ["layer_norm", "rms_norm"]
+__all__ += ["scaled_dot_product_attention"]

@@ -220,7 +220,7 @@ def _grad_bound(dy: Any, q: Any, k: Any, v: Any, y: Any, lse: Any, mask: Any = N
 
 
 def _grad_samples() -> Any:
-    found = []
+    found: list[Any] = []
     for rng, (q, k, v), extra, attrs in _cases():
         extra = (*extra, None, None, None)[:3]
         y, lse = _reference(*(x.astype(np.float64) for x in (q, k, v)), *extra, **attrs)
@@ -237,7 +237,7 @@ def _grad_cost(dy: Spec, q: Spec, k: Spec, v: Spec, *rest: Spec | None, causal: 
 
 def _repeated(x: Tensor, heads: int) -> Tensor:
     b, g, n, e = x.shape
-    return x if g == heads else x.reshape(b, g, 1, n, e).expand(b, g, heads // g, n, e).reshape(b, heads, n, e)  # type: ignore[operator]
+    return x if g == heads else x.reshape(b, g, 1, n, e).expand(b, g, heads // g, n, e).reshape(b, heads, n, e)
 
 
 def _visible(queries: int, keys: int, lengths: Tensor | None, mask: Tensor | None, causal: int) -> Any:
@@ -270,7 +270,7 @@ def _composed(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tenso
     delta = delta if dlse is None else delta - dlse.unsqueeze(-1)
     dp, kept = dy @ vv.mT, w
     if dropout:
-        padded = -(-keys // 4) * 4  # type: ignore[operator]
+        padded = -(-keys // 4) * 4
         u = apply_all("random_uniform", state, shape=(b * heads * queries, padded))[0][:, :keys].reshape(b, heads, queries, keys)
         keep = apply("where", u >= dropout, 1 / (1 - dropout), 0.0)
         dp, kept = dp * keep, w * keep
@@ -278,7 +278,7 @@ def _composed(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, lse: Tenso
     ds = score * scale
 
     def over_heads(x: Tensor) -> Tensor:
-        return x if groups == heads else x.reshape(b, groups, heads // groups, *x.shape[2:]).sum(2)  # type: ignore[operator]
+        return x if groups == heads else x.reshape(b, groups, heads // groups, *x.shape[2:]).sum(2)
 
     return ds @ kk, over_heads(ds.mT @ q), over_heads(kept.mT @ dy), score
 
