@@ -26,7 +26,8 @@ def _check(name: str, q: Spec, k: Spec, v: Spec, mask: Spec | None, lengths: Spe
             raise DTypeError(f"{name}: float32 q[B,H,L,E], k[B,G,S,E], v[B,G,S,D] expected, not {q}, {k}, {v}")
     if k.shape[:3] != v.shape[:3] or q.shape[0] != k.shape[0] or q.shape[3] != k.shape[3]:
         raise ShapeError(f"{name}: {q}, {k}, {v}: q[B,H,L,E], k[B,G,S,E], v[B,G,S,D] expected")
-    heads, groups = q.shape[1], k.shape[1]
+    heads: Any = q.shape[1]
+    groups: Any = k.shape[1]
     if heads != groups and (groups == 0 or heads % groups != 0):
         raise ShapeError(f"{name}: {heads} heads of queries do not divide over {groups} heads of keys")
     if mask is not None:
