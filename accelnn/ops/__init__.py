@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..core.questions import connect
 from . import (  # noqa: F401
-    conv, conv_nhwc, dynamic, elementwise, matmul, norm, normalize, packed, pool, quantized, random, reduce, shape,
-    sparse, weight_only)
+    attention, conv, conv_nhwc, dynamic, elementwise, matmul, norm, normalize, packed, pool, quantized, random, reduce,
+    shape, sparse, weight_only)
+from .attention import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
@@ -22,6 +23,7 @@ from .weight_only import *  # noqa: F403
 connect()
 
 __all__: list[str] = []
+__all__ += attention.__all__
 __all__ += conv.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__

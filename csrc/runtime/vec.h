@@ -158,6 +158,20 @@ ACCELNN_INLINE vf exp(vf x) {
   y = select(x > 88.7228394f, splat(__builtin_inff()), y);
   return select(x != x, x, y);
 }
+// 2^x by the minimax polynomial of degree 5 on [-1/2, 1/2]: for softmax, whose scores carry the factor log2 e anyway. Relative error 2.4e-7 (2 ulp), 0
+// from -126.5 down, inf from 127.5 up, NaN stays (the comparison is written so that it does).
+ACCELNN_INLINE vf exp2(vf x) {
+  const vf low = splat(-127.0f), high = splat(128.0f);
+  x = low > x ? low : x;
+  x = high < x ? high : x;
+  const vf shifted = x + 12582912.0f, f = x - (shifted - 12582912.0f);
+  vf p = fma(f, splat(1.32764725e-3f), splat(9.67554096e-3f));
+  p = fma(p, f, splat(5.55071309e-2f));
+  p = fma(p, f, splat(2.40221202e-1f));
+  p = fma(p, f, splat(6.93146944e-1f));
+  p = fma(p, f, splat(1.00000012f));
+  return p * as_float((as_bits(shifted) - (as_bits(splat(12582912.0f)) - 127)) << 23);      // a product, no sum of bits: NaN stays NaN
+}
 ACCELNN_INLINE vf sigmoid(vf x) {
   // exp of -|x| never overflows; the other side by symmetry
   const vf e = exp(as_float(as_bits(x) | int32_t(0x80000000)));

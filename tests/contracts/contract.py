@@ -121,7 +121,8 @@ def judge(sample: Sample, outputs: Sequence[Spec], results: Sequence[np.ndarray]
             wrong = np.argwhere(got != want.astype(got.dtype))
             assert not len(wrong), f"first difference at {tuple(wrong[0])}: {got[tuple(wrong[0])]} instead of {want[tuple(wrong[0])]}"
         elif got.size:
-            error = np.abs(got.astype(np.float64) - want)
+            with np.errstate(invalid="ignore"):
+                error = np.where(got == want, 0.0, np.abs(got.astype(np.float64) - want))      # an infinity is as far from itself as any number
             excess = np.where(np.isnan(error), np.inf, error - tolerance)
             worst = np.unravel_index(np.argmax(excess), error.shape)
             assert (error <= tolerance).all(), f"at {worst}: {got[worst]} instead of {want[worst]}, {excess[worst]:.3g} more than the contract allows"
