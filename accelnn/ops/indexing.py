@@ -205,7 +205,8 @@ def _scatter_samples() -> Any:
     for dtype in OTHERS:
         x, source = (rng.integers(0, 2 if dtype == np.bool_ else 100, k).astype(dtype) for k in ((4, 5), (4, 9)))
         for r in range(5 if dtype in (np.int32, np.int64) else 1):
-            found.append(((x, _index_array(rng, 5, (4, 9)), source), {"axis": 1, "reduce": r}))
+            at = _distinct(rng, 5, (4, 5), 1) if dtype == np.float16 else _index_array(rng, 5, (4, 9))
+            found.append(((x, at, source), {"axis": 1, "reduce": r}))
     return found
 
 
@@ -325,7 +326,7 @@ def _scatter_nd_samples() -> Any:
     for dtype in OTHERS:
         x, source = (rng.integers(0, 2 if dtype == np.bool_ else 100, n).astype(dtype) for n in ((4, 5, 3), (6, 3)))
         for reduce in range(5 if dtype in (np.int32, np.int64) else 1):
-            found.append(((x, _slice_index(rng, (4, 5), (6,), False), source), {"reduce": reduce}))
+            found.append(((x, _slice_index(rng, (4, 5), (6,), dtype == np.float16), source), {"reduce": reduce}))
     return found
 
 

@@ -35,12 +35,12 @@ namespace gather_index {
 
 Status index_status(const char* op, const FirstBad& bad, const TensorView& index, const int64_t* sizes, int64_t n_sizes) {
   if (bad.at == INT64_MAX) return {};
-  TensorView place;                                            // its place as a shape, for describe()
+  TensorView place;                                            // its place as a shape, for describe(): "f32[1, 2]" from the bracket on
   place.rank = index.rank;
   int64_t rest = bad.at;
   for (int d = index.rank - 1; d >= 0; d--) place.shape[d] = rest % index.shape[d], rest /= index.shape[d];
   const int64_t size = sizes[bad.at % n_sizes];
-  return fail(Code::bound, "%s: the index %lld at %s is outside [-%lld, %lld)", op, ll(Index(index)[bad.at]), describe(place).text, ll(size), ll(size));
+  return fail(Code::bound, "%s: the index %lld at %s is outside [-%lld, %lld)", op, ll(Index(index)[bad.at]), describe(place).text + 3, ll(size), ll(size));
 }
 
 Rows rows_of(const TensorView& whole, int64_t axis, const TensorView& index) {
