@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from ..core.questions import connect
 from . import (  # noqa: F401
-    attention, conv, conv_nhwc, dynamic, elementwise, matmul, norm, normalize, packed, pool, quantized, random, reduce,
-    shape, sparse, weight_only)
+    arrange, attention, conv, conv_nhwc, dynamic, elementwise, indexing, matmul, norm, normalize, order, packed, pool,
+    quantized, random, reduce, shape, sparse, weight_only)
+from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .indexing import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .norm import *  # noqa: F403
 from .normalize import *  # noqa: F403
+from .order import *  # noqa: F403
 from .packed import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .quantized import *  # noqa: F403
@@ -23,13 +26,16 @@ from .weight_only import *  # noqa: F403
 connect()
 
 __all__: list[str] = []
+__all__ += arrange.__all__
 __all__ += attention.__all__
 __all__ += conv.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
+__all__ += indexing.__all__
 __all__ += matmul.__all__
 __all__ += norm.__all__
 __all__ += normalize.__all__
+__all__ += order.__all__
 __all__ += packed.__all__
 __all__ += pool.__all__
 __all__ += quantized.__all__
