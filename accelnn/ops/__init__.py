@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import conv, dynamic, elementwise, matmul, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
+from . import conv, conv_transpose, dynamic, elementwise, matmul, normalize, planes, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
 from .conv import conv2d
+from .conv_nd import conv1d, conv3d, conv_transpose1d, conv_transpose3d
+from .conv_transpose import conv_transpose2d
 from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
 from .matmul import linear
@@ -18,6 +20,7 @@ from .weight_only import Int4Weight, matmul_int4, quantize_int4
 
 connect()
 
-__all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
+__all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+           "conv_transpose3d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
            "linear", "log_softmax", "matmul_int4", "matmul_sparse", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
            "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
