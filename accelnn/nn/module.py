@@ -121,3 +121,6 @@ class Module:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
         body = self.extra_repr() + ("\n  " + "\n  ".join(lines) + "\n" if lines else "")
         return f"{type(self).__name__}({body})"
+
+
+__all__ = ["Module", "Parameter"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from ..core.questions import connect
 from . import (  # noqa: F401
-    arrange, attention, conv, conv_nhwc, dynamic, elementwise, indexing, matmul, norm, normalize, order, packed, pool,
-    quantized, random, reduce, shape, sparse, weight_only)
+    arrange, attention, border, conv, conv_nd, conv_nhwc, conv_transpose, dynamic, elementwise, indexing, matmul, norm,
+    normalize, order, packed, planes, pool, quantized, random, reduce, shape, sparse, weight_only, window)
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .conv import *  # noqa: F403
+from .conv_nd import *  # noqa: F403
+from .conv_transpose import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403
@@ -29,6 +31,8 @@ __all__: list[str] = []
 __all__ += arrange.__all__
 __all__ += attention.__all__
 __all__ += conv.__all__
+__all__ += conv_nd.__all__
+__all__ += conv_transpose.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
 __all__ += indexing.__all__

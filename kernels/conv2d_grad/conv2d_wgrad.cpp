@@ -1,8 +1,8 @@
 #define ACCELNN_OP conv2d_wgrad
-#define ACCELNN_TABLE "conv2d/conv2d_wgrad.inc"
+#define ACCELNN_TABLE "conv2d_grad/conv2d_wgrad.inc"
 #include "define_op.h"
-#include "conv2d/conv2d_wgrad.h"
-#include "conv2d/geometry.h"
+#include "conv2d_grad/conv2d_wgrad.h"
+#include "conv2d_grad/layout.h"
 
 namespace accelnn {
 
@@ -19,7 +19,7 @@ static Status check(const Call& call) {
 
 static size_t workspace(const Call& call, const Row& row) {
   if (row.exactness == Exactness::reference) return 0;
-  return conv::wgrad_layout(conv::geometry(call, call.in[1], call.out[0], call.in[0])).bytes;
+  return conv_grad::wgrad_layout(conv::geometry(call, call.in[1], call.out[0], call.in[0])).bytes;
 }
 
 const Op op_conv2d_wgrad = {"conv2d_wgrad", conv2d_wgrad_attrs, conv2d_wgrad_attr::count_, 2, 2, 1, check, refuse_nothing, workspace};

@@ -7,5 +7,5 @@
 // Error: |err| <= gamma_K (sum |dy| |X|), K = N OH OW. Images are summed in up to 8 parts, a number that the shape alone decides.
 #pragma once
 #define ACCELNN_OP conv2d_wgrad
-#define ACCELNN_TABLE "conv2d/conv2d_wgrad.inc"
+#define ACCELNN_TABLE "conv2d_grad/conv2d_wgrad.inc"
 #include "attr_slots.h"

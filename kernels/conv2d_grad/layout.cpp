@@ -1,0 +1,101 @@
+#include "conv2d_grad/layout.h"
+
+namespace accelnn {
+namespace conv_grad {
+
+namespace {
+
+using conv::group_pixels;
+using conv::most_parts;
+
+// Saturating, for sizes that a hostile shape may blow up; the allocator refuses what comes out.
+constexpr int64_t huge = int64_t(1) << 60;
+int64_t times(int64_t a, int64_t b) {
+  int64_t p;
+  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
+}
+int64_t plus(int64_t a, int64_t b) { return at_most(a + b, huge); }
+
+// Hands out pieces of the workspace one after the other.
+struct Cut {
+  int64_t at = 0;
+  int64_t take(int64_t bytes) {
+    const int64_t here = at;
+    at = plus(at, bytes >= huge ? huge : round_up(bytes, 64));
+    return here;
+  }
+};
+
+constexpr int64_t widest_columns = 32;
+
+}  // namespace
+
+// Tap r gives pixel h the output (h + pad - r dilation) / stride, where that is whole.
+Border border(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation) {
+  Border b;
+  b.before = at_least(((kernel - 1) * dilation - pad) / stride, 0);
+  b.after = at_least((size - 1 + pad) / stride - (out - 1), 0);
+  b.phases = at_most(stride, size);
+  b.reach = (stride - 1 + pad) / stride;
+  return b;
+}
+
+DgradLayout dgrad_layout(const Geometry& g) {
+  DgradLayout l = {};
+  l.v = border(g.h, g.oh, g.r, g.sh, g.top, g.dh);
+  l.h = border(g.w, g.ow, g.s, g.sw, g.left, g.dw);
+  l.copy = l.v.before || l.v.after || l.h.before || l.h.after;
+  l.pitch = plus(plus(l.h.before, g.ow), l.h.after);
+  // Columns of zeros that are computed and thrown away, against 4 cycles to pack 16 pixels of a tap that then meet cg weights.
+  const int64_t wide = divide_up(g.w, g.sw);
+  l.packed = g.cg >= 32 && times(l.pitch - wide, g.cg) > times(wide, 5);
+  // A band of dy stays in L2 while the tiles run over it; two output rows are the least that makes sense.
+  const int64_t all = divide_up(g.h, g.sh), overlap = plus(l.v.before, l.v.reach);
+  const int64_t fit = (int64_t(384) << 10) / at_least(times(times(g.og, l.pitch), 4), 1) - overlap;
+  l.bands = at_least(divide_up(all, at_least(fit, 4)), 1);
+  l.band = at_least(divide_up(all, l.bands), 1);
+  l.bands = divide_up(all, l.band);
+  l.rows = l.copy ? plus(l.band, overlap) : g.oh;
+  l.plane = l.copy ? times(l.rows, l.pitch) : g.pixels;
+  const int64_t units = times(g.n * g.groups, l.bands), most = at_least(g.cg / 56, 1);
+  l.blocks = units >= most_parts ? 1 : at_most(divide_up(most_parts, at_least(units, 1)), most);
+  l.block = divide_up(g.cg, at_least(l.blocks, 1));
+  l.blocks = divide_up(g.cg, at_least(l.block, 1));
+  Cut slice;
+  slice.take(l.copy ? plus(times(times(g.og, l.plane), 4), widest_pixels * 4) : 0);
+  l.taps = slice.take(g.r * g.s * 3 * int64_t(sizeof(int64_t)));
+  l.panel = slice.take(times(times(g.og, g.r * g.s), (l.packed ? widest_columns : l.copy ? 0
+                                                                                         : widest_pixels) *
+                                 4));
+  l.sums = slice.take(tile_floats * 4);
+  l.slice = slice.at;
+  l.parts = at_most(times(units, l.blocks), most_parts);
+  l.bytes = size_t(times(l.parts, l.slice));
+  return l;
+}
+
+WgradLayout wgrad_layout(const Geometry& g) {
+  WgradLayout l = {};
+  l.channels = at_least(at_most(256 / (g.r * g.s), g.cg), 1);
+  const int64_t rows = l.channels * g.r * g.s, blocks = g.groups * divide_up(g.cg, l.channels);
+  l.band = conv::band(g, at_most(at_least(65536 / rows, 64), 1024), false);
+  l.columns = round_up(l.band.rows * g.ow, group_pixels);
+  if (l.columns % 1024 == 0) l.columns += group_pixels;      // rows 4096 bytes apart would share L1 sets
+  l.images = at_least(at_most(g.n, most_parts / at_least(blocks, 1)), 1);
+  const int64_t o16 = round_up(g.og, group_pixels);
+  Cut shared, slice;
+  l.taps = shared.take(rows * 8);
+  l.lanes = shared.take(times(l.band.groups16, sizeof(conv::Lanes)));
+  l.turned = shared.take(times(times(l.images * g.groups, g.k), o16 * 4));
+  l.plane = slice.take(l.band.copy ? times(times(l.channels, l.band.plane), 4) : 0);
+  l.panel = slice.take(times(l.columns, o16 * 4));
+  l.sums = slice.take(times(l.columns, rows * 4));
+  l.parts = at_most(times(blocks, l.images), most_parts);
+  l.part = shared.at;
+  l.slice = slice.at;
+  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
+  return l;
+}
+
+}  // namespace conv_grad
+}  // namespace accelnn

@@ -1,0 +1,50 @@
+// How the gradients of conv2d are cut into parts, and where their workspace lies: plain numbers, the same for check and every row.
+#pragma once
+#include "conv2d/geometry.h"
+
+namespace accelnn {
+namespace conv_grad {
+
+using conv::at_least;
+using conv::at_most;
+using conv::divide_up;
+using conv::Geometry;
+using conv::round_up;
+
+// dgrad. Pixels of dx whose distance is a multiple of the stride see the same taps: a phase. In each, dx is a convolution with stride 1 of dy between
+// zeros: i rows of zeros above, and so on, enough for every phase. One dimension:
+struct Border {
+  int64_t before, after;      // zeros around dy
+  int64_t phases;             // that hold a pixel
+  int64_t reach;              // rows of dy beyond the first that the pixels of one stride look at
+};
+Border border(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation);
+
+struct DgradLayout {
+  Border v, h;                // vertical, horizontal
+  bool copy;                  // dy needs borders
+  bool packed;                // real pixels are packed for the tiles; otherwise the copy's columns are walked straight through, borders too
+  int64_t pitch, plane;       // of dy or its copy
+  int64_t band, bands;        // strides of rows of dx in a band
+  int64_t rows;               // of the copy of one band
+  int64_t block, blocks;      // channels of dx in a unit of work
+  int64_t parts, slice;
+  int64_t taps, panel, sums;  // offsets in a slice; the copy is at its start
+  size_t bytes;
+};
+constexpr int64_t widest_pixels = 128;  // of any row's tile: 8 vectors of 16
+constexpr int64_t tile_floats = 512;    // of any row's tile: 14 x 32, 6 x 64, 3 x 128 and less
+DgradLayout dgrad_layout(const Geometry& g);
+
+// wgrad: see wgrad.h.
+struct WgradLayout {
+  conv::Band band;
+  int64_t taps, lanes, turned, part;    // offsets of the shared tables, of the transposed sums, and of the first slice
+  int64_t plane, panel, sums;           // offsets in a slice
+  int64_t slice, parts, images, channels, columns;
+  size_t bytes;
+};
+WgradLayout wgrad_layout(const Geometry& g);
+
+}  // namespace conv_grad
+}  // namespace accelnn
