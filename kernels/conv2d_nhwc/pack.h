@@ -37,12 +37,12 @@ template <class T, int R> void pack_points(const double (*filters)[R * R], int64
   }
 }
 
-template <class T> void pack_winograd(const float* w, int64_t channels, int64_t n, float* to) {
+template <class T, int R> void pack_winograd(const float* w, int64_t channels, int64_t n, float* to) {
   for (int64_t c = 0; c < channels; c++) {
-    double filters[16][9];
+    double filters[16][R * R];
     for (int64_t j = 0; j < n; j++)
-      for (int i = 0; i < 9; i++) filters[j][i] = w[(j * channels + c) * 9 + i];
-    pack_points<T, 3>(filters, n, channels, c, to);
+      for (int i = 0; i < R * R; i++) filters[j][i] = w[(j * channels + c) * R * R + i];
+    pack_points<T, R>(filters, n, channels, c, to);
   }
 }
 
@@ -64,14 +64,15 @@ inline void pack_folded(const float* w, int64_t channels, int64_t n, float* to) 
 inline void conv2d_pack_into(const Call& call, const float* w, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups, int algorithm, float* to) {
   const conv::PackedShape shape = conv::packed_shape(algorithm, o, per_group, r, s, groups);
   const int64_t parts = algorithm == conv::panels ? groups : 1, mine = o / parts, each = shape.panels / conv::at_least(parts, 1);
-  const int64_t effort = algorithm >= conv::winograd2 && algorithm <= conv::folded ? 40 : 2;
+  const int64_t effort = conv::by_tiles(algorithm) ? 40 : 2;
   parallel(call, shape.panels, shape.panels * shape.taps * 16 * effort, [&](int64_t panel) {
     const int64_t first = panel % each * 16, n = conv::at_most(16, mine - first);
     const float* const from = w + (panel / each * mine + first) * per_group * r * s;
     float* const p = to + panel * shape.taps * 16;
     switch (algorithm) {
-      case conv::winograd2: return pack_winograd<Points4<2>>(from, per_group, n, p);
-      case conv::winograd4: return pack_winograd<Points6<4>>(from, per_group, n, p);
+      case conv::winograd2: return pack_winograd<Points4<2>, 3>(from, per_group, n, p);
+      case conv::winograd4: return pack_winograd<Points6<4>, 3>(from, per_group, n, p);
+      case conv::winograd5: return pack_winograd<Points6<2>, 5>(from, per_group, n, p);
       case conv::folded: return pack_folded(from, per_group, n, p);
       default: return pack_taps(from, per_group, r, s, n, p);
     }
