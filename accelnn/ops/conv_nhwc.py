@@ -231,6 +231,22 @@ def _by_tiles(x: Any, u: Any, g: dict[str, int], algorithm: int, oh: int, ow: in
     return y[:, :, :oh, :ow]
 
 
+def winograd_sizes(x: Any, w: Any, g: dict[str, int]) -> list[tuple[int, Any]]:
+    """(roundings of a term, |A^T| (sum_c |U| (|B^T| |d| |B|)) |A|) of every Winograd algorithm that could do conv2d(x, w); NCHW."""
+    o, per_group, r, s = w.shape
+    strides, dilated = (g["stride_h"], g["stride_w"]), (g["dilation_h"], g["dilation_w"]) != (1, 1)
+    found = []
+    for algorithm in TAPS if g["groups"] == 1 and w.size and x.size else ():
+        kernel, step = {WINOGRAD5: (5, 1), FOLDED: (7, 2)}.get(algorithm, (3, 1))
+        if (r, s) != (kernel, kernel) or strides != (step, step) or (algorithm == FOLDED and (dilated or per_group > 4)):
+            continue
+        u = _unpanelled(_pack_reference(w, 1, algorithm), o)
+        shape = columns(x[:, :0], r, s, g).shape
+        channels = per_group * (4 if algorithm == FOLDED else 1)
+        found.append((channels + ROUNDINGS, _by_tiles(x, u, g, algorithm, shape[4], shape[5], True)))
+    return found
+
+
 def _sum(x: Any, w: Any, channels: int, kernel: tuple[int, int], algorithm: int, g: dict[str, int], size: bool) -> Any:
     """The convolution itself, NCHW, or its absolute terms."""
     k, per_group = g["groups"], x.shape[1] // g["groups"]

@@ -83,5 +83,14 @@ struct Winograd {
 };
 Winograd winograd_plan(const Geometry& g, int algorithm);
 
+// conv2d by way of channels last: the image turned, the weights packed, the result turned back, in the call's workspace. Worth it where the algorithm
+// saves more than that: never for `panels`, to which the columns of conv2d are equal.
+struct Detour {
+  int algorithm;                        // panels: not worth it
+  int64_t x, packed, y, inner;          // offsets in the workspace
+  size_t bytes;
+};
+Detour detour(const Geometry& g, bool exact);
+
 }  // namespace conv
 }  // namespace accelnn

@@ -18,31 +18,34 @@ inline void pack_taps(const float* w, int64_t per_group, int64_t r, int64_t s, i
     }
 }
 
-// Channel c of one panel, rows (point, c): n filters of R x R taps.
-template <class T, int R> void pack_points(const double (*filters)[R * R], int64_t n, int64_t channels, int64_t c, float* to) {
+// Channel c of one panel, rows (point, c): 16 filters of R x R taps side by side in vectors of doubles.
+typedef double vd __attribute__((vector_size(vector_bytes), may_alias));
+constexpr int doubles = vector_bytes / 8;
+template <class T, int R> void pack_points(const double (*filters)[16], int64_t channels, int64_t c, float* to) {
   constexpr int S = T::size;
-  for (int64_t j = 0; j < 16; j++) {
-    double u[S * S] = {};
-    if (j < n) {
-      double half[S * R];               // G w, column by column
-      for (int k = 0; k < R; k++) {
-        double g[R], column[S];
-        for (int i = 0; i < R; i++) g[i] = filters[j][i * R + k];
-        T::weights(g, column);
-        for (int i = 0; i < S; i++) half[i * R + k] = column[i];
-      }
-      for (int i = 0; i < S; i++) T::weights(half + i * R, u + i * S);
+  for (int j = 0; j < 16; j += doubles) {
+    vd half[S * R];                     // G w, column by column
+    for (int k = 0; k < R; k++) {
+      vd g[R], column[S];
+      for (int i = 0; i < R; i++) std::memcpy(&g[i], filters[i * R + k] + j, sizeof(vd));
+      T::weights(g, column);
+      for (int i = 0; i < S; i++) half[i * R + k] = column[i];
     }
-    for (int i = 0; i < S * S; i++) to[(i * channels + c) * 16 + j] = float(u[i]);
+    for (int i = 0; i < S; i++) {
+      vd u[S];
+      T::weights(half + i * R, u);
+      for (int k = 0; k < S; k++)
+        for (int lane = 0; lane < doubles; lane++) to[((i * S + k) * channels + c) * 16 + j + lane] = float(u[k][lane]);
+    }
   }
 }
 
 template <class T, int R> void pack_winograd(const float* w, int64_t channels, int64_t n, float* to) {
+  double filters[R * R][16] = {};
   for (int64_t c = 0; c < channels; c++) {
-    double filters[16][R * R];
     for (int64_t j = 0; j < n; j++)
-      for (int i = 0; i < R * R; i++) filters[j][i] = w[(j * channels + c) * R * R + i];
-    pack_points<T, R>(filters, n, channels, c, to);
+      for (int i = 0; i < R * R; i++) filters[i][j] = w[(j * channels + c) * R * R + i];
+    pack_points<T, R>(filters, channels, c, to);
   }
 }
 
@@ -50,14 +53,14 @@ inline void pack_folded(const float* w, int64_t channels, int64_t n, float* to) 
   for (int64_t a = 0; a < 2; a++)
     for (int64_t b = 0; b < 2; b++)
       for (int64_t c = 0; c < channels; c++) {
-        double filters[16][16];
-        for (int64_t j = 0; j < n; j++)
-          for (int64_t i = 0; i < 4; i++)
-            for (int64_t k = 0; k < 4; k++) {
+        double filters[16][16] = {};
+        for (int64_t i = 0; i < 4; i++)
+          for (int64_t k = 0; k < 4; k++)
+            for (int64_t j = 0; j < n; j++) {
               const int64_t r = 2 * i + a, s = 2 * k + b;
-              filters[j][i * 4 + k] = r < 7 && s < 7 ? w[((j * channels + c) * 7 + r) * 7 + s] : 0.0;
+              if (r < 7 && s < 7) filters[i * 4 + k][j] = w[((j * channels + c) * 7 + r) * 7 + s];
             }
-        pack_points<Points6<3>, 4>(filters, n, 4 * channels, (2 * a + b) * channels + c, to);
+        pack_points<Points6<3>, 4>(filters, 4 * channels, (2 * a + b) * channels + c, to);
       }
 }
 

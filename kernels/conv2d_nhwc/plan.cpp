@@ -116,5 +116,27 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
   return p;
 }
 
+Detour detour(const Geometry& g, bool exact) {
+  Detour d = {};
+  const int64_t seen = times(g.n, g.pixels);
+  const bool many = g.c >= 16 && g.o >= 16 && seen >= 400 && g.groups == 1 && g.sh == 1 && g.sw == 1;          // the packing, 1 to 5 ns a weight
+  const int64_t across4 = g.dh * g.dw * divide_up(divide_up(g.oh, g.dh), 4) * divide_up(divide_up(g.ow, g.dw), 4) * 36;
+  const int64_t across2 = g.dh * g.dw * divide_up(divide_up(g.oh, g.dh), 2) * divide_up(divide_up(g.ow, g.dw), 2);
+  if (g.groups > 1 && g.cg == g.og && (g.cg == 1 || g.cg == 2 || g.cg == 4 || g.cg == 8)) d.algorithm = lanes_of;
+  else if (exact) d.algorithm = panels;
+  else if (many && g.r == 3 && g.s == 3 && across4 < 5 * g.pixels) d.algorithm = seen < 1000 && across2 * 16 < 5 * g.pixels ? winograd2 : winograd4;
+  else if (many && g.r == 5 && g.s == 5 && across2 * 36 < 14 * g.pixels) d.algorithm = winograd5;
+  else if (g.r == 7 && g.s == 7 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1 && g.c <= 4 && g.o >= 16 && g.pixels >= 256 && g.groups == 1) d.algorithm = folded;
+  if (d.algorithm == panels) return d;
+  const PackedShape p = packed_shape(d.algorithm, g.o, g.cg, g.r, g.s, g.groups);
+  Cut cut;
+  d.x = cut.take(times(times(g.n, g.c), g.h * g.w));
+  d.packed = cut.take(times(times(p.panels, p.taps), 16));
+  d.y = cut.take(times(seen, g.o));
+  d.inner = cut.at;
+  d.bytes = total(cut.at, 1, d.algorithm == lanes_of ? 0 : int64_t(winograd_plan(g, d.algorithm).bytes));
+  return d;
+}
+
 }  // namespace conv
 }  // namespace accelnn

@@ -16,7 +16,7 @@ template <int M> struct Points4 {
     const vf q1 = q[step], q2 = q[2 * step];
     o[0] = q[0] + (q1 + q2), o[to] = (q1 - q2) + q[3 * step];
   }
-  static void weights(const double* g, double* u) {
+  template <class D> ACCELNN_INLINE static void weights(const D* g, D* u) {
     u[0] = -g[0], u[1] = (g[0] + g[1] + g[2]) / 2, u[2] = (g[0] - g[1] + g[2]) / 2, u[3] = g[2];
   }
 };
@@ -48,15 +48,15 @@ template <int M> struct Points6 {
     }
   }
   // Of 7 - M taps.
-  static void weights(const double* g, double* u) {
+  template <class D> ACCELNN_INLINE static void weights(const D* g, D* u) {
     constexpr int r = 7 - M;
     const double x[4] = {a, -a, b, -b};
     u[0] = g[0], u[5] = g[r - 1];
     for (int i = 0; i < 4; i++) {
-      const double p = x[i], scale = i < 2 ? 2 * a * a * (a * a - b * b) : 2 * b * b * (b * b - a * a);
-      double sum = g[r - 1];
+      const double p = x[i], scale = 1 / (i < 2 ? 2 * a * a * (a * a - b * b) : 2 * b * b * (b * b - a * a));
+      D sum = g[r - 1];
       for (int k = r - 2; k >= 0; k--) sum = sum * p + g[k];
-      u[1 + i] = sum / scale;
+      u[1 + i] = sum * scale;
     }
   }
 };
