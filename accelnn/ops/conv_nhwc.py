@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ TAPS = {WINOGRAD2: 3, WINOGRAD4: 3, FOLDED: 4, WINOGRAD5: 5}  # of the filter th
 ROUNDINGS = 24  # of a term in the two transforms, the rounding of U, residual and bias
 
 
-@lru_cache(maxsize=None)
+@cache
 def transforms(algorithm: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A^T [m, t], G [t, r], B^T [t, t] of F(m, r) at the points and infinity: y = A^T ((G g) * (B^T d)) is the correlation of d with g."""
     p, r = POINTS[algorithm], TAPS[algorithm]
@@ -39,6 +39,10 @@ def transforms(algorithm: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     at[m - 1, t - 1] = g[t - 1, r - 1] = 1
     bt[t - 1] = np.poly(p)[::-1]
     return at, g, bt
+
+
+def _over(size: int, parts: int) -> int:
+    return (size + parts - 1) // parts
 
 
 def _known(size: AnySize) -> int:
@@ -65,7 +69,7 @@ def plan_of(x: Spec, w: Spec, attrs: dict[str, Any]) -> str:
     # Multiply-adds an output, tiles over the edge included. F(4,3) reads 36 numbers a weight: few tiles would wait for them alone.
     found = ("panels", r * s * 0.85)
     for name, kernel, m, least in (("winograd2", 3, 2, 4), ("winograd4", 3, 4, 9), ("winograd5", 5, 2, 9)):
-        (th, tw), t = (d * -(-(-(-size // d)) // m) for size, d in zip((oh, ow), dilations)), m + kernel - 1
+        (th, tw), t = (d * _over(_over(size, d), m) for size, d in zip((oh, ow), dilations)), m + kernel - 1
         cost = th * tw * t * t / max(oh * ow, 1) * (1.2 if t == 6 else 1)
         if (r, s) == (kernel, kernel) and n * th * tw >= least and cost < found[1]:
             found = (name, cost)
@@ -95,8 +99,9 @@ def packed_shape(w: Sequence[AnySize], groups: int, algorithm: int) -> tuple[Any
 
 def _check_algorithm(name: str, w: Sequence[Any], groups: int, algorithm: int) -> None:
     o, per_group, r, s = w
-    fits = {PANELS: True, WINOGRAD2: (r, s) == (3, 3) and groups == 1, WINOGRAD4: (r, s) == (3, 3) and groups == 1,
-            WINOGRAD5: (r, s) == (5, 5) and groups == 1, FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4, LANES: per_group == o // groups and per_group in (1, 2, 4, 8)}  # fmt: skip
+    three, channelwise = (r, s) == (3, 3) and groups == 1, per_group == o // groups and per_group in (1, 2, 4, 8)
+    fits = {PANELS: True, WINOGRAD2: three, WINOGRAD4: three, LANES: channelwise,
+            WINOGRAD5: (r, s) == (5, 5) and groups == 1, FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4}  # fmt: skip
     if not fits.get(algorithm, False):
         known = ALGORITHMS[algorithm] if 0 <= algorithm < len(ALGORITHMS) else algorithm
         raise ShapeError(f"{name}: weights {tuple(w)} in {groups} groups are not for the algorithm {known}")
@@ -188,7 +193,7 @@ def _unpanelled(w: Any, o: int) -> Any:
 
 def _places(size: int, m: int, dilation: int) -> list[int]:
     """Where tiles begin along one axis: as many side by side as the dilation, whose outputs and inputs lie that far apart."""
-    return [i // dilation * dilation * m + i % dilation for i in range(dilation * -(-(-(-size // dilation)) // m))]
+    return [i // dilation * dilation * m + i % dilation for i in range(dilation * _over(_over(size, dilation), m))]
 
 
 def _tiles(x: Any, g: dict[str, int], algorithm: int, oh: int, ow: int) -> Any:
