@@ -12,8 +12,12 @@ from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
+<<<<<<< HEAD
 from .matmul import _activate
 from .window import window
+=======
+from .matmul import EPS, _activate, gamma
+>>>>>>> conv
 
 GEOMETRY: dict[str, int] = {"stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0, "dilation_h": 1, "dilation_w": 1,
                             "groups": 1}  # fmt: skip
@@ -45,9 +49,12 @@ def _floats(name: str, *specs: Spec | None) -> None:
             raise DTypeError(f"{name}: float32 expected, not {s.dtype.name}")
 
 
-def _shape(x: Spec, w: Spec, bias: Spec | None = None, activation: int = 0, **g: int) -> Spec:
-    _floats("conv2d", x, w, bias)
-    return conv_shape("conv2d", x, w, bias, {**GEOMETRY, **g}, DType.float32)
+def _shape(x: Spec, w: Spec, bias: Spec | None = None, residual: Spec | None = None, activation: int = 0, exact: int = 0, **g: int) -> Spec:
+    _floats("conv2d", x, w, bias, residual)
+    y = conv_shape("conv2d", x, w, bias, {**GEOMETRY, **g}, DType.float32)
+    if residual is not None and residual != y:
+        raise ShapeError(f"conv2d: a residual {residual} for a result {y}")
+    return y
 
 
 def columns(x: np.ndarray, r: int, s: int, g: dict[str, int], fill: Any = 0) -> np.ndarray:
@@ -71,8 +78,9 @@ def correlate(x: Any, w: Any, g: dict[str, int], fill: Any = 0) -> Any:
     return np.einsum("ngcrshw,gocrs->ngohw", cols, w.reshape(k, o // k, per_group, r, s)).reshape(n, o, *cols.shape[5:])
 
 
-def _reference(x: Any, w: Any, bias: Any = None, activation: int = 0, **g: int) -> Any:
+def _reference(x: Any, w: Any, bias: Any = None, residual: Any = None, activation: int = 0, exact: int = 0, **g: int) -> Any:
     y = correlate(x, w, {**GEOMETRY, **g})
+    y = y if residual is None else y + residual
     return _activate(y if bias is None else y + bias[None, :, None, None], activation)
 
 
@@ -88,6 +96,13 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
 )
 
 
+LARGE: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  # worth turning: conv2d_nhwc inside
+    ((1, 32, 24, 21), (32, 32, 3, 3), {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
+    ((1, 32, 24, 21), (40, 32, 3, 3), {"pad_top": 1, "pad_left": 1, "exact": 1, "activation": 1}),
+    ((1, 33, 17, 17), (33, 1, 3, 3), {"groups": 33}),
+)
+
+
 def _draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.normal(size=shape).astype(np.float32)
 
@@ -95,15 +110,33 @@ def _draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def _samples() -> Any:
     rng = np.random.default_rng(0)
     plain: list[Any] = [((_draw(rng, x), _draw(rng, w)), g) for x, w, g in CASES]
-    return plain + [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,))), {"activation": a}) for a in range(6)]
+    plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,))), {"activation": a}) for a in range(6)]
+    plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,)), _draw(rng, (2, 4, 5, 5))), {}),
+              ((_draw(rng, (1, 2, 5, 6)), _draw(rng, (33, 2, 1, 1)), None, _draw(rng, (1, 33, 5, 6))), {"exact": 1})]  # fmt: skip
+    for x, w, g in LARGE:
+        plain.append(((_draw(rng, x), _draw(rng, w), _draw(rng, w[:1])), g))
+    return plain
 
 
-def _cost(x: Spec, w: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
-    y = _shape(x, w, bias, **attrs)
-    return 2 * product(y.shape) * product(w.shape[1:]), 4 * (product(x.shape) + product(w.shape) + product(y.shape))
+def _cost(x: Spec, w: Spec, bias: Spec | None = None, residual: Spec | None = None, **attrs: Any) -> Any:
+    y = _shape(x, w, bias, residual, **attrs)
+    moved = product(x.shape) + product(w.shape) + product(y.shape) * (1 if residual is None else 2)
+    return 2 * product(y.shape) * product(w.shape[1:]), 4 * moved
 
 
-conv2d_op = Op("conv2d", _shape, _reference, samples=_samples, cost=_cost)
+def _bound(x: Any, w: Any, bias: Any = None, residual: Any = None, activation: int = 0, exact: int = 0, **g: int) -> Any:
+    """gamma_(K+3) (|X| * |w| + |residual| + |bias|), or what Winograd is allowed where it may run."""
+    from .conv_nhwc import winograd_sizes
+
+    full = {**GEOMETRY, **g}
+    rest = sum(np.abs(v) for v in (None if bias is None else bias[None, :, None, None], residual) if v is not None)
+    bound = gamma(int(np.prod(w.shape[1:])) + 3) * (correlate(np.abs(x), np.abs(w), full) + rest)
+    for roundings, size in [] if exact else winograd_sizes(x, w, full):
+        bound = np.maximum(bound, gamma(roundings) * (size + rest))
+    return bound * (1.13 if activation else 1) + (4 * EPS * np.maximum(bound / EPS, 1) if activation else 0)
+
+
+conv2d_op = Op("conv2d", _shape, _reference, samples=_samples, cost=_cost, bound=_bound)
 
 
 def _dgrad_shape(dy: Spec, w: Spec, in_h: AnySize, in_w: AnySize, **g: int) -> Spec:
@@ -138,7 +171,7 @@ def _gradient_samples(second: int) -> Any:
         rng = np.random.default_rng(0)
         found = []
         for x, w, g in CASES:
-            y = _shape(Spec(x, DType.float32), Spec(w, DType.float32), None, **g).shape
+            y = conv2d_op.specs([Spec(x, DType.float32), Spec(w, DType.float32)], g)[0].shape
             extra = {"in_h": x[2], "in_w": x[3]} if second == 1 else {"kernel_h": w[2], "kernel_w": w[3]}
             found.append(((_draw(rng, y), _draw(rng, w if second == 1 else x)), {**g, **extra}))  # type: ignore[arg-type]
         return found
@@ -170,12 +203,13 @@ conv2d_wgrad = Op("conv2d_wgrad", _wgrad_shape, _wgrad_reference, samples=_gradi
 
 
 @conv2d_op.vjp
-def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, **g: int) -> Any:
+def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, exact: int = 0, **g: int) -> Any:
     if activation:
         raise ShapeError("conv2d with a fused activation has no gradient; passes fuse after differentiation")
     dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], **g) if needs_gradient(x) else None
     dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
-    return (dx, dw) if len(rest) < 2 else (dx, dw, dy.sum((0, 2, 3)))
+    bias, residual = [*rest[:-1], None, None][:2]
+    return (dx, dw, None if bias is None else dy.sum((0, 2, 3)), None if residual is None else dy)[: 2 + len(rest[:-1])]
 
 
 @conv2d_dgrad.vjp
@@ -205,11 +239,20 @@ def geometry(stride: Any, padding: Any, dilation: Any, groups: int) -> dict[str,
     return dict(zip(GEOMETRY, (sh, sw, ph, pw, ph, pw, dh, dw, groups)))
 
 
+<<<<<<< HEAD
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
     """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width).
 
     padding: zeros at both sides, (top, left, bottom, right), or 'valid', 'same' (stride 1), 'same_upper', 'same_lower' (window.paddings)."""
     g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d()
+=======
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+           exact: bool = False) -> Tensor:  # fmt: skip
+    """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width).
+
+    exact: no fast algorithm (Winograd), whose errors are bounded by the largest numbers that a tile of the image sees and not by an output's own terms."""
+    g = geometry(stride, padding, dilation, groups) | ({"exact": 1} if exact else {})
+>>>>>>> conv
     return apply("conv2d", x, weight, **g) if bias is None else apply("conv2d", x, weight, bias, **g)
 
 
