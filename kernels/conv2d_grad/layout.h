@@ -36,7 +36,22 @@ constexpr int64_t widest_pixels = 128;  // of any row's tile: 8 vectors of 16
 constexpr int64_t tile_floats = 512;    // of any row's tile: 14 x 32, 6 x 64, 3 x 128 and less
 DgradLayout dgrad_layout(const Geometry& g);
 
-// wgrad: see wgrad.h.
+// wgrad with pixels in the lanes (wgrad_rows.h): for few channels or outputs, where the matrix product of wgrad.h would mostly rearrange.
+struct RowsLayout {
+  bool copy;                  // x needs borders, or its columns split by the stride
+  int64_t pitch, row, plane;  // of x or its copy: one column phase, all of them, a channel
+  int64_t band, bands;        // output rows
+  int64_t block, blocks;      // outputs in a unit of work
+  int64_t images;             // groups of images, each with sums of its own
+  int64_t units, parts;
+  int64_t taps, partial, part, sums, slice;      // offsets; `partial`: sums of the groups of images
+  size_t bytes;
+};
+constexpr int64_t widest_lanes = 16;
+bool by_rows(const Geometry& g);
+RowsLayout rows_layout(const Geometry& g);
+
+// wgrad as a matrix product: see wgrad.h.
 struct WgradLayout {
   conv::Band band;
   int64_t taps, lanes, turned, part;    // offsets of the shared tables, of the transposed sums, and of the first slice

@@ -2,7 +2,7 @@
 #pragma once
 #include "conv2d/columns.h"
 #include "conv2d_grad/conv2d_wgrad.h"
-#include "conv2d_grad/layout.h"
+#include "conv2d_grad/wgrad_rows.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -13,6 +13,7 @@ inline namespace ACCELNN_TARGET {
 inline Status conv2d_wgrad_f32(const Call& call) {
   const TensorView &dy = call.in[0], &x = call.in[1], &dw = call.out[0];
   const conv::Geometry g = conv::geometry(call, x, dw, dy);
+  if (conv_grad::by_rows(g)) return wgrad_rows::run(call, g);
   const conv_grad::WgradLayout l = conv_grad::wgrad_layout(g);
   float* const to = dw.as<float>();
   if (g.o == 0 || g.k == 0) return {};
