@@ -9,6 +9,7 @@ from ..core.registry import OPS
 from ..core.tensor import Tensor, apply, no_grad
 
 WINDOWS = ("permute", "alias", "detach")
+PACKINGS = ("matmul_pack", "conv2d_pack")
 
 
 def _source(v: Value) -> Node:
@@ -16,6 +17,12 @@ def _source(v: Value) -> Node:
     while node.op in WINDOWS:
         node = node.inputs[0].node
     return node
+
+
+def is_fixed(v: Value, written: set[int]) -> bool:
+    """Whether a value is a constant, or (a window of) a state that the graph only reads; `written`: ids of the others."""
+    source = _source(v)
+    return source.op == "constant" or (source.op == "state" and id(source) not in written)
 
 
 def pack(graph: Graph, states: bool = False) -> Graph:
@@ -45,6 +52,7 @@ class Hoisted:
     """A packed weight that the graph reads as a state of its own, and the tensor that it was made of."""
 
     def __init__(self, packing: Node) -> None:
+        self.packing = packing
         self.source: Tensor = _source(packing.inputs[0]).data
         self.path: list[Node] = []
         node = packing.inputs[0].node
@@ -59,7 +67,7 @@ class Hoisted:
             x = self.source.detach()
             for node in self.path:
                 x = apply(node.op, x, **node.attrs)
-            return apply("matmul_pack", x)
+            return apply(self.packing.op, x, **self.packing.attrs)
 
     def refresh(self) -> None:
         """After the source was written: the same memory with the new panels."""
@@ -72,7 +80,7 @@ def hoist(graph: Graph) -> tuple[Graph, list[Hoisted]]:
     found: list[Hoisted] = []
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
-        if node.op != "matmul_pack" or _source(node.inputs[0]).op != "state":
+        if node.op not in PACKINGS or _source(node.inputs[0]).op != "state":
             return None
         found.append(Hoisted(node))
         return [Value(Node("state", (), {}, node.outputs, node.label, data=found[-1].packed))]

@@ -1,0 +1,103 @@
+"""Channels last where it is fast (docs/adr/0011): convolutions on [N, H, W, C], `permute` windows at the doors, nothing turned in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.graph import Graph, Node, Spec, Value, rewrite
+from ..core.registry import OPS
+from ..ops.conv_nhwc import ALGORITHMS, pack_attrs, pays, plan_of
+from .pack import is_fixed
+
+TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+# op -> (node, its first operand on [N, H, W, C], the others as they are) -> the node on [N, H, W, C], or None. For ops that only follow: they are
+# rebuilt where their operand already lies so.
+FORMS: dict[str, Callable[[Node, Value, Sequence[Value | None]], Node | None]] = {}
+
+
+def _permuted(v: Value, axes: tuple[int, ...]) -> Value:
+    return Value(Node("permute", (v,), {"axes": axes}, (Spec(tuple(v.spec.shape[a] for a in axes), v.spec.dtype),), v.node.label))
+
+
+def held_last(v: Value | None) -> Value | None:
+    """The [N, H, W, C] value of which v is the NCHW window."""
+    return v.node.inputs[0] if v is not None and v.node.op == "permute" and tuple(v.node.attrs["axes"]) == TO_FIRST else None
+
+
+def to_last(v: Value) -> Value:
+    return held_last(v) or _permuted(v, TO_LAST)
+
+
+def to_first(v: Value) -> Value:
+    return _permuted(v, TO_FIRST)
+
+
+def _conv2d(node: Node, inputs: Sequence[Value | None]) -> Node:
+    x, w, bias, residual = [*inputs, None, None][:4]
+    assert x is not None and w is not None
+    attrs = {k: v for k, v in node.attrs.items() if k != "exact"}
+    algorithm = plan_of(x.spec, w.spec, node.attrs)
+    packed = pack_attrs(attrs, algorithm)
+    packing = Node("conv2d_pack", (w,), packed, OPS["conv2d_pack"].specs([w.spec], packed), node.label)
+    attrs |= {"algorithm": ALGORITHMS.index(algorithm), "channels": w.spec.shape[0], "kernel_h": w.spec.shape[2], "kernel_w": w.spec.shape[3]}
+    operands = [to_last(x), Value(packing), *([bias] if bias is not None or residual is not None else []), *([to_last(residual)] if residual is not None else [])]
+    specs = [None if v is None else v.spec for v in operands]
+    return Node("conv2d_nhwc", operands, attrs, OPS["conv2d_nhwc"].specs(specs, attrs), node.label)
+
+
+def _pointwise(node: Node, inputs: Sequence[Value | None]) -> Node | None:
+    """A pointwise op of one output on [N, H, W, C], where an operand of the full shape lies so."""
+    out = node.outputs[0]
+    if len(node.outputs) != 1 or len(out.shape) != 4 or not any(held_last(v) is not None and v.spec.shape == out.shape for v in inputs if v is not None):
+        return None
+    operands: list[Value] = []
+    for v in inputs:
+        if v is None:
+            return None
+        rank = len(v.spec.shape)
+        if rank == 0:
+            operands.append(v)
+            continue
+        if rank < 4:
+            full = (*(1,) * (4 - rank), *v.spec.shape)
+            v = Value(Node("reshape", (v,), {"shape": full}, (Spec(full, v.spec.dtype),)))
+        operands.append(to_last(v))
+    spec = Spec(tuple(out.shape[a] for a in TO_LAST), out.dtype)
+    return Node(node.op, operands, node.attrs, (spec,), node.label)
+
+
+def _reduce(node: Node, x: Value) -> Node | None:
+    """A reduction of [N, H, W, C], where the dimensions that are left keep their order."""
+    last, axes, keep = held_last(x), tuple(node.attrs["axes"]), node.attrs["keepdim"]
+    kept = [a for a in TO_LAST if a not in axes]
+    if last is None or (not keep and kept != sorted(kept)):
+        return None
+    attrs = {**node.attrs, "axes": tuple(sorted(TO_LAST.index(a) for a in axes))}
+    return Node(node.op, (last,), attrs, OPS[node.op].specs([last.spec], attrs), node.label)
+
+
+def layout(graph: Graph) -> Graph:
+    """conv2d with weights that the graph never writes becomes conv2d_nhwc; what reads it follows where it can."""
+    written = {id(state) for state, _ in graph.updates}
+
+    def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.is_source or not inputs or inputs[0] is None:
+            return None
+        made: Node | None = None
+        if node.op == "conv2d":
+            weights: Any = inputs[1]
+            if is_fixed(weights, written) and (held_last(inputs[0]) is not None or pays(inputs[0].spec, weights.spec, node.attrs)):
+                made = _conv2d(node, inputs)
+        elif node.op in FORMS and (last := held_last(inputs[0])) is not None:
+            made = FORMS[node.op](node, last, inputs[1:])
+        elif OPS[node.op].program is not None:
+            made = _pointwise(node, inputs)
+        elif OPS[node.op].kernel == "reduce" and len(inputs[0].spec.shape) == 4:
+            made = _reduce(node, inputs[0])
+        if made is None:
+            return None
+        results = [Value(made, i) for i in range(len(made.outputs))]
+        return [to_first(v) if len(v.spec.shape) == 4 else v for v in results]
+
+    return rewrite(graph, change)

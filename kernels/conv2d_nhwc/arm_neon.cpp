@@ -1,0 +1,5 @@
+#include "conv2d_nhwc/generic.h"
+
+namespace accelnn {
+Status conv2d_nhwc_f32_arm_neon(const Call& call) { return conv2d_nhwc(call); }
+}  // namespace accelnn

@@ -1,0 +1,84 @@
+// conv2d_nhwc: conv2d (conv2d/conv2d.h) on channels last, with weights that conv2d_pack made for one algorithm.
+//   y[n, i, j, o] = act( residual[n, i, j, o] + bias[o] + sum over c < C/g, p < R, q < S of
+//                        X[n, i sh + p dh - pad_top, j sw + q dw - pad_left, (o / (O/g)) C/g + c] w[o, c, p, q] ),   X = x, and 0 outside of it
+//   in:  x f32[N, H, W, C], packed f32[P, T, 16], bias? f32[O], residual? f32[N, OH, OW, O]        out: y f32[N, OH, OW, O]
+//   attributes: conv2d's nine, activation, channels (O), kernel_h, kernel_w (R, S), algorithm
+// conv2d_pack(w[O, C/g, R, S]) -> packed; attributes groups, algorithm. Column j of panel q is output 16 q + j (of its group), zero beyond the last.
+//   panels     [g ceil((O/g)/16), R S C/g, 16]   rows (p, q, c)
+//   winograd2  [ceil(O/16), 16 C, 16]            3x3, stride 1, no dilation or groups: U = G w G^T of F(2,3), rows (tap of U, c)
+//   winograd4  [ceil(O/16), 36 C, 16]            the same of F(4,3)
+//   folded     [ceil(O/16), 36 4C, 16]           7x7, stride 2, C <= 4: 2x2 pixels folded into channels (row, column, c) make it 4x4 taps; F(3,4)
+//   lanes      [ceil(O/16), R S C/g, 16]         C/g = O/g in {1, 2, 4, 8}: a vector of outputs looks at its own channels, whatever their groups
+// All contiguous; y may be the residual's own memory and overlaps nothing else. Any N, O, C from 0.
+// Error before the activation. panels, lanes: gamma_(K+3) (sum |X| |w| + |residual| + |bias|), K = C/g R S.
+// Winograd, tile by tile, d_c what the tile sees of channel c:
+//   gamma_(C'+24) ( |A^T| (sum_c |U_c| (|B^T| |d_c| |B|)) |A| + |residual| + |bias| ),  C' = C (folded: 4C)
+// so at most c gamma_(C'+24) sum_c max|d_c| max|w_c|, c = 256 (winograd2), 6900 (winograd4), 3600 (folded): a large pixel reaches all outputs of its
+// tile. U is computed in double and rounded once. Points 0, +-1, infinity, and for the six 0, +-2/3, +-3/2, infinity: 3 to 4 times less error than with
+// 0, +-1, +-2 for the same work. NaN and infinities reach every output of their tile.
+#pragma once
+#define ACCELNN_OP conv2d_nhwc
+#define ACCELNN_TABLE "conv2d_nhwc/conv2d_nhwc.inc"
+#include "attr_slots.h"
+#define ACCELNN_OP conv2d_pack
+#define ACCELNN_TABLE "conv2d_nhwc/conv2d_pack.inc"
+#include "attr_slots.h"
+#include "conv2d/geometry.h"
+
+namespace accelnn {
+namespace conv {
+
+enum Algorithm : int { panels = 0,
+                       winograd2,
+                       winograd4,
+                       folded,
+                       lanes_of,
+                       n_algorithms };
+
+// Rows of a panel of packed weights, and panels.
+struct PackedShape {
+  int64_t panels, taps;
+};
+PackedShape packed_shape(int algorithm, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups);
+Status check_algorithm(const char* op, int algorithm, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups);
+
+// The call's shapes in NCHW, for what is shared with conv2d.
+struct Turned {
+  TensorView x, w, y;
+};
+Turned turned(const Call& call);
+Geometry geometry_nhwc(const Call& call);
+
+// `panels`: runs of taps that lie side by side in memory; a unit of work is some rows (flat: pixels of all images) times some columns.
+struct Direct {
+  bool flat;                            // 1x1 at stride 1: one row of all pixels
+  bool copy, shared;                    // bands with borders are copied, or all images are before anything else
+  int64_t runs, run;                    // count, length
+  int64_t images, rows, columns;        // as the loops see them
+  int64_t band_rows, bands, chunks;     // units of rows, or of columns (flat)
+  int64_t blocks, block;                // column blocks of a group, panels in each
+  int64_t row, pixel;                   // elements from row to row (after the copy) and from pixel to pixel
+  int64_t in_rows;                      // input rows of a band
+  int64_t units, parts;
+  int64_t offsets, image, part, slice;  // workspace: offsets of the runs, copies of images, part 0's slice, bytes of a slice
+  size_t bytes;
+};
+Direct direct_plan(const Geometry& g);
+
+// Winograd: m x m outputs a tile, size x size inputs. Blocks of tiles go through transform, products and transform back in L2; a few tiles are
+// transformed together first (`shared`), and the units are columns.
+struct Winograd {
+  int64_t m, size, points, fold;        // fold: 2 where 2x2 pixels become channels
+  int64_t channels, th, tw, tiles;      // channels a tile sees; tiles of an image down, across; of all images
+  int64_t block, blocks;                // most tiles of a block
+  bool shared;
+  int64_t row, plane, out_plane;        // elements between tiles and between points of the transformed input; between points of the products
+  int64_t units, parts;
+  int64_t zeros, v, products, part, slice, image;
+  int64_t fold_rows, fold_columns;      // of a folded image, 16 floats a pixel
+  size_t bytes;
+};
+Winograd winograd_plan(const Geometry& g, int algorithm);
+
+}  // namespace conv
+}  // namespace accelnn

@@ -1,0 +1,117 @@
+// How much of a convolution is done at a time: from shapes alone, the same for every row, so that a Plan bound for one needs no more memory for another.
+#include "conv2d_nhwc/conv2d_nhwc.h"
+
+namespace accelnn {
+namespace conv {
+
+namespace {
+
+constexpr int64_t huge = int64_t(1) << 60;
+int64_t times(int64_t a, int64_t b) {
+  int64_t p;
+  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
+}
+// Pieces of the workspace one after the other, in bytes.
+struct Cut {
+  int64_t at = 0;
+  int64_t take(int64_t floats) {
+    const int64_t here = at, bytes = floats >= huge / 8 ? huge : round_up(floats * 4, 64);
+    at = at_most(at + bytes, huge);
+    return here;
+  }
+};
+size_t total(int64_t shared, int64_t parts, int64_t slice) { return size_t(at_most(shared + times(parts, slice), huge)); }
+
+constexpr int64_t wanted_units = 8;     // enough for the cores of a workstation
+constexpr int64_t near = 256 << 10;     // bytes of a band, and of the weights that stay while it is walked over: a quarter of L2 each
+
+}  // namespace
+
+Direct direct_plan(const Geometry& g) {
+  Direct d = {};
+  d.flat = g.r == 1 && g.s == 1 && g.sh == 1 && g.sw == 1 && !g.padded;
+  d.copy = g.padded;
+  const bool joined = g.groups == 1 && (g.dw == 1 || g.s == 1);
+  d.runs = joined ? g.r : g.r * g.s;
+  d.run = joined ? g.s * g.cg : g.cg;
+  d.images = d.flat ? 1 : g.n;
+  d.rows = d.flat ? 1 : g.oh;
+  d.columns = d.flat ? g.n * g.pixels : g.ow;
+  d.row = times(d.copy ? g.left + g.w + g.right : g.w, g.c);
+  d.pixel = g.sw * g.c;
+  const int64_t reach = (g.r - 1) * g.dh + 1, fit = near / 4 / at_least(d.row, 1);
+  d.band_rows = at_most(at_least((fit - reach) / g.sh + 1, 1), at_least(d.rows, 1));
+  d.bands = divide_up(d.rows, d.band_rows);
+  d.chunks = d.flat ? at_least(divide_up(d.columns, 448), 1) : 1;           // 56 rows of a product at a time are slower (A 1x1 prototype: 10 %)
+  const int64_t panels = divide_up(g.og, 16), wide = divide_up(panels, 4);
+  int64_t base = times(times(d.images, g.groups), d.bands * d.chunks);
+  d.block = at_least(panels, 1);
+  if (base < wanted_units && base > 0 && wide > 1) d.block = divide_up(wide, at_most(divide_up(wanted_units, base), wide)) * 4;
+  d.blocks = divide_up(panels, d.block);
+  // Bands of fewer rows where columns alone do not give everybody work; four rows still use what they read of the weights.
+  if (!d.flat && base > 0 && base * d.blocks < wanted_units) {
+    d.bands = at_most(at_least(d.bands, divide_up(wanted_units, d.images * g.groups * d.blocks)), at_least(d.rows / 4, d.bands));
+    d.band_rows = divide_up(d.rows, at_least(d.bands, 1));
+    d.bands = divide_up(d.rows, d.band_rows);
+    base = d.images * g.groups * d.bands;
+  }
+  d.in_rows = (d.band_rows - 1) * g.sh + reach;
+  d.units = times(base, d.blocks);
+  d.parts = at_most(d.units, most_parts);
+  d.shared = d.copy && d.blocks > 1;
+  Cut shared;
+  d.offsets = shared.take(2 * d.runs);
+  d.image = shared.take(d.shared ? times(times(g.n, d.row), g.top + g.h + g.bottom) : 0);
+  d.part = shared.at;
+  Cut slice;
+  slice.take(d.copy && !d.shared ? times(d.in_rows, d.row) : 0);
+  d.slice = slice.at;
+  d.bytes = total(d.part, d.parts, d.slice);
+  return d;
+}
+
+Winograd winograd_plan(const Geometry& g, int algorithm) {
+  Winograd p = {};
+  p.m = algorithm == winograd2 ? 2 : algorithm == winograd4 ? 4
+                                                            : 3;
+  p.size = p.m + (algorithm == folded ? 3 : 2);
+  p.points = p.size * p.size;
+  p.fold = algorithm == folded ? 2 : 1;
+  p.channels = algorithm == folded ? 4 * g.c : g.c;
+  p.th = divide_up(g.oh, p.m);
+  p.tw = divide_up(g.ow, p.m);
+  p.tiles = times(g.n, p.th * p.tw);
+  // 28 tiles: their transform, one panel of products and (64 channels) the weights stay in L2. 14 to 56 differ by 3 %, 196 lose 30 %.
+  // Four blocks at least, for as many threads; where that would leave less than 12 rows to a product, columns are divided instead.
+  constexpr int64_t most = 28, least = 12;
+  p.shared = p.fold == 1 && p.tiles < 4 * least;
+  p.blocks = p.shared ? 1 : at_most(round_up(divide_up(p.tiles, most), 4), at_least(p.tiles, 1));
+  p.block = divide_up(p.tiles, p.blocks);
+  if (p.fold == 2) {                    // of one image, whose folded rows are in the slice
+    const int64_t each = at_least(divide_up(p.th * p.tw, 3 * most), 1);
+    p.blocks = times(g.n, each);
+    p.block = divide_up(p.th * p.tw, each);
+  }
+  const auto spread = [](int64_t n) { return n % 512 == 0 ? n + 16 : n; };           // a multiple of 2 KiB apart, they would share L1 sets: 3 to 10 %
+  p.row = spread(round_up(at_least(p.channels, 1), 16));
+  p.plane = spread(p.block * p.row);
+  p.out_plane = spread(p.block * 32);
+  p.units = p.shared ? divide_up(g.o, 32) : p.blocks;
+  p.parts = at_most(p.units, most_parts);
+  Cut shared, slice;
+  p.zeros = shared.take(p.row);
+  const int64_t v = times(p.points, p.plane);
+  p.v = p.shared ? shared.take(v) : slice.take(v);
+  // Folded rows of a block: its tile rows, and one more where it begins and ends inside a row.
+  p.fold_columns = p.tw * p.m + 3;
+  p.fold_rows = (at_most(divide_up(p.block, at_least(p.tw, 1)) + 1, p.th)) * p.m + 3;
+  p.image = p.fold == 2 ? slice.take(times(p.fold_rows + 1, p.fold_columns * 16)) : 0;      // and a line with borders
+  p.products = slice.take(times(p.points, p.out_plane));
+  p.part = shared.at;
+  p.slice = slice.at;
+  p.bytes = total(shared.at, p.parts, p.slice);
+  return p;
+}
+
+}  // namespace conv
+}  // namespace accelnn

@@ -1,0 +1,65 @@
+// The one-dimensional transforms of Winograd's F(2,3), F(4,3) and F(3,4), on vectors of channels. `step`: elements between operands.
+#pragma once
+#include "vec.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+
+// Points 0, 1, -1, infinity.
+template <int M> struct Points4 {
+  static constexpr int size = 4, m = M;
+  ACCELNN_INLINE static void in(const vf* d, int step, vf* o, int to) {
+    const vf d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
+    o[0] = d2 - d0, o[to] = d1 + d2, o[2 * to] = d2 - d1, o[3 * to] = d3 - d1;
+  }
+  ACCELNN_INLINE static void out(const vf* q, int step, vf* o, int to) {
+    const vf q1 = q[step], q2 = q[2 * step];
+    o[0] = q[0] + (q1 + q2), o[to] = (q1 - q2) + q[3 * step];
+  }
+  static void weights(const double* g, double* u) {
+    u[0] = -g[0], u[1] = (g[0] + g[1] + g[2]) / 2, u[2] = (g[0] - g[1] + g[2]) / 2, u[3] = g[2];
+  }
+};
+
+// Points 0, +-2/3, +-3/2, infinity: the products of the outer and the inner ones are 1. F(4,3) and F(3,4) share them, and the way in.
+template <int M> struct Points6 {
+  static constexpr int size = 6, m = M;
+  static constexpr double a = 2.0 / 3, b = 1.5;
+  static constexpr float a1 = float(a), b1 = float(b), a2 = float(a * a), b2 = float(b * b), a3 = float(a * a * a), b3 = float(b * b * b);
+  static constexpr float both = float(a * a + b * b), ab2 = float(a * b * b), ba2 = float(b * a * a);      // a2 b2 = 1
+  ACCELNN_INLINE static void in(const vf* d, int step, vf* o, int to) {
+    const vf d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
+    o[0] = d0 + fma(d2, splat(-both), d4);
+    const vf e = fma(d2, splat(-b2), d4), f = fma(d1, splat(-ab2), a1 * d3);
+    o[to] = e + f, o[2 * to] = e - f;
+    const vf h = fma(d2, splat(-a2), d4), i = fma(d1, splat(-ba2), b1 * d3);
+    o[3 * to] = h + i, o[4 * to] = h - i;
+    o[5 * to] = d1 + fma(d3, splat(-both), d5);
+  }
+  ACCELNN_INLINE static void out(const vf* q, int step, vf* o, int to) {
+    const vf p = q[step] + q[2 * step], r = q[step] - q[2 * step], u = q[3 * step] + q[4 * step], v = q[3 * step] - q[4 * step];
+    o[0] = q[0] + p + u;
+    o[to] = fma(splat(b1), v, a1 * r);
+    if constexpr (M == 3) {
+      o[2 * to] = fma(splat(a2), p, fma(splat(b2), u, q[5 * step]));
+    } else {
+      o[2 * to] = fma(splat(b2), u, a2 * p);
+      o[3 * to] = fma(splat(a3), r, fma(splat(b3), v, q[5 * step]));
+    }
+  }
+  // Of 7 - M taps.
+  static void weights(const double* g, double* u) {
+    constexpr int r = 7 - M;
+    const double x[4] = {a, -a, b, -b};
+    u[0] = g[0], u[5] = g[r - 1];
+    for (int i = 0; i < 4; i++) {
+      const double p = x[i], scale = i < 2 ? 2 * a * a * (a * a - b * b) : 2 * b * b * (b * b - a * a);
+      double sum = g[r - 1];
+      for (int k = r - 2; k >= 0; k--) sum = sum * p + g[k];
+      u[1 + i] = sum / scale;
+    }
+  }
+};
+
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn
