@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from ..core.tensor import connect
 from . import (  # noqa: F401
-    conv, conv_nhwc, conv_transpose, dynamic, elementwise, matmul, normalize, planes, pool, quantized, random, reduce, shape, sparse, weight_only,
+    conv,
+    conv_nhwc,
+    conv_transpose,
+    dynamic,
+    elementwise,
+    matmul,
+    normalize,
+    planes,
+    pool,
+    quantized,
+    random,
+    reduce,
+    shape,
+    sparse,
+    weight_only,
 )  # fmt: skip
 from .conv import conv2d
 from .conv_nd import conv1d, conv3d, conv_transpose1d, conv_transpose3d

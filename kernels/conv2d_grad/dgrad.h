@@ -4,6 +4,7 @@
 #include "conv2d_grad/conv2d_dgrad.h"
 #include "conv2d_grad/dgrad_tile.h"
 #include "conv2d_grad/layout.h"
+#include "conv2d_grad/winograd_dgrad.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -150,6 +151,7 @@ inline Status conv2d_dgrad_f32(const Call& call) {
   const conv_grad::DgradLayout l = conv_grad::dgrad_layout(g);
   const int64_t units = g.n * g.groups * l.bands * l.blocks;
   if (units == 0 || g.h == 0 || g.w == 0) return {};
+  if (conv_grad::by_winograd(g, g.h, g.w, call.integer(conv2d_dgrad_attr::exact) != 0)) return winograd_grad::dgrad(call, g);
   char* const work = static_cast<char*>(call.work);
 
   parallel(call, l.parts, 2 * g.n * g.o * g.pixels * g.k, [&](int64_t part) {

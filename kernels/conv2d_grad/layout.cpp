@@ -111,6 +111,67 @@ RowsLayout rows_layout(const Geometry& g) {
   return l;
 }
 
+// Cycles of 16 multiply-adds for a pair of channels: 36 products a tile, 20 to transform the pair's weights, 2.5 a pixel for every transformed channel;
+// against 9 products a pixel. Few tiles would be spent on the weights: 4 (7x7) are slower, 16 (14x14) 1.5 times faster.
+bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact) {
+  if (exact || g.r != 3 || g.s != 3 || g.sh != 1 || g.sw != 1 || g.dh != 1 || g.dw != 1 || g.groups != 1 || g.c < 16 || g.o < 16) return false;
+  const int64_t tiles = times(g.n, divide_up(h, tile) * divide_up(w, tile)), pixels = times(g.n, g.pixels);
+  const int64_t pair = plus(times(tiles, 36), 320), rest = times(pixels, 40) / g.c + times(pixels, 40) / g.o;
+  return plus(pair, rest) < times(pixels, 9);
+}
+
+namespace {
+// Distances that are no multiple of 2 KiB: rows there would share L1 sets.
+int64_t spread(int64_t n) { return n % 512 == 0 ? n + 16 : n; }
+
+WinogradLayout strips_of(const Geometry& g, int64_t h, int64_t w, int64_t channels) {
+  WinogradLayout l = {};
+  l.th = divide_up(h, tile), l.tw = divide_up(w, tile);
+  l.strips = times(g.n, l.th);
+  // Transforms stay in the last cache, and are long enough to pay for what is done once a chunk.
+  const int64_t fit = (int64_t(8) << 20) / at_least(times(times(l.tw, channels), points * 4), 1), least = divide_up(256, l.tw);
+  l.chunk = at_least(at_most(at_least(fit, least), l.strips), 1);
+  l.width = l.tw * tile + seen - tile;
+  l.x_row = spread(round_up(g.c, group_pixels)), l.y_row = spread(round_up(g.o, group_pixels));
+  l.x_plane = spread(times(l.chunk * l.tw, l.x_row)), l.y_plane = spread(times(l.chunk * l.tw, l.y_row));
+  return l;
+}
+}  // namespace
+
+WinogradLayout dgrad_winograd_layout(const Geometry& g) {
+  WinogradLayout l = strips_of(g, g.h, g.w, g.o);
+  l.block = at_most(at_least(28 / l.tw, 1), l.chunk);
+  const int64_t panels = divide_up(g.c, panel_width);
+  l.groups = at_least(at_most(divide_up(most_parts, panels), l.chunk * l.tw / 96), 1);
+  l.parts = at_most(at_least(times(panels, l.groups), l.chunk), most_parts);
+  Cut shared, slice;
+  l.v_y = shared.take(times(l.y_plane, points * 4));
+  // The row of pixels on the way in, or those of a block on the way out: never both.
+  slice.take(at_least(times(times(seen * l.width, l.y_row), 4), times(l.block * tile * l.tw * tile, panel_width * 4)));
+  l.panel = slice.take(times(points * g.o, panel_width * 4));
+  l.p_plane = spread(l.block * l.tw * panel_width);
+  l.products = slice.take(times(l.p_plane, points * 4));
+  l.part = shared.at;
+  l.slice = slice.at;
+  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
+  return l;
+}
+
+WinogradLayout wgrad_winograd_layout(const Geometry& g) {
+  WinogradLayout l = strips_of(g, g.oh, g.ow, g.c + g.o);
+  l.parts = most_parts;
+  Cut shared, slice;
+  l.v_x = shared.take(times(l.x_plane, points * 4));
+  l.v_y = shared.take(times(l.y_plane, points * 4));
+  slice.take(times(times(seen * l.width, at_least(l.x_row, l.y_row)), 4));
+  l.p_plane = spread(most_outs * panel_width);
+  l.products = slice.take(l.p_plane * points * 4);
+  l.part = shared.at;
+  l.slice = slice.at;
+  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
+  return l;
+}
+
 WgradLayout wgrad_layout(const Geometry& g) {
   WgradLayout l = {};
   l.channels = at_least(at_most(256 / (g.r * g.s), g.cg), 1);

@@ -3,6 +3,7 @@
 #include "conv2d/columns.h"
 #include "conv2d_grad/conv2d_wgrad.h"
 #include "conv2d_grad/wgrad_rows.h"
+#include "conv2d_grad/winograd_wgrad.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -19,6 +20,7 @@ inline Status conv2d_wgrad_f32(const Call& call) {
     for (int64_t i = 0; i < g.o * g.k; i++) to[i] = 0.0f;
     return {};
   }
+  if (conv_grad::by_winograd(g, g.oh, g.ow, call.integer(conv2d_wgrad_attr::exact) != 0)) return winograd_grad::wgrad(call, g);
   if (conv_grad::by_rows(g)) return wgrad_rows::run(call, g);
   const conv_grad::WgradLayout l = conv_grad::wgrad_layout(g);
   char* const work = static_cast<char*>(call.work);
