@@ -17,7 +17,9 @@ from .module import Module, Parameter
 
 
 class _Conv(Module):
-    """weight[O, C/groups, *kernel], transposed: [C, O/groups, *kernel]; bias[O]. Uniform within 1 / sqrt(weight[0].size), torch's kaiming_uniform_(a=sqrt 5)."""
+    """weight[O, C/groups, *kernel], transposed: [C, O/groups, *kernel]; bias[O].
+
+    Both uniform within 1 / sqrt(weight[0].size): torch's kaiming_uniform_(a=sqrt(5))."""
 
     n = 2
     transposed = False
@@ -61,7 +63,7 @@ class _Forward(_Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         x, alone = self._batched(x)
-        pad = self.padding
+        pad: Any = self.padding
         if self.padding_mode != "zeros":
             sizes = x.shape[2:]
             x = border(x, *paddings(self.n, pad, sizes, self.kernel_size, self.stride, self.dilation, type(self).__name__), self.padding_mode)
@@ -114,7 +116,8 @@ class _Transposed(_Conv):
         least = [(size - 1) * s - b - a + d * (k - 1) + 1
                  for size, s, b, a, d, k in zip(sizes, self.stride, before, after, self.dilation, self.kernel_size)]  # fmt: skip
         if len(given) != self.n or any(not low <= w < low + s for w, low, s in zip(given, least, self.stride)):
-            raise ShapeError(f"{type(self).__name__}: output_size {wanted}: sizes from {least} to {[low + s - 1 for low, s in zip(least, self.stride)]} expected")
+            most = [low + s - 1 for low, s in zip(least, self.stride)]
+            raise ShapeError(f"{type(self).__name__}: output_size {wanted}: sizes from {least} to {most} expected")
         return tuple(int(w - low) for w, low in zip(given, least))
 
 

@@ -12,7 +12,8 @@ from ..core.errors import AttributeValueError, ShapeError, UnsupportedError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
-from .conv import GEOMETRY, _dgrad_reference, _draw, _floats, conv_shape
+from .conv import GEOMETRY, _dgrad_bound, _dgrad_reference, _draw, _floats, conv_shape
+from .matmul import gamma
 from .window import Window, each, window
 
 
@@ -47,6 +48,12 @@ def _reference(x: Any, w: Any, bias: Any = None, output_padding_h: int = 0, outp
     return y if bias is None else y + bias[None, :, None, None]
 
 
+def _bound(x: Any, w: Any, bias: Any = None, output_padding_h: int = 0, output_padding_w: int = 0, **g: int) -> Any:
+    h, width = _sizes(x.shape, w.shape, {**GEOMETRY, **g}, output_padding_h, output_padding_w)
+    bound = _dgrad_bound(x, w, in_h=h, in_w=width, **g)  # type: ignore[arg-type]
+    return bound if bias is None else bound + gamma(w[:, 0].size + 32) * np.abs(bias)[None, :, None, None]
+
+
 _TWO = {"stride_h": 2, "stride_w": 2}
 CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], bool, dict[str, int]], ...] = (
     ((1, 2, 4, 5), (2, 3, 3, 3), True, {}),
@@ -56,6 +63,7 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], bool, dict[str, int]], ...]
     ((1, 17, 3, 3), (17, 16, 1, 1), True, {}),
     ((1, 2, 1, 6), (2, 2, 1, 3), False, {"stride_w": 4, "dilation_w": 2, "output_padding_w": 3}),
     ((0, 2, 3, 3), (2, 2, 2, 2), True, {}),
+    ((1, 16, 15, 14), (16, 18, 3, 3), True, {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
 )
 
 
@@ -69,7 +77,7 @@ def _cost(x: Spec, w: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
     return 2 * product(x.shape) * product(w.shape[1:]), 4 * (product(x.shape) + product(w.shape) + product(y.shape))
 
 
-conv_transpose2d_op = Op("conv_transpose2d", _shape, _reference, kernel="conv2d_dgrad", samples=_samples, cost=_cost)
+conv_transpose2d_op = Op("conv_transpose2d", _shape, _reference, kernel="conv2d_dgrad", samples=_samples, cost=_cost, bound=_bound)
 
 
 @conv_transpose2d_op.vjp

@@ -39,9 +39,9 @@ def _places(od: int, kernel: int, stride: int, dilation: int) -> np.ndarray:
 
 
 def _reference(x: Any, kernel: int, stride: int = 1, dilation: int = 1, front: int = 0, back: int = 0) -> Any:
-    padded = np.pad(x, ((0, 0), (0, 0), (front, back), (0, 0)))
-    od = out_size(x.shape[2], kernel, stride, dilation, front, back)
-    return padded[:, :, _places(int(od), kernel, stride, dilation)].transpose(0, 2, 1, 3, 4)  # type: ignore[call-overload]
+    padded: Any = np.pad(x, ((0, 0), (0, 0), (front, back), (0, 0)))
+    od: Any = out_size(x.shape[2], kernel, stride, dilation, front, back)
+    return padded[:, :, _places(od, kernel, stride, dilation)].transpose(0, 2, 1, 3, 4)
 
 
 CASES: tuple[tuple[tuple[int, ...], dict[str, int]], ...] = (
@@ -94,8 +94,11 @@ def _fold_bound(y: Any, **attrs: int) -> Any:
     return gamma(attrs["kernel"]) * _fold_reference(np.abs(y), **attrs)
 
 
-fold_planes = Op("fold_planes", _fold_shape, _fold_reference, samples=_fold_samples, bound=_fold_bound,
-                 cost=lambda y, **_: (product(y.shape), 8 * product(y.shape)))  # fmt: skip
+def _fold_cost(y: Spec, **_: int) -> Any:
+    return product(y.shape), 8 * product(y.shape)
+
+
+fold_planes = Op("fold_planes", _fold_shape, _fold_reference, samples=_fold_samples, bound=_fold_bound, cost=_fold_cost)
 
 
 @unfold_planes.vjp

@@ -21,7 +21,9 @@ static Status check(const Call& call) {
 
 static size_t workspace(const Call& call, const Row& row) {
   if (row.exactness == Exactness::reference) return 0;
-  return conv_grad::dgrad_layout(conv::geometry(call, call.out[0], call.in[1], call.in[0])).bytes;
+  const conv::Geometry g = conv::geometry(call, call.out[0], call.in[1], call.in[0]);
+  const bool exact = call.integer(conv2d_dgrad_attr::exact) != 0;
+  return conv_grad::by_winograd(g, g.h, g.w, exact) ? conv_grad::dgrad_winograd_layout(g).bytes : conv_grad::dgrad_layout(g).bytes;
 }
 
 const Op op_conv2d_dgrad = {"conv2d_dgrad", conv2d_dgrad_attrs, conv2d_dgrad_attr::count_, 2, 3, 1, check, refuse_nothing, workspace};

@@ -4,6 +4,7 @@
 #include "conv2d_grad/conv2d_dgrad.h"
 #include "conv2d_grad/dgrad_tile.h"
 #include "conv2d_grad/layout.h"
+#include "conv2d_grad/winograd_dgrad.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -22,6 +23,13 @@ struct Unit {
         block(number % l.blocks) {}
 };
 
+// Rows are a vector or two: calls of memcpy were most of the time of a depthwise gradient.
+ACCELNN_INLINE void copy_run(const float* from, float* to, int64_t n) {
+  int64_t j = 0;
+  for (; j + lanes <= n; j += lanes) store(to + j, load(from + j));
+  if (const int rest = int(n - j)) store(to + j, load(from + j, rest), rest);
+}
+
 // Rows first .. first + rows - 1 of dy's planes, counted from the first real one, between zeros.
 inline void copy_planes(const conv::Geometry& g, const DgradLayout& l, const float* dy, int64_t first, int64_t rows, float* to) {
   for (int64_t o = 0; o < g.og; o++, dy += g.pixels) {
@@ -33,7 +41,7 @@ inline void copy_planes(const conv::Geometry& g, const DgradLayout& l, const flo
         continue;
       }
       for (int64_t j = 0; j < l.h.before; j++) row[j] = 0.0f;
-      std::memcpy(row + l.h.before, dy + from * g.ow, size_t(g.ow) * sizeof(float));
+      copy_run(dy + from * g.ow, row + l.h.before, g.ow);
       for (int64_t j = l.h.before + g.ow; j < l.pitch; j++) row[j] = 0.0f;
     }
   }
@@ -54,10 +62,7 @@ inline void put(const conv::Geometry& g, const Phase& p, const float* tile, int6
       for (int64_t i = 0; i < rows; i++, to += g.h * g.w) {
         const float* from = tile + i * tile_row + at;
         if (g.sw == 1)
-          for (int64_t q = 0; q < real; q += lanes) {
-            const int m = int(conv::at_most(lanes, real - q));
-            store(to + q, load(from + q, m), m);
-          }
+          copy_run(from, to, real);
         else
           for (int64_t q = 0; q < real; q++) to[q * g.sw] = from[q];
       }
@@ -84,7 +89,7 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
   for (int64_t f = 0; f < length; f += wide) {
     const int64_t n = conv::at_most(wide, length - f);
     Tile t = {g.og, p.taps, x.planes + f, l.plane, x.b_tap, x.w, g.k, x.a_tap, g.r * g.s, nullptr, x.sums, wide};
-    if (l.packed || (!l.copy && n < wide)) {
+    if (l.packed || (!l.copy && (n < wide || tiles > 1))) {
       for (int j = 0; j < wide; j += lanes) {
         if (l.packed) {
           conv::Lanes group = {};
@@ -104,8 +109,10 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
         } else {              // dy in place: nothing behind its last pixel may be read
           const int count = int(conv::at_least(conv::at_most(lanes, n - j), 0));
           for (int64_t o = 0; o < g.og; o++)
-            for (int64_t k = 0; k < p.taps; k++)
-              store(x.panel + (o * p.taps + k) * wide + j, load(x.planes + o * l.plane + x.b_tap[k] + (count ? f + j : 0), count));
+            for (int64_t k = 0; k < p.taps; k++) {
+              const float* from = x.planes + o * l.plane + x.b_tap[k] + (count ? f + j : 0);
+              store(x.panel + (o * p.taps + k) * wide + j, count == lanes ? load(from) : load(from, count));
+            }
         }
       }
       t.b = x.panel;
@@ -144,6 +151,7 @@ inline Status conv2d_dgrad_f32(const Call& call) {
   const conv_grad::DgradLayout l = conv_grad::dgrad_layout(g);
   const int64_t units = g.n * g.groups * l.bands * l.blocks;
   if (units == 0 || g.h == 0 || g.w == 0) return {};
+  if (conv_grad::by_winograd(g, g.h, g.w, call.integer(conv2d_dgrad_attr::exact) != 0)) return winograd_grad::dgrad(call, g);
   char* const work = static_cast<char*>(call.work);
 
   parallel(call, l.parts, 2 * g.n * g.o * g.pixels * g.k, [&](int64_t part) {

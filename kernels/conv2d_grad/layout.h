@@ -36,7 +36,39 @@ constexpr int64_t widest_pixels = 128;  // of any row's tile: 8 vectors of 16
 constexpr int64_t tile_floats = 512;    // of any row's tile: 14 x 32, 6 x 64, 3 x 128 and less
 DgradLayout dgrad_layout(const Geometry& g);
 
-// wgrad: see wgrad.h.
+// wgrad with pixels in the lanes (wgrad_rows.h): for few channels or outputs, where the matrix product of wgrad.h would mostly rearrange.
+struct RowsLayout {
+  bool copy;                  // x needs borders, or its columns split by the stride
+  int64_t pitch, row, plane;  // of x or its copy: one column phase, all of them, a channel
+  int64_t band, bands;        // output rows
+  int64_t block, blocks;      // outputs in a unit of work
+  int64_t images;             // groups of images, each with sums of its own
+  int64_t units, parts;
+  int64_t taps, partial, part, sums, slice;      // offsets; `partial`: sums of the groups of images
+  size_t bytes;
+};
+constexpr int64_t widest_lanes = 16;
+bool by_rows(const Geometry& g);
+RowsLayout rows_layout(const Geometry& g);
+
+// Both gradients of 3x3 at stride 1 by Winograd (winograd.h): rows of tiles, 4 x 4 pixels each, go through the transforms `chunk` at a time.
+struct WinogradLayout {
+  int64_t th, tw;             // tiles of an image down, across
+  int64_t strips, chunk;      // rows of tiles of all images; in one go
+  int64_t x_row, x_plane, y_row, y_plane;      // transforms [point][tile][channel]: x's, dy's; elements between tiles and between points
+  int64_t width, parts;       // of a row of tiles with what they see beside them; units at a time
+  int64_t block;              // dgrad: rows of tiles that meet a panel of weights together
+  int64_t groups;             // dgrad: of rows of tiles: units of work, each with transformed weights of its own
+  int64_t panel, products, p_plane;            // offsets in a slice (the row of pixels, channels last, is at its start); between points of the products
+  int64_t v_x, v_y, part, slice;
+  size_t bytes;
+};
+constexpr int64_t points = 36, tile = 4, seen = 6, panel_width = 32, most_outs = 14;
+bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact);      // tiles over h x w pixels
+WinogradLayout dgrad_winograd_layout(const Geometry& g);
+WinogradLayout wgrad_winograd_layout(const Geometry& g);
+
+// wgrad as a matrix product: see wgrad.h.
 struct WgradLayout {
   conv::Band band;
   int64_t taps, lanes, turned, part;    // offsets of the shared tables, of the transposed sums, and of the first slice

@@ -2,7 +2,8 @@
 #pragma once
 #include "conv2d/columns.h"
 #include "conv2d_grad/conv2d_wgrad.h"
-#include "conv2d_grad/layout.h"
+#include "conv2d_grad/wgrad_rows.h"
+#include "conv2d_grad/winograd_wgrad.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -13,16 +14,18 @@ inline namespace ACCELNN_TARGET {
 inline Status conv2d_wgrad_f32(const Call& call) {
   const TensorView &dy = call.in[0], &x = call.in[1], &dw = call.out[0];
   const conv::Geometry g = conv::geometry(call, x, dw, dy);
-  const conv_grad::WgradLayout l = conv_grad::wgrad_layout(g);
   float* const to = dw.as<float>();
   if (g.o == 0 || g.k == 0) return {};
   if (g.n == 0) {
     for (int64_t i = 0; i < g.o * g.k; i++) to[i] = 0.0f;
     return {};
   }
+  if (conv_grad::by_winograd(g, g.oh, g.ow, call.integer(conv2d_wgrad_attr::exact) != 0)) return winograd_grad::wgrad(call, g);
+  if (conv_grad::by_rows(g)) return wgrad_rows::run(call, g);
+  const conv_grad::WgradLayout l = conv_grad::wgrad_layout(g);
   char* const work = static_cast<char*>(call.work);
   int64_t* const tap = slice_at<int64_t>(work, l.taps);
-  Lanes* const lane = slice_at<Lanes>(work, l.lanes);
+  conv::Lanes* const lane = slice_at<conv::Lanes>(work, l.lanes);
   float* const turned = slice_at<float>(work, l.turned);      // [group of images][group][tap][o16]
   const int64_t taps = g.r * g.s, blocks = conv::divide_up(g.cg, l.channels), units = l.images * g.groups * blocks;
   const int64_t o16 = conv::round_up(g.og, conv::group_pixels);

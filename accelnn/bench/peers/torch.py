@@ -102,6 +102,18 @@ def _conv2d(channels_last: bool) -> Callable[..., Any]:
     return prepare
 
 
+def _conv2d_backward(channels_last: bool) -> Callable[..., Any]:
+    def prepare(x: Inputs, a: Any, w: Any) -> Any:
+        g, dy = x.note, tensor(x.note["dy"])
+        if channels_last:
+            a, w, dy = (t.contiguous(memory_format=torch.channels_last) for t in (a, w, dy))
+        a, w = a.detach().requires_grad_(), w.detach().requires_grad_()
+        y = torch.conv2d(a, w, None, g["stride"], g["padding"], g["dilation"], g["groups"])
+        return lambda: torch.autograd.grad(y, (a, w), dy, retain_graph=True)
+
+    return prepare
+
+
 def _softmax(x: Inputs, a: Any) -> Any:
     return lambda: torch.softmax(a, -1)
 
@@ -144,6 +156,7 @@ WORKS: dict[str, dict[str, Make]] = {
     "matmul_bf16": {"torch.mm": _returning(_bfloat16_mm)},
     "dynamic_qmatmul": {"torch dyn": _dynamic_linear},
     "conv2d": {"torch NCHW": _returning(_conv2d(False)), "torch NHWC": _returning(_conv2d(True))},
+    "conv2d_backward": {"torch NCHW": _returning(_conv2d_backward(False)), "torch NHWC": _returning(_conv2d_backward(True))},
     "softmax": {"torch": _returning(_softmax)},
     "log_softmax": {"torch": _returning(_log_softmax)},
     "cross_entropy": {"torch": _returning(_cross_entropy)},
