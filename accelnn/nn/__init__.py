@@ -4,8 +4,20 @@ from . import init
 from .layers import GELU, AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential, Sigmoid, SiLU, Softmax, Tanh
 from .loss import CrossEntropyLoss, MSELoss, l1_penalty, l2_penalty
 from .module import Module, Parameter
-from .norm import LayerNorm, RMSNorm
+from .norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 
 __all__ = ["AvgPool2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Flatten", "GELU", "Linear", "MSELoss", "MaxPool2d", "Module", "Parameter", "ReLU",
            "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "init", "l1_penalty", "l2_penalty"]  # fmt: skip
-__all__ += ["LayerNorm", "RMSNorm"]
+__all__ += ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm",
+            "LocalResponseNorm", "RMSNorm"]  # fmt: skip
