@@ -32,8 +32,8 @@ def read_bytes(level: str, threads: int) -> int:
 
 def measure(threads: int, milliseconds: float = 30.0, repeats: int = 4) -> dict[str, Any]:
     """{"fma": {"name": ..., "rate": operations/s}, ..., "read": {"L1": bytes/s ...}, "read_4k": {...}}: the best of `repeats`, since nothing makes a
-    loop quicker than the machine. Instructions that the CPU (or ACCELNN_ISA) lacks are left out. read_4k: the same on pages of 4 KiB. copy: from memory to memory
-    past the caches, bytes read and written."""
+    loop quicker than the machine. Instructions that the CPU (or ACCELNN_ISA) lacks are left out. read_4k: the same on pages of 4 KiB. copy: from memory
+    to memory past the caches, bytes read and written."""
     found: dict[str, Any] = {}
     for kind in KINDS:
         seen = [x for _ in range(repeats) if (x := _C.ceiling(kind, 0, milliseconds, threads)) is not None]

@@ -52,7 +52,7 @@ static Status check_layer_norm_grad(const Call& c) {
   ACCELNN_TRY(shaped(op, "dx", c.out[0], x, 0, x.rank));
   for (int64_t k = 1; k <= 2; k++) {
     if (k <= params) ACCELNN_TRY(shaped(op, k == 1 ? "dweight" : "dbias", c.out[k], x, x.rank - dims, x.rank));
-    else ACCELNN_CHECK(c.out[k].absent(), shape, "%s: params is %lld, and there is an output %lld", op, static_cast<long long>(params), static_cast<long long>(k));
+    else ACCELNN_CHECK(c.out[k].absent(), shape, "%s: params is %d, and there is an output %d", op, int(params), int(k));
   }
   return apart(op, c, 2);
 }

@@ -27,6 +27,11 @@ ACCELNN_INLINE void normalize_row(const float* x, float* y, int64_t n, float mea
   });
 }
 
+ACCELNN_INLINE Rows rows_of(const TensorView& x, int64_t dims) {
+  Rows r = {1, 1, 1, nullptr, nullptr, true, 0};
+  for (int i = 0; i < x.rank; i++) (i < x.rank - dims ? r.count : r.n) *= x.shape[i];
+  return r;
+}
 ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const float* x, float* y, float* rstd, float* mean) {
   const int64_t parts = r.count < 64 ? r.count : 64;
   with_flag(r.weight, [&](auto weighted) INLINED {
@@ -113,8 +118,10 @@ ACCELNN_INLINE void grad_of_rows(const GradRow* row, const float* w, float* dw, 
   if (i < n) columns(i, int(n - i));
 }
 
-template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows& r, const float* dy, const float* x, const float* rstd, const float* mean,
-                                                    float* dx, float* partial, int64_t parts) {
+struct RowGrads { const float *dy, *x, *rstd, *mean; };
+
+// Sums over rows into partial: [parts][params][period n].
+template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows& r, const RowGrads& t, float* dx, float* partial, int64_t parts) {
   const int64_t width = r.period * r.n, samples = r.count / r.period;
   // Whole vectors past the caches need rows that begin on them.
   const bool past_cache = goes_past(dx, 3 * r.count * r.n) && r.n % lanes == 0 && reinterpret_cast<uintptr_t>(dx) % vector_bytes == 0;
@@ -133,7 +140,7 @@ template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows
             GradRow row[4];
             for (int64_t k = 0; k < rows; k++) {
               const int64_t i = (s + k) * r.period + g;
-              row[k] = {dy + i * r.n, x + i * r.n, dx + i * r.n, mean ? mean[i] : 0.0f, rstd[i], 0, 0};
+              row[k] = {t.dy + i * r.n, t.x + i * r.n, dx + i * r.n, t.mean ? t.mean[i] : 0.0f, t.rstd[i], 0, 0};
               sums_of_row<W::value>(&row[k], w, r.n, r.centered);
             }
             float *dwg = dw + g * r.n, *dbg = db + g * r.n;
