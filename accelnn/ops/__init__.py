@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import attention, conv, dynamic, elementwise, matmul, norm, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
+from . import attention, conv, decode, dynamic, elementwise, matmul, norm, normalize, pool, quantized, random, reduce, rotary, shape, sparse, weight_only  # noqa: F401
 from .attention import scaled_dot_product_attention
 from .conv import conv2d
+from .decode import attention_decode, quantize_cache
 from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
 from .matmul import linear
@@ -15,6 +16,7 @@ from .packed import Packed, pack
 from .pool import avg_pool2d, max_pool2d
 from .quantized import dequantize, quantize
 from .random import dropout, seed, uniform as rand
+from .rotary import rope, rope_tables
 from .sparse import SparseWeight, matmul_sparse, pack_sparse, sparsify
 from .weight_only import Int4Weight, matmul_int4, quantize_int4
 
@@ -24,4 +26,4 @@ __all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv2d
            "linear", "log_softmax", "matmul_int4", "matmul_sparse", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
            "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
 __all__ += ["layer_norm", "rms_norm"]
-__all__ += ["scaled_dot_product_attention"]
+__all__ += ["attention_decode", "quantize_cache", "rope", "rope_tables", "scaled_dot_product_attention"]
