@@ -107,6 +107,67 @@ def test_memory_grows_with_the_length() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024      # KiB
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_decoding_against_a_cache_that_is_not_full(dtype: str) -> None:
+    """The same answer as attention over the filled part; what is behind it may be anything. A slice of a cache is used as it lies."""
+    q, k, v = drawn(2, 6, 1, 32), drawn(2, 2, 700, 32, seed=1), drawn(2, 2, 700, 16, seed=2)
+    lengths = an.tensor(np.array([700, 123]))
+    scales: dict[str, Any] = {}
+    if dtype == "int8":
+        (keys, ks), (values, vs) = an.quantize_cache(k), an.quantize_cache(v)
+        k, v = (x.to(an.float32) * s.unsqueeze(-1) for x, s in ((keys, ks), (values, vs)))
+        scales = {"key_scale": ks, "value_scale": vs}
+    else:
+        keys, values = k.to(getattr(an, dtype)), v.to(getattr(an, dtype))
+        k, v = keys.float(), values.float()
+    y = an.attention_decode(q, keys, values, lengths, **scales).numpy()
+    want = an.scaled_dot_product_attention(q, k, v, lengths=lengths, enable_gqa=True).numpy()
+    np.testing.assert_allclose(y, want, rtol=2e-5, atol=2e-6)
+    part = an.attention_decode(q, keys[:, :, :500], values[:, :, :500], **{n: s[:, :, :500] for n, s in scales.items()}).numpy()
+    np.testing.assert_allclose(part, an.scaled_dot_product_attention(q, k[:, :, :500], v[:, :, :500], enable_gqa=True).numpy(), rtol=2e-5, atol=2e-6)
+
+
+def test_quantize_cache_is_within_half_a_step() -> None:
+    x = drawn(2, 3, 40, 16)
+    q, s = an.quantize_cache(x)
+    assert (np.abs(q.numpy() * s.numpy()[..., None] - x.numpy()) <= 0.5001 * s.numpy()[..., None]).all()
+
+
+def test_few_queries_and_many_agree() -> None:
+    """16 queries go row by row over the keys, 17 in tiles; grouped heads count as queries."""
+    k, v = drawn(1, 2, 900, 40, seed=1), drawn(1, 2, 900, 24, seed=2)
+    q = drawn(1, 2, 40, 40)
+    whole = an.scaled_dot_product_attention(q, k, v, is_causal=True).numpy()
+    for n in (1, 5, 16):
+        np.testing.assert_allclose(an.scaled_dot_product_attention(q[:, :, :n], k, v, is_causal=True).numpy(), whole[:, :, :n], rtol=1e-5, atol=1e-6)
+
+
+def test_rope_is_the_complex_product() -> None:
+    x = drawn(2, 3, 7, 12)
+    cos, sin = an.rope_tables(50, 8, base=100.0)
+    ids = np.random.default_rng(0).integers(0, 50, (2, 7))
+    angles = np.outer(np.arange(50), 100.0 ** (-np.arange(4) / 4))[ids][:, None]
+    for interleaved in (False, True):
+        y = an.rope(x, cos, sin, an.tensor(ids), interleaved=interleaved).numpy()
+        a, b = (x.numpy()[..., 0:8:2], x.numpy()[..., 1:8:2]) if interleaved else (x.numpy()[..., :4], x.numpy()[..., 4:8])
+        want = (a + 1j * b) * np.exp(1j * angles)
+        got = y[..., 0:8:2] + 1j * y[..., 1:8:2] if interleaved else y[..., :4] + 1j * y[..., 4:8]
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(y[..., 8:], x.numpy()[..., 8:])
+
+
+def test_rope_of_rows_with_all_heads_and_of_places_beyond_the_table() -> None:
+    x = drawn(2, 5, 24)
+    cos, sin = an.rope_tables(9, 8)
+    heads = x.reshape(2, 5, 3, 8).permute(0, 2, 1, 3)
+    want = an.rope(heads, cos, sin).permute(0, 2, 1, 3).reshape(2, 5, 24)
+    np.testing.assert_array_equal(an.rope(x, cos, sin, num_heads=3).numpy(), want.numpy())
+    with pytest.raises(an.Error, match="position 9"):
+        an.rope(heads, cos, sin, an.tensor(np.full((2, 5), 9)))
+    with pytest.raises(an.Error, match="num_heads"):
+        an.rope(x, cos, sin)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -15,9 +15,10 @@ from .. import _C
 from ..core.dtypes import DType, as_dtype
 from ..core.errors import AttributeValueError
 from ..core.registry import OPS
-from . import (
-    works_conv_backward,  # noqa: F401  (fills the table)
-    works_lowp,  # noqa: F401  (fills the table)
+from . import (  # fill the table
+    works_attention,  # noqa: F401
+    works_conv_backward,  # noqa: F401
+    works_lowp,  # noqa: F401
 )
 from .works import WORKS, Work, work_named
 

@@ -58,8 +58,9 @@ class _Conv(Module):
 
 class _Forward(_Conv):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-                 bias: bool = True, padding_mode: str = "zeros") -> None:  # fmt: skip
+                 bias: bool = True, padding_mode: str = "zeros", *, exact: bool = False) -> None:  # fmt: skip
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode)
+        self.exact = exact
 
     def forward(self, x: Tensor) -> Tensor:
         x, alone = self._batched(x)
@@ -68,7 +69,7 @@ class _Forward(_Conv):
             sizes = x.shape[2:]
             x = border(x, *paddings(self.n, pad, sizes, self.kernel_size, self.stride, self.dilation, type(self).__name__), self.padding_mode)
             pad = 0
-        y = (conv1d, conv2d, conv3d)[self.n - 1](x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups)
+        y = (conv1d, conv2d, conv3d)[self.n - 1](x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups, self.exact)
         return y.reshape(*y.shape[1:]) if alone else y
 
 
@@ -82,7 +83,7 @@ class Conv2d(_Forward):
     """y[N,O,OH,OW] from x[N,C,H,W] (or without N); weight[O,C/groups,R,S], bias[O]; sizes are ints or pairs (height, width).
 
     padding: ints, 'valid', 'same' (stride 1); beyond torch: 'same_upper', 'same_lower', (top, left, bottom, right). padding_mode: 'zeros', 'reflect',
-    'replicate', 'circular'."""
+    'replicate', 'circular'. exact (not torch's): no Winograd, see `conv2d`."""
 
     n = 2
 

@@ -46,9 +46,6 @@ class RMSNorm(Module):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-<<<<<<< HEAD
-__all__ = ["LayerNorm", "RMSNorm"]
-=======
 class GroupNorm(Module):
     """x[N, C, ...]: mean and variance over the C / num_groups channels of a group and all their places."""
 
@@ -173,4 +170,3 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
->>>>>>> norm

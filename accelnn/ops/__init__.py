@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..core.questions import connect
 from . import (  # noqa: F401
-    arrange, attention, border, channel_norm, conv, conv_bounds, conv_nd, conv_nhwc, conv_transpose, dynamic,
-    elementwise, indexing, matmul, norm, normalize, order, packed, planes, pool, quantized, random, reduce, shape, sparse, weight_only, window)
+    arrange, attention, border, channel_norm, conv, conv_bounds, conv_nd, conv_nhwc, conv_transpose, decode, dynamic,
+    elementwise, indexing, matmul, norm, normalize, order, packed, planes, pool, quantized, random, reduce, rotary, shape, sparse, weight_only, window)
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .conv import *  # noqa: F403

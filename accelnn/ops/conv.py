@@ -12,17 +12,9 @@ from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
-<<<<<<< HEAD
-<<<<<<< HEAD
-from .matmul import _activate
-=======
 from . import conv_bounds
-from .matmul import _activate, gamma
->>>>>>> convgrad
-from .window import window
-=======
 from .matmul import EPS, _activate, gamma
->>>>>>> conv
+from .window import window
 
 GEOMETRY: dict[str, int] = {"stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0, "dilation_h": 1, "dilation_w": 1,
                             "groups": 1}  # fmt: skip
@@ -243,6 +235,7 @@ conv2d_wgrad = Op("conv2d_wgrad", _wgrad_shape, _wgrad_reference, samples=_gradi
 def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, exact: int = 0, **g: int) -> Any:
     if activation:
         raise ShapeError("conv2d with a fused activation has no gradient; passes fuse after differentiation")
+    g |= {"exact": exact} if exact else {}
     dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], **g) if needs_gradient(x) else None
     dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
     bias, residual = [*rest[:-1], None, None][:2]
@@ -268,39 +261,14 @@ def pair(x: int | tuple[int, int]) -> tuple[int, int]:
     return (x, x) if isinstance(x, int) else (int(x[0]), int(x[1]))
 
 
-def geometry(stride: Any, padding: Any, dilation: Any, groups: int) -> dict[str, int]:
-    """Torch's arguments as the op's attributes."""
-    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
-    if min(sh, sw, dh, dw, groups) < 1 or min(ph, pw) < 0:
-        raise ShapeError(f"conv2d: stride {stride}, padding {padding}, dilation {dilation}, groups {groups}")
-    return dict(zip(GEOMETRY, (sh, sw, ph, pw, ph, pw, dh, dw, groups)))
-
-
-<<<<<<< HEAD
-<<<<<<< HEAD
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
-=======
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
            exact: bool = False) -> Tensor:  # fmt: skip
->>>>>>> convgrad
     """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width).
 
     padding: zeros at both sides, (top, left, bottom, right), or 'valid', 'same' (stride 1), 'same_upper', 'same_lower' (window.paddings).
-    exact: no Winograd, in the gradients and in what a compiled graph makes of it: the elementwise bound gamma_K (|x| * |w|) holds."""
-    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d()
-<<<<<<< HEAD
-=======
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-           exact: bool = False) -> Tensor:  # fmt: skip
-    """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width).
-
-    exact: no fast algorithm (Winograd), whose errors are bounded by the largest numbers that a tile of the image sees and not by an output's own terms."""
-    g = geometry(stride, padding, dilation, groups) | ({"exact": 1} if exact else {})
->>>>>>> conv
-=======
-    if exact:
-        g["exact"] = 1
->>>>>>> convgrad
+    exact: no fast algorithm (Winograd), here and in the gradients, whose errors are bounded by the largest numbers that a tile of the image sees and
+    not by an output's own terms."""
+    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact)
     return apply("conv2d", x, weight, **g) if bias is None else apply("conv2d", x, weight, bias, **g)
 
 

@@ -1,4 +1,5 @@
 #include "attention/attention.h"
+#include "attention/attention_decode.h"
 
 #define ACCELNN_OP attention
 #define ACCELNN_TABLE "attention/attention.inc"
@@ -11,24 +12,14 @@ namespace accelnn {
 
 AttentionProblem attention_problem(const Call& c, bool gradient) {
   const TensorView* in = c.in + (gradient ? 1 : 0);
-  AttentionProblem p;
+  AttentionProblem p = {};
   p.q = in[0];
   p.k = in[1];
   p.v = in[2];
   p.mask = c.in[gradient ? 6 : 3];
   p.lengths = c.in[gradient ? 7 : 4];
   const TensorView& state = c.in[gradient ? 8 : 5];
-  p.batch = p.q.shape[0];
-  p.heads = p.q.shape[1];
-  p.queries = p.q.shape[2];
-  p.depth = p.q.shape[3];
-  p.groups = p.k.shape[1];
-  p.keys = p.k.shape[2];
-  p.width = p.v.shape[3];
-  p.repeat = p.groups ? p.heads / p.groups : 0;
-  p.causal = c.integer(attention_attr::causal);
-  const double scale = c.real(attention_attr::scale);
-  p.scale = float(scale != 0 ? scale : 1 / __builtin_sqrt(double(p.depth)));
+  p.set_sizes(c.integer(attention_attr::causal), c.real(attention_attr::scale));
   p.drop = float(c.real(attention_attr::dropout));
   p.state = p.drop > 0 ? state.as<uint64_t>() : nullptr;
   return p;
@@ -45,6 +36,10 @@ int64_t place(int64_t* at, int64_t floats) {
 }
 
 }  // namespace
+
+bool few_queries(const AttentionProblem& p) {
+  return p.repeat * p.queries <= decode_rows && !p.state && !strided(p.k) && !strided(p.v);
+}
 
 AttentionLayout attention_layout(const AttentionProblem& p) {
   AttentionLayout w = {};
@@ -170,7 +165,10 @@ Status check_grad(const Call& c) {
 }
 
 size_t bytes(const AttentionLayout& w) { return size_t(w.floats) * sizeof(float); }
-size_t attention_workspace(const Call& c, const Row&) { return bytes(attention_layout(attention_problem(c, false))); }
+size_t attention_workspace(const Call& c, const Row&) {
+  const AttentionProblem p = attention_problem(c, false);
+  return few_queries(p) ? size_t(decode_problem(c, false).bytes) : bytes(attention_layout(p));
+}
 size_t grad_workspace(const Call& c, const Row&) { return bytes(attention_grad_layout(attention_problem(c, true), c.in[0])); }
 
 }  // namespace

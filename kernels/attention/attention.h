@@ -49,6 +49,19 @@ struct AttentionProblem {
   int64_t causal;
   float scale, drop;
 
+  // From q, k and v. scale 0: 1 / sqrt(E).
+  ACCELNN_INLINE void set_sizes(int64_t how, double factor) {
+    batch = q.shape[0];
+    heads = q.shape[1];
+    queries = q.shape[2];
+    depth = q.shape[3];
+    groups = k.shape[1];
+    keys = k.shape[2];
+    width = v.shape[3];
+    repeat = groups ? heads / groups : 0;
+    causal = how;
+    scale = float(factor != 0 ? factor : 1 / __builtin_sqrt(double(depth)));
+  }
   ACCELNN_INLINE int64_t items() const { return batch * groups; }       // pieces that share their keys
   ACCELNN_INLINE int64_t keys_of(int64_t b) const {
     if (lengths.absent()) return keys;
@@ -69,6 +82,7 @@ struct AttentionProblem {
   }
 };
 AttentionProblem attention_problem(const Call&, bool gradient);
+bool few_queries(const AttentionProblem&);      // decode.h is quicker than tiles
 
 // How the work is cut and what it needs: a function of shapes and strides alone.
 struct AttentionLayout {

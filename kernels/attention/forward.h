@@ -1,6 +1,7 @@
 // Tiled attention: for 112 queries over blocks of 512 keys, scores of one register tile of queries at a time, which stay in L1 from product to softmax to
 // product. Online softmax in base 2 (Milakov and Gimelshein 2018, Rabe and Staats 2021, Dao et al. 2022): the scores carry log2 e from q.
 #pragma once
+#include "attention/decode.h"
 #include "attention/scores.h"
 
 namespace accelnn {
@@ -16,34 +17,6 @@ struct Head {
   float* lse;                     // null: nobody reads it
   int64_t b, h, keys;             // keys: those that exist for this item
 };
-
-// One row of scores becomes weights relative to the row's maximum so far; returns their sum.
-ACCELNN_INLINE float weigh(float* s, int64_t columns, float* most) {
-  vf a = splat(minus_infinity), b = a;
-  for (int64_t j = 0; j < columns; j += 2 * lanes) {
-    a = larger(load(s + j), a);
-    b = larger(load(s + j + lanes), b);
-  }
-  const float here = max_across(larger(a, b))[0], top = here > *most ? here : *most;
-  *most = top;
-  const float shift = top == minus_infinity ? 0.0f : top;      // a row that sees nothing: exp2(-inf - 0) = 0
-  vf sum = vf{}, other = vf{};
-  for (int64_t j = 0; j < columns; j += 2 * lanes) {
-    const vf x = exp2(load(s + j) - shift), z = exp2(load(s + j + lanes) - shift);
-    sum += x;
-    other += z;
-    store(s + j, x);
-    store(s + j + lanes, z);
-  }
-  return sum_across(sum + other)[0];
-}
-
-// Hides columns from `from` on.
-ACCELNN_INLINE void hide(float* s, int64_t from, int64_t columns) {
-  const int64_t start = from / lanes * lanes;
-  if (start < columns) store(s + start, select(ramp() < int32_t(from - start), load(s + start), splat(minus_infinity)));
-  for (int64_t j = start + lanes; j < columns; j += lanes) store(s + j, splat(minus_infinity));
-}
 
 // Queries [i0, i0 + rows), rows <= query_block.
 inline __attribute__((noinline)) void attend_queries(const AttentionProblem& p, const Mask& mask, const Head& head, int64_t i0, int64_t rows) {
@@ -110,6 +83,7 @@ inline __attribute__((noinline)) void attend_queries(const AttentionProblem& p, 
 inline Status attention(const Call& call) {
   const AttentionProblem p = attention_problem(call, false);
   if (p.items() == 0 || p.queries == 0 || p.heads == 0) return {};
+  if (few_queries(p)) return decode(call, false);
   const AttentionLayout w = attention_layout(p);
   float* const work = static_cast<float*>(call.work);
   const Mask mask(p.mask);

@@ -1,5 +1,7 @@
 // The slow truth: the formulas of the contract, score by score, in double.
 #include "attention/attention.h"
+#include "attention/attention_decode.h"
+#include "attention/rotary.h"
 #include "philox.h"
 
 namespace accelnn {
@@ -108,6 +110,69 @@ Status attention_grad_f32_ref(const Call& call) {
           out[which][(item * p.keys + j) * (which == 1 ? p.depth : p.width) + c] = float(sum);
         }
     }
+  return {};
+}
+
+static double cached(const TensorView& v, const TensorView& scale, int64_t b, int64_t g, int64_t j, int64_t e) {
+  const int64_t at = b * v.stride[0] + g * v.stride[1] + j * v.stride[2] + e * v.stride[3];
+  const int64_t where[3] = {b, g, j};
+  double factor = 1;
+  if (!scale.absent()) {
+    int64_t offset = 0;
+    for (int d = 0; d < 3; d++) offset += scale.shape[d] == 1 ? 0 : where[d] * scale.stride[d];
+    factor = double(scale.as<float>()[offset]);
+  }
+  if (v.dtype == DType::f32) return factor * double(v.as<float>()[at]);
+  if (v.dtype == DType::i8) return factor * double(v.as<int8_t>()[at]);
+  const uint32_t bits = uint32_t(v.as<uint16_t>()[at]) << 16;
+  float f;
+  __builtin_memcpy(&f, &bits, 4);
+  return factor * double(f);
+}
+
+Status attention_decode_f32_ref(const Call& call);
+Status attention_decode_f32_ref(const Call& call) {
+  const DecodeProblem d = decode_problem(call, true);
+  const AttentionProblem& p = d.p;
+  each_query(p, [&](int64_t b, int64_t h, int64_t i, int64_t row) {
+    const int64_t end = p.end_of(i, p.keys_of(b)), g = h / p.repeat;
+    const auto score = [&](int64_t j) {
+      double s = 0;
+      for (int64_t e = 0; e < p.depth; e++) s += element(p.q, b, h, i, e) * cached(p.k, d.k_scale, b, g, j, e);
+      return s * double(p.scale);
+    };
+    double most = -__builtin_inf(), sum = 0;
+    for (int64_t j = 0; j < end; j++) {
+      const double s = score(j);
+      most = s > most || s != s ? s : most;
+    }
+    for (int64_t j = 0; j < end; j++) sum += __builtin_exp(score(j) - most);
+    for (int64_t c = 0; c < p.width; c++) {
+      double total = 0;
+      for (int64_t j = 0; j < end; j++) total += __builtin_exp(score(j) - most) * cached(p.v, d.v_scale, b, g, j, c);
+      call.out[0].as<float>()[row * p.width + c] = end ? float(total / sum) : 0.0f;
+    }
+  });
+  return {};
+}
+
+Status rotary_f32_ref(const Call& call);
+Status rotary_f32_ref(const Call& call) {
+  const RotaryProblem p = rotary_problem(call);
+  ACCELNN_TRY(check_positions(p));
+  const TensorView &x = call.in[0], &cos = call.in[1], &sin = call.in[2];
+  for (int64_t row = 0; row < p.batch * p.heads * p.length; row++) {
+    const int64_t i = row % p.length, h = row / p.length % p.heads, b = row / p.length / p.heads, place = p.place(b, i);
+    float* const y = call.out[0].as<float>() + row * p.depth;
+    for (int64_t e = 0; e < p.depth; e++) y[e] = float(element(x, b, h, i, e));
+    for (int64_t r = 0; r < p.pairs; r++) {
+      const int64_t one = p.interleaved ? 2 * r : r, two = p.interleaved ? 2 * r + 1 : r + p.pairs;
+      const double u = element(x, b, h, i, one), v = element(x, b, h, i, two), c = double(cos.as<float>()[b * p.cos_item + place * cos.stride[1] + r * cos.stride[2]]);
+      const double s = (p.inverse ? -1 : 1) * double(sin.as<float>()[b * p.sin_item + place * sin.stride[1] + r * sin.stride[2]]);
+      y[one] = float(c * u - s * v);
+      y[two] = float(c * v + s * u);
+    }
+  }
   return {};
 }
 

@@ -82,6 +82,34 @@ inline void add_mask(const Mask& m, int64_t at, int64_t n, float* s) {
   for (; j < n; j++) s[j] += m.added(at + j * step);
 }
 
+// One row of scores becomes weights relative to the row's maximum so far; returns their sum.
+ACCELNN_INLINE float weigh(float* s, int64_t columns, float* most) {
+  vf a = splat(minus_infinity), b = a;
+  for (int64_t j = 0; j < columns; j += 2 * lanes) {
+    a = larger(load(s + j), a);
+    b = larger(load(s + j + lanes), b);
+  }
+  const float here = max_across(larger(a, b))[0], top = here > *most ? here : *most;
+  *most = top;
+  const float shift = top == minus_infinity ? 0.0f : top;      // a row that sees nothing: exp2(-inf - 0) = 0
+  vf sum = vf{}, other = vf{};
+  for (int64_t j = 0; j < columns; j += 2 * lanes) {
+    const vf x = exp2(load(s + j) - shift), z = exp2(load(s + j + lanes) - shift);
+    sum += x;
+    other += z;
+    store(s + j, x);
+    store(s + j + lanes, z);
+  }
+  return sum_across(sum + other)[0];
+}
+
+// Hides columns from `from` on.
+ACCELNN_INLINE void hide(float* s, int64_t from, int64_t columns) {
+  const int64_t start = from / lanes * lanes;
+  if (start < columns) store(s + start, select(ramp() < int32_t(from - start), load(s + start), splat(minus_infinity)));
+  for (int64_t j = start + lanes; j < columns; j += lanes) store(s + j, splat(minus_infinity));
+}
+
 // keep[j] for keys [k0, k0 + n) of score row `row`: 0, or 1 / (1 - p). k0 is a multiple of 4; room for n rounded up to whole draws.
 constexpr int64_t draw = philox_blocks * 4;
 inline void draw_keep(const AttentionProblem& p, int64_t row, int64_t k0, int64_t n, float* keep) {

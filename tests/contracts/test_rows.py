@@ -98,7 +98,7 @@ def test_integer_rows_are_bitwise_equal() -> None:
 
 
 @pytest.mark.parametrize("name", ["matmul", "dynamic_qmatmul", "conv2d", "conv2d_dgrad", "conv2d_wgrad", "sum", "softmax", "max_pool2d", "attention",
-                                  "attention_grad"])
+                                  "attention_grad", "attention_decode"])
 def test_threads_never_change_a_bit(name: str) -> None:
     op = OPS[name]
     before = _C.machine()["threads"]

@@ -112,6 +112,20 @@ def _conv2d_backward(channels_last: bool) -> Callable[..., Any]:
         return lambda: torch.autograd.grad(y, (a, w), dy, retain_graph=True)
 
     return prepare
+def _attention(x: Inputs, q: Any, k: Any, v: Any) -> Any:
+    causal = bool(x.attrs["causal"])
+    return lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+
+def _attention_backward(x: Inputs, q: Any, k: Any, v: Any) -> Any:
+    leaves, dy = [t.requires_grad_() for t in (q, k, v)], tensor(x.note["dy"])
+    y = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=bool(x.attrs["causal"]))
+    return lambda: torch.autograd.grad(y, leaves, dy, retain_graph=True)
+
+
+def _attention_decode(x: Inputs, q: Any, k: Any, v: Any) -> Any:
+    q = q.to(k.dtype)
+    return lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=k.shape[1] != q.shape[1])
 
 
 def _softmax(x: Inputs, a: Any) -> Any:
@@ -157,6 +171,10 @@ WORKS: dict[str, dict[str, Make]] = {
     "dynamic_qmatmul": {"torch dyn": _dynamic_linear},
     "conv2d": {"torch NCHW": _returning(_conv2d(False)), "torch NHWC": _returning(_conv2d(True))},
     "conv2d_backward": {"torch NCHW": _returning(_conv2d_backward(False)), "torch NHWC": _returning(_conv2d_backward(True))},
+    "attention": {"torch sdpa": _returning(_attention)},
+    "attention_backward": {"torch.grad": _returning(_attention_backward)},
+    "attention_decode": {"torch sdpa": _returning(_attention_decode)},
+    "attention_decode_bf16": {"torch sdpa": _returning(_attention_decode)},
     "softmax": {"torch": _returning(_softmax)},
     "log_softmax": {"torch": _returning(_log_softmax)},
     "cross_entropy": {"torch": _returning(_cross_entropy)},
