@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import conv, dynamic, elementwise, matmul, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
-from . import arrange, indexing, order, pooling, resizing  # noqa: I001
-from .arrange import *  # noqa: F403
+from . import conv, dynamic, elementwise, matmul, normalize, plain, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
 from .conv import conv2d
 from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
-from .indexing import *  # noqa: F403
 from .matmul import linear
-from .order import *  # noqa: F403
 from .normalize import cross_entropy, log_softmax, one_hot, softmax
 from .packed import Packed, pack
-from .pooling import *  # noqa: F403
+from .plain import *  # noqa: F403
 from .quantized import dequantize, quantize
-from .resizing import *  # noqa: F403
 from .random import dropout, seed, uniform as rand
 from .sparse import SparseWeight, matmul_sparse, pack_sparse, sparsify
 from .weight_only import Int4Weight, matmul_int4, quantize_int4
 
 connect()
 
-__all__ = ["Int4Weight", "Packed", "SparseWeight", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
-           "linear", "log_softmax", "matmul_int4", "matmul_sparse", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
-           "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where", *arrange.__all__, *indexing.__all__, *order.__all__, *pooling.__all__, *resizing.__all__]  # fmt: skip
+__all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
+           "linear", "log_softmax", "matmul_int4", "matmul_sparse", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
+           "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
+__all__ += plain.__all__
