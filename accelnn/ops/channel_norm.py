@@ -374,3 +374,6 @@ def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float =
     near = apply("avg_pool2d", square, kernel_h=size, kernel_w=1, stride_h=1, stride_w=1, pad_top=size // 2, pad_left=0, pad_bottom=(size - 1) // 2,
                  pad_right=0, count_include_pad=1)  # fmt: skip
     return x / apply("pow", near.reshape(*x.shape) * alpha + k, beta)
+
+
+__all__ = ["batch_norm", "group_norm", "instance_norm", "local_response_norm"]

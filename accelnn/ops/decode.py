@@ -104,3 +104,6 @@ def quantize_cache(x: Tensor) -> tuple[Tensor, Tensor]:
     rows = np.asarray(from_bfloat16(x.numpy(raw=True)) if x.dtype == DType.bfloat16 else x.numpy(), np.float32)
     scale = np.maximum(np.abs(rows).max(-1, initial=0), np.float32(1e-30)) / np.float32(127)
     return tensor(np.rint(rows / scale[..., None]).astype(np.int8)), tensor(scale)
+
+
+__all__ = ["attention_decode", "quantize_cache"]

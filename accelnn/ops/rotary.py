@@ -124,3 +124,6 @@ def rope_tables(length: int, dim: int, base: float = 10000.0, scale: float = 1.0
         raise AttributeValueError(f"rope_tables: length {length}, dim {dim}: an even number of dimensions expected")
     angles = np.arange(length)[:, None] * scale * base ** (-np.arange(0, dim, 2) / dim)
     return tensor(np.cos(angles).astype(np.float32)), tensor(np.sin(angles).astype(np.float32))
+
+
+__all__ = ["rope", "rope_tables"]
