@@ -12,7 +12,7 @@ import numpy as np
 from ..core.errors import AttributeValueError, ShapeError
 from ..core.tensor import Tensor, as_tensor, tensor, zeros
 from ..ops import dropout
-from ..ops.recurrent import recurrent
+from ..ops.recurrent import pack_weights, recurrent
 from ..ops.recurrent_math import join
 from . import init
 from .module import Module, Parameter
@@ -65,7 +65,10 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, pad
 
 class RNNBase(Module):
     """What RNN, LSTM and GRU share. Input [T, B, I] (batch_first: [B, T, I]; one sequence: [T, I]), or a PackedSequence. Output [T, B, D * H] and the last
-    states [num_layers * D, B, H]. `lengths`: int64[B]; outputs beyond a sequence's length are 0."""
+    states [num_layers * D, B, H]. `lengths`: int64[B]; outputs beyond a sequence's length are 0.
+
+    `recurrent_dtype = "bfloat16"`: outside of training the recurrent weights are rounded to bfloat16, half the memory to read in each step; what they
+    multiply stays float32. Made for batch 1 in a Plan (an.compile, an.freeze), where they are packed once."""
 
     kind, gates = "rnn", 1
 
@@ -80,6 +83,7 @@ class RNNBase(Module):
             raise AttributeValueError(f"{type(self).__name__}: proj_size {proj_size}: LSTMs have one, less than hidden_size {hidden_size}")
         self.input_size, self.hidden_size, self.num_layers, self.bias, self.batch_first = input_size, hidden_size, num_layers, bias, batch_first
         self.dropout, self.bidirectional, self.proj_size = dropout, bidirectional, proj_size
+        self.recurrent_dtype = "float32"
         bound, rows, out = 1 / math.sqrt(hidden_size), self.gates * hidden_size, proj_size or hidden_size
         for layer in range(num_layers):
             width = input_size if layer == 0 else out * (1 + bidirectional)
@@ -92,7 +96,8 @@ class RNNBase(Module):
                 for name, shape in shapes.items():
                     setattr(self, f"{name}_l{layer}{end}", Parameter(init.uniform_array(shape, bound)))
 
-    def _weights(self, layer: int) -> list[tuple[Tensor | None, ...]]:
+    def _weights(self, layer: int) -> list[tuple[Any, ...]]:
+        """For each direction w_ih, w_hh, b_ih, b_hh, w_hr."""
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
         return [tuple(getattr(self, f"{n}_l{layer}{end}", None) for n in names) for end in ("", "_reverse")[: 1 + self.bidirectional]]
 
@@ -132,7 +137,12 @@ class RNNBase(Module):
         last: list[list[Tensor]] = []
         for layer in range(self.num_layers):
             h, c = (None if s is None else s if self.num_layers == 1 else s[layer * d : (layer + 1) * d] for s in (h0, c0))
-            x, *found = recurrent(self.kind, x, self._weights(layer), h, c, n, first, **self._options())
+            weights = self._weights(layer)
+            options = self._options()
+            if self.recurrent_dtype != "float32" and not self.training:
+                weights = [(pack_weights(one[0], self.gates), pack_weights(one[1], self.gates, self.recurrent_dtype), *one[2:]) for one in weights]
+                options["hidden"] = self.hidden_size
+            x, *found = recurrent(self.kind, x, weights, h, c, n, first, **options)
             last.append(found)
             if self.dropout and layer + 1 < self.num_layers:
                 x = dropout(x, self.dropout, self.training)

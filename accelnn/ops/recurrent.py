@@ -291,10 +291,10 @@ recurrent_pack = Op("recurrent_pack", _pack_shape, _pack_reference, samples=_pac
 
 def recurrent(kind: str, x: Tensor, weights: Sequence[Sequence[Tensor | None]], h0: Tensor | None = None, c0: Tensor | None = None,
               lengths: Tensor | None = None, batch_first: bool = False, reverse: bool = False, clip: float = 0.0, relu: bool = False,
-              linear_before_reset: bool = True) -> tuple[Tensor, ...]:  # fmt: skip
+              linear_before_reset: bool = True, hidden: int = 0) -> tuple[Tensor, ...]:  # fmt: skip
     """One layer: y, h (and c) of kind "rnn", "lstm" or "gru". x float32[T, B, I] (batch_first: [B, T, I]); `weights`: for each direction (w_ih, w_hh, b_ih,
     b_hh, w_hr), in torch's layouts and order of gates, the last three or None; h0, c0 float32[D, B, ...]; lengths int64[B]: beyond them y is 0, and h, c
-    are the states of each sequence's last step. Options as ONNX has them."""
+    are the states of each sequence's last step. Options as ONNX has them. hidden: the number of units, where w_ih and w_hh come from pack_weights."""
     if kind not in GATES:
         raise AttributeValueError(f"recurrent: kind {kind!r}; there are {', '.join(GATES)}")
     flat: list[Any] = [w for one in weights for w in (*one, *[None] * (5 - len(one)))]
@@ -307,7 +307,9 @@ def recurrent(kind: str, x: Tensor, weights: Sequence[Sequence[Tensor | None]], 
         attrs["clip"] = float(clip)
     if not linear_before_reset:
         attrs["linear_before_reset"] = 0
-    if mode.grad and any(_moves(t) for t in operands if isinstance(t, Tensor)):
+    if hidden:
+        attrs |= {"packed": 1, "hidden": hidden}
+    elif mode.grad and any(_moves(t) for t in operands if isinstance(t, Tensor)):
         attrs["save"] = 1
     found = apply_all(kind, *operands, **attrs)
     return found[: 2 + (kind == "lstm")]
@@ -315,4 +317,5 @@ def recurrent(kind: str, x: Tensor, weights: Sequence[Sequence[Tensor | None]], 
 
 def pack_weights(w: Tensor, gates: int, dtype: Any = DType.float32) -> Tensor:
     """A weight [gates * H, K] in the panels that the kernels read."""
-    return apply("recurrent_pack", w, gates=gates, dtype=as_dtype(dtype))
+    dtype = as_dtype(dtype)
+    return apply("recurrent_pack", w, gates=gates) if dtype == DType.float32 else apply("recurrent_pack", w, gates=gates, dtype=dtype)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..core.graph import Graph, Node, Value, rewrite
 from ..core.registry import OPS
 from ..core.tensor import Tensor, apply, no_grad
+from ..ops.recurrent_math import GATES
 
 WINDOWS = ("permute", "alias", "detach")
+RECURRENT_WEIGHTS = (1, 2, 6, 7)  # w_ih and w_hh of both directions
+PACKINGS = ("matmul_pack", "recurrent_pack")
 
 
 def _source(v: Value) -> Node:
@@ -19,8 +23,8 @@ def _source(v: Value) -> Node:
 
 
 def pack(graph: Graph, states: bool = False) -> Graph:
-    """matmul and qmatmul by a constant matrix get a `matmul_pack` before it; `fold` then runs that. With `states` also those by a tensor that the
-    graph only reads; `hoist` then takes the packing out of the graph."""
+    """matmul and qmatmul by a constant matrix get a `matmul_pack` before it, recurrent layers a `recurrent_pack` before each weight; `fold` then runs that.
+    With `states` also those by a tensor that the graph only reads; `hoist` then takes the packing out of the graph."""
     written = {id(state) for state, _ in graph.updates}
 
     def is_weight(v: Value) -> bool:
@@ -28,14 +32,26 @@ def pack(graph: Graph, states: bool = False) -> Graph:
         fixed = source.op == "constant" or (states and source.op == "state" and id(source) not in written)
         return fixed and len(v.spec.shape) == 2
 
+    def packed(weight: Value, op: str, attrs: dict[str, Any], label: str) -> Value:
+        return Value(Node(op, (weight,), attrs, OPS[op].specs([weight.spec], attrs), label))
+
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.op in GATES and not node.attrs.get("packed"):
+            weights = [i for i in RECURRENT_WEIGHTS if i < len(inputs) and inputs[i] is not None]
+            w_hh = inputs[2]
+            if w_hh is None or not all(is_weight(v) for i in weights if (v := inputs[i]) is not None):
+                return None
+            gates = GATES[node.op]
+            replaced = [packed(v, "recurrent_pack", {"gates": gates}, node.label) if i in weights and v is not None else v for i, v in enumerate(inputs)]
+            attrs = {**node.attrs, "packed": 1, "hidden": w_hh.spec.shape[0] // gates}
+            made = Node(node.op, replaced, attrs, node.outputs, node.label)
+            return [Value(made, i) for i in range(len(node.outputs))]
         at = {"matmul": 1, "qmatmul": 2}.get(node.op)
-        weights = inputs[at] if at is not None else None
-        if at is None or weights is None or node.attrs.get("packed") or not is_weight(weights) or len(node.outputs[0].shape) != 2:
+        matrix = inputs[at] if at is not None else None
+        if at is None or matrix is None or node.attrs.get("packed") or not is_weight(matrix) or len(node.outputs[0].shape) != 2:
             return None
-        packing = Node("matmul_pack", (weights,), {}, OPS["matmul_pack"].specs([weights.spec], {}), node.label)
-        operands = [*inputs[:at], Value(packing), *inputs[at + 1 :]]
-        attrs = {**node.attrs, "packed": 1} | ({"columns": weights.spec.shape[1]} if node.op == "matmul" else {})
+        operands = [*inputs[:at], packed(matrix, "matmul_pack", {}, node.label), *inputs[at + 1 :]]
+        attrs = {**node.attrs, "packed": 1} | ({"columns": matrix.spec.shape[1]} if node.op == "matmul" else {})
         return [Value(Node(node.op, operands, attrs, node.outputs, node.label))]
 
     return rewrite(graph, change)
@@ -51,6 +67,7 @@ class Hoisted:
         while node.op in WINDOWS:
             self.path.insert(0, node)
             node = node.inputs[0].node
+        self.op, self.attrs = packing.op, packing.attrs
         self.packed = self.compute()
 
     def compute(self) -> Tensor:
@@ -59,7 +76,7 @@ class Hoisted:
             x = self.source.detach()
             for node in self.path:
                 x = apply(node.op, x, **node.attrs)
-            return apply("matmul_pack", x)
+            return apply(self.op, x, **self.attrs)
 
     def refresh(self) -> None:
         """After the source was written: the same memory with the new panels."""
@@ -72,7 +89,7 @@ def hoist(graph: Graph) -> tuple[Graph, list[Hoisted]]:
     found: list[Hoisted] = []
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
-        if node.op != "matmul_pack" or _source(node.inputs[0]).op != "state":
+        if node.op not in PACKINGS or _source(node.inputs[0]).op != "state":
             return None
         found.append(Hoisted(node))
         return [Value(Node("state", (), {}, node.outputs, node.label, data=found[-1].packed))]
