@@ -164,6 +164,35 @@ def _copy(x: Inputs, a: Any) -> Any:
     return lambda: out.copy_(a)
 
 
+def _layer(x: Inputs) -> Any:
+    """torch.nn.LSTM or GRU with the weights of the inputs."""
+    units, kind = x.arrays[2].shape[1], x.note["kind"]
+    layer = getattr(torch.nn, kind.upper())(x.arrays[1].shape[1], units, batch_first=True)
+    layer.load_state_dict(dict(zip(layer.state_dict(), map(tensor, x.arrays[1:]))))
+    return layer
+
+
+def _recurrent(x: Inputs, a: Any, *weights: Any) -> Any:
+    layer = _layer(x)
+
+    def run() -> Any:
+        with torch.no_grad():
+            return layer(a)[0]
+
+    return run
+
+
+def _recurrent_training(x: Inputs, a: Any, *weights: Any) -> Any:
+    layer = _layer(x)
+
+    def run() -> Any:
+        layer.zero_grad()
+        layer(a)[0].sum().backward()
+        return layer.weight_ih_l0.grad, layer.weight_hh_l0.grad
+
+    return run
+
+
 WORKS: dict[str, dict[str, Make]] = {
     "matmul": {"torch.mm": _into(torch.mm)},
     "matmul_backward": {"torch.grad": _returning(_backward)},
@@ -181,6 +210,8 @@ WORKS: dict[str, dict[str, Make]] = {
     "max_pool2d": {"torch": _returning(_pool(torch.nn.functional.max_pool2d))},
     "avg_pool2d": {"torch": _returning(_pool(torch.nn.functional.avg_pool2d))},
     "copy": {"torch": _returning(_copy)},
+    **{kind: {"torch": _returning(_recurrent)} for kind in ("lstm", "gru")},
+    **{f"{kind}_training": {"torch": _returning(_recurrent_training)} for kind in ("lstm", "gru")},
     **{name: {"torch": _into(getattr(torch, name))} for name in (
         "add", "sub", "mul", "div", "neg", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "erf", "maximum", "minimum", "pow")},
     "matmul_packed": {"torch.mm": _into(torch.mm)},
