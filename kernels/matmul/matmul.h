@@ -41,11 +41,13 @@ struct MatmulProblem {
   bool turned;                        // one column: computed as one row, y^T = b^T a^T
   bool copy_a, copy_b;                // a -> rows at copied_a_row (swapped: panels of a^T); b -> panels
   bool fresh;                         // b's panels are made where they are used, block by block
+  bool shared;                        // b's panels are made by the part that needs them first, a is copied block by block
   int64_t copied_a_row;               // elements
   int64_t row_parts, column_parts;    // of one item
   int64_t unit;                       // columns that a part has a multiple of
   int64_t item_parts;                 // so many parts go through items of their own, copies included; 0: one item after the other, each in parts
   size_t a_bytes, b_bytes;            // workspace of an item, multiples of 64
+  size_t state_bytes;                 // of b_bytes, at the end: who packs which panels
   ACCELNN_INLINE int64_t slots() const { return item_parts ? item_parts : m && n && batch ? 1
                                                                                           : 0; }
 };
