@@ -20,21 +20,6 @@ struct Product {
   Epilogue epilogue;
 };
 
-// Rows that will be read soon: before each tile a few lines of them are called for, which the tile gives time to arrive in L2.
-struct Coming {
-  const float* row;
-  int64_t step, columns, rows, at;
-};
-ACCELNN_INLINE void fetch(Coming& c, int64_t lines) {
-  for (; lines > 0 && c.rows > 0; lines--) {
-    __builtin_prefetch(c.row + c.at, 0, 2);
-    if ((c.at += 16) < c.columns) continue;
-    c.at = 0;
-    c.row += c.step;
-    c.rows--;
-  }
-}
-
 // Sums for rows [i0, i0 + rows), columns [j0, j0 + columns) from a buffer into C. Later blocks of k add to what the first has left there.
 inline void finish_sums(const Product& p, const float* sums, int64_t sums_row, int64_t i0, int64_t rows, int64_t j0, int64_t columns, bool first, bool last) {
   float* const c = p.c + i0 * p.n + j0;
@@ -115,21 +100,23 @@ inline __attribute__((noinline)) void product_by_copied_strips(const Product& p,
     t.b_panel = t.k * panel_columns;
     const Epilogue whole = k0 + t.k == p.k ? p.epilogue : p.epilogue.unfinished();
     for (int64_t js = n0; js < n1; js += strip_columns) {
-      const int64_t end = js + strip_columns < n1 ? js + strip_columns : n1, lines = strip_columns / 16 * depth;
+      const int64_t end = js + strip_columns < n1 ? js + strip_columns : n1;
       const int64_t calls = tiles * ((end - js + tile_columns - 1) / tile_columns);
+      int64_t call = 0, fetched = 0;
       const float* const b = p.b + k0 * p.b_row + js;
       int64_t whole_columns = 0;
       for (; whole_columns + panel_columns <= end - js; whole_columns += panel_columns)
         for (int64_t k = 0; k < t.k; k++)
           for (int v = 0; v < panel_columns; v += lanes) store(panels + whole_columns * t.k + k * panel_columns + v, load(b + k * p.b_row + whole_columns + v));
       if (whole_columns < end - js) pack_panel(b + whole_columns, p.b_row, 1, t.k, end - js - whole_columns, panels + whole_columns * t.k);
-      Coming next = {end < n1 ? b + strip_columns : b + depth * p.b_row - (js - n0), p.b_row, strip_columns, depth, 0};
+      const float* next = end < n1 ? b + strip_columns : b + depth * p.b_row - (js - n0);
       for (int64_t j = js; j < end; j += t.columns) {
         t.columns = int(end - j < tile_columns ? end - j : tile_columns);
         t.b = panels + (j - js) / panel_columns * t.b_panel + (j - js) % panel_columns;
         for (int64_t i = 0; i < tiles; i++) {
           const int64_t i0 = tile_start(p.m, tiles, i);
-          fetch(next, lines / calls + 1);
+          for (const int64_t until = depth * ++call / calls; fetched < until; fetched++, next += p.b_row)
+            for (int64_t v = 0; v < strip_columns; v += 16) __builtin_prefetch(next + v, 0, 2);
           t.a = p.a + i0 * p.a_row + k0;
           t.c = p.c + i0 * p.n + j;
           t.add = k0 ? t.c : p.residual ? p.residual + i0 * p.n + j
