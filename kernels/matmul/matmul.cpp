@@ -132,8 +132,7 @@ MatmulProblem matmul_problem(const Call& call) {
   }
   p.shared = p.copy_b && !p.item_parts && !p.fresh;
   if (p.shared) {
-    const int64_t deepest = p.k < k_block ? p.k : k_block;
-    p.copied_a_row = ((deepest + 15) / 16 | 1) * 16;
+    p.copied_a_row = k_block + 16;
     p.block_rows = clamp(caps().l2 / (3 * 4 * k_block) / 14 * 14, 42, 504);        // a third of L2: 168 rows of 1 MiB
     p.row_parts = (p.m + p.block_rows - 1) / p.block_rows;
     p.column_parts = column_parts_of(p.m, p.n, p.k, p.row_parts);
