@@ -1,4 +1,5 @@
-// acc + the sum of four u8 x s8 products in every 32-bit lane (with sdot: of (u - 128) x s8). Sums wrap like int32; no other inexactness, hence equal bits on every ISA.
+// acc + the sum of four u8 x s8 products in every 32-bit lane (with sdot: of (u - 128) x s8). Sums wrap like int32; no other inexactness, hence equal
+// bits on every ISA.
 #pragma once
 #include "vec.h"
 
