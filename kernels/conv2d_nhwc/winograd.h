@@ -154,12 +154,15 @@ template <class T> struct WinogradCall {
   ACCELNN_INLINE void back_whole(const float* products, int64_t at, int64_t o) const {
     vf e[M * S];
     across(products, e);
+    const int64_t down = g.dh * g.ow * g.o, right = g.dw * g.o;          // copies: the stores might overwrite what they are made of
+    const Finish f = finish;
+    float* const to = y;
 #pragma GCC unroll 4
     for (int r = 0; r < M; r++) {
       vf q[M];
       T::out(e + r * S, 1, q, 1);
 #pragma GCC unroll 4
-      for (int c = 0; c < M; c++) finish_vector(finish, q[c], y, at + (r * g.dh * g.ow + c * g.dw) * g.o, o, lanes);
+      for (int c = 0; c < M; c++) finish_vector(f, q[c], to, at + r * down + c * right, o, lanes);
     }
   }
   // A tile that ends outside of the image, or channels that end inside the vector.
