@@ -6,10 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from ..core.errors import AttributeValueError
 from ..core.tensor import Tensor
-from ..ops import avg_pool2d, conv2d, dropout, gelu, linear, max_pool2d, silu, softmax
-from ..ops.conv import pair
+from ..ops import avg_pool2d, dropout, gelu, linear, max_pool2d, silu, softmax
 from . import init
 from .module import Module, Parameter
 
@@ -28,30 +26,6 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
-
-
-class Conv2d(Module):
-    """y[N,O,OH,OW] from x[N,C,H,W]; weight[O,C/groups,R,S], bias[O]; sizes are ints or pairs (height, width).
-
-    exact (not torch's): no Winograd, see `conv2d`."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-                 bias: bool = True, *, exact: bool = False) -> None:  # fmt: skip
-        super().__init__()
-        self.exact = exact
-        if in_channels % groups or out_channels % groups:
-            raise AttributeValueError(f"Conv2d: {in_channels} and {out_channels} channels do not divide into {groups} groups")
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.padding, self.dilation = pair(kernel_size), pair(stride), pair(padding), pair(dilation)
-        fan_in = in_channels // groups * self.kernel_size[0] * self.kernel_size[1]
-        self.weight = Parameter(init.kaiming_uniform((out_channels, in_channels // groups, *self.kernel_size), fan_in))
-        self.bias = Parameter(init.uniform_array((out_channels,), 1 / math.sqrt(max(fan_in, 1)))) if bias else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.exact)
-
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class MaxPool2d(Module):
@@ -164,3 +138,6 @@ class Sequential(Module):
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)
+
+
+__all__ = ["AvgPool2d", "Dropout", "Flatten", "GELU", "Linear", "MaxPool2d", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh"]

@@ -12,7 +12,9 @@ from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
+from . import conv_bounds
 from .matmul import EPS, _activate, gamma
+from .window import window
 
 GEOMETRY: dict[str, int] = {"stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0, "dilation_h": 1, "dilation_w": 1,
                             "groups": 1}  # fmt: skip
@@ -89,6 +91,11 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
     ((2, 5, 6, 7), (5, 1, 3, 3), {"groups": 5, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
     ((2, 17, 4, 4), (33, 17, 1, 1), {}),
     ((0, 2, 6, 6), (3, 2, 3, 3), {}),
+    ((2, 17, 13, 14), (20, 17, 3, 3), {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
+    ((1, 33, 19, 18), (16, 33, 3, 3), {"pad_top": 2, "pad_right": 2}),
+    ((1, 34, 9, 11), (6, 34, 3, 2), {"stride_h": 2, "pad_left": 1}),
+    ((1, 3, 20, 37), (5, 3, 4, 3), {"stride_w": 2, "dilation_h": 2, "pad_top": 3, "pad_left": 2}),
+    ((3, 5, 4, 33), (7, 5, 1, 1), {"stride_h": 3, "stride_w": 2}),
 )
 
 
@@ -147,7 +154,7 @@ def _dgrad_shape(dy: Spec, w: Spec, in_h: AnySize, in_w: AnySize, **g: int) -> S
 def _dgrad_reference(dy: Any, w: Any, in_h: int, in_w: int, **g: int) -> Any:
     full = {**GEOMETRY, **g}
     k, (o, per_group, r, s), n = full["groups"], w.shape, dy.shape[0]
-    cols = np.einsum("ngohw,gocrs->ngcrshw", dy.reshape(n, k, o // k, *dy.shape[2:]), w.reshape(k, o // k, per_group, r, s))
+    cols = np.einsum("ngohw,gocrs->ngcrshw", dy.reshape(n, k, o // k, *dy.shape[2:]), w.reshape(k, o // k, per_group, r, s), optimize=True)
     cols = cols.reshape(n, k * per_group, r, s, *dy.shape[2:])
     dx = np.zeros((n, k * per_group, in_h + full["pad_top"] + full["pad_bottom"], in_w + full["pad_left"] + full["pad_right"]), dy.dtype)
     oh, ow = dy.shape[2:]
@@ -170,12 +177,31 @@ def _gradient_samples(second: int) -> Any:
             y = conv2d_op.specs([Spec(x, DType.float32), Spec(w, DType.float32)], g)[0].shape
             extra = {"in_h": x[2], "in_w": x[3]} if second == 1 else {"kernel_h": w[2], "kernel_w": w[3]}
             found.append(((_draw(rng, y), _draw(rng, w if second == 1 else x)), {**g, **extra}))  # type: ignore[arg-type]
+            if w[0] >= 16 and w[2] == 3:
+                found.append((found[-1][0], {**found[-1][1], "exact": 1}))
         return found
 
     return samples
 
 
-conv2d_dgrad = Op("conv2d_dgrad", _dgrad_shape, _dgrad_reference, samples=_gradient_samples(1))
+def _gradient_cost(second: int) -> Any:
+    def cost(dy: Spec, other: Spec, **attrs: Any) -> Any:
+        result = _dgrad_shape(dy, other, **attrs) if second == 1 else _wgrad_shape(dy, other, **attrs)
+        taps = (other if second == 1 else result).shape[1:]
+        return 2 * product(dy.shape) * product(taps), 4 * (product(dy.shape) + product(other.shape) + product(result.shape))
+
+    return cost
+
+
+def _dgrad_bound(dy: Any, w: Any, in_h: int, in_w: int, exact: int = 0, **g: int) -> Any:
+    full = {**GEOMETRY, **g}
+    n, (o, per_group, r, s) = len(dy), w.shape
+    if conv_bounds.by_winograd(n, per_group, o, (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
+        return conv_bounds.dgrad(dy, w, in_h, in_w, full["pad_top"], full["pad_left"])
+    return gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
+
+
+conv2d_dgrad = Op("conv2d_dgrad", _dgrad_shape, _dgrad_reference, samples=_gradient_samples(1), cost=_gradient_cost(1), bound=_dgrad_bound)
 
 
 def _wgrad_shape(dy: Spec, x: Spec, kernel_h: int, kernel_w: int, **g: int) -> Spec:
@@ -192,16 +218,25 @@ def _wgrad_reference(dy: Any, x: Any, kernel_h: int, kernel_w: int, **g: int) ->
     k, n, o = full["groups"], x.shape[0], dy.shape[1]
     cols = columns(x, kernel_h, kernel_w, full)
     cols = cols.reshape(n, k, x.shape[1] // k, *cols.shape[2:])
-    return np.einsum("ngohw,ngcrshw->gocrs", dy.reshape(n, k, o // k, *dy.shape[2:]), cols).reshape(o, x.shape[1] // k, kernel_h, kernel_w)
+    return np.einsum("ngohw,ngcrshw->gocrs", dy.reshape(n, k, o // k, *dy.shape[2:]), cols, optimize=True).reshape(o, x.shape[1] // k, kernel_h, kernel_w)
 
 
-conv2d_wgrad = Op("conv2d_wgrad", _wgrad_shape, _wgrad_reference, samples=_gradient_samples(0))
+def _wgrad_bound(dy: Any, x: Any, kernel_h: int, kernel_w: int, exact: int = 0, **g: int) -> Any:
+    full = {**GEOMETRY, **g}
+    n, pixels = len(dy), dy.shape[2] * dy.shape[3]
+    if conv_bounds.by_winograd(n, x.shape[1], dy.shape[1], (kernel_h, kernel_w), dy.shape[2:], pixels, exact, **full):
+        return conv_bounds.wgrad(dy, x, full["pad_top"], full["pad_left"])
+    return gamma(n * pixels + 8) * _wgrad_reference(np.abs(dy), np.abs(x), kernel_h, kernel_w, **g)
+
+
+conv2d_wgrad = Op("conv2d_wgrad", _wgrad_shape, _wgrad_reference, samples=_gradient_samples(0), cost=_gradient_cost(0), bound=_wgrad_bound)
 
 
 @conv2d_op.vjp
 def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, exact: int = 0, **g: int) -> Any:
     if activation:
         raise ShapeError("conv2d with a fused activation has no gradient; passes fuse after differentiation")
+    g |= {"exact": exact} if exact else {}
     dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], **g) if needs_gradient(x) else None
     dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
     bias, residual = [*rest[:-1], None, None][:2]
@@ -227,18 +262,15 @@ def pair(x: int | tuple[int, int]) -> tuple[int, int]:
     return (x, x) if isinstance(x, int) else (int(x[0]), int(x[1]))
 
 
-def geometry(stride: Any, padding: Any, dilation: Any, groups: int) -> dict[str, int]:
-    """Torch's arguments as the op's attributes."""
-    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
-    if min(sh, sw, dh, dw, groups) < 1 or min(ph, pw) < 0:
-        raise ShapeError(f"conv2d: stride {stride}, padding {padding}, dilation {dilation}, groups {groups}")
-    return dict(zip(GEOMETRY, (sh, sw, ph, pw, ph, pw, dh, dw, groups)))
-
-
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
            exact: bool = False) -> Tensor:  # fmt: skip
     """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width).
 
-    exact: no fast algorithm (Winograd), whose errors are bounded by the largest numbers that a tile of the image sees and not by an output's own terms."""
-    g = geometry(stride, padding, dilation, groups) | ({"exact": 1} if exact else {})
+    padding: zeros at both sides, (top, left, bottom, right), or 'valid', 'same' (stride 1), 'same_upper', 'same_lower' (window.paddings).
+    exact: no fast algorithm (Winograd), here and in the gradients, whose errors are bounded by the largest numbers that a tile of the image sees and
+    not by an output's own terms."""
+    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact)
     return apply("conv2d", x, weight, **g) if bias is None else apply("conv2d", x, weight, bias, **g)
+
+
+__all__ = ["conv2d"]

@@ -142,3 +142,6 @@ def cross_entropy(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Te
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """int64[...] -> float32[..., classes]."""
     return apply("one_hot", labels, classes=classes)
+
+
+__all__ = ["cross_entropy", "log_softmax", "one_hot", "softmax"]

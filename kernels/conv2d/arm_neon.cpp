@@ -3,7 +3,5 @@
 namespace accelnn {
 
 Status conv2d_f32_arm_neon(const Call& call) { return conv2d_f32(call); }
-Status conv2d_dgrad_f32_arm_neon(const Call& call) { return conv2d_dgrad_f32(call); }
-Status conv2d_wgrad_f32_arm_neon(const Call& call) { return conv2d_wgrad_f32(call); }
 
 }  // namespace accelnn

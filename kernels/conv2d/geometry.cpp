@@ -99,41 +99,6 @@ Layout quantized_layout(const Geometry& g) {
   return l;
 }
 
-Layout dgrad_layout(const Geometry& g) {
-  Layout l = {};
-  // The products of a block of channels wait in L2 for their sums.
-  l.columns = plus(round_up(g.pixels, group_pixels), g.pixels % 1024 ? 0 : group_pixels);      // rows 4096 bytes apart would share L1 sets
-  l.channels = at_least(at_most((int64_t(512) << 10) / 4 / at_least(times(l.columns, g.r * g.s), 1), g.cg), 1);
-  Cut shared, slice;
-  l.weights = shared.take(times(g.o, g.k * 4));
-  l.panel = slice.take(g.og * widest_columns * 4);
-  slice.take(64);                       // margins: the sums read whole vectors around runs of products
-  l.sums = slice.take(times(l.channels * g.r * g.s * 4, l.columns));
-  slice.take(64);
-  finish(l, times(g.n * g.groups, divide_up(g.cg, l.channels)), shared, slice);
-  return l;
-}
-
-Layout wgrad_layout(const Geometry& g) {
-  Layout l = {};
-  l.channels = at_least(at_most(256 / (g.r * g.s), g.cg), 1);
-  const int64_t rows = l.channels * g.r * g.s, blocks = g.groups * divide_up(g.cg, l.channels);
-  l.band = band(g, at_most(at_least(65536 / rows, 64), 1024), false);
-  l.columns = round_up(l.band.rows * g.ow, group_pixels);
-  if (l.columns % 1024 == 0) l.columns += group_pixels;
-  l.images = at_least(at_most(g.n, most_parts / at_least(blocks, 1)), 1);
-  const int64_t o16 = round_up(g.og, group_pixels);
-  Cut shared, slice;
-  l.taps = shared.take(rows * 8);
-  l.lanes = shared.take(times(l.band.groups16, sizeof(Lanes)));
-  l.weights = shared.take(times(times(l.images * g.groups, g.k), o16 * 4));
-  l.plane = slice.take(l.band.copy ? times(times(l.channels, l.band.plane), 4) : 0);
-  l.panel = slice.take(times(l.columns, o16 * 4));
-  l.sums = slice.take(times(l.columns, rows * 4));
-  finish(l, times(blocks, l.images), shared, slice);
-  return l;
-}
-
 void fill_tables(const Geometry& g, const Band& b, int64_t channels, int64_t taps, int64_t* tap, Lanes* lanes) {
   int64_t k = 0;
   for (int64_t c = 0; c < channels; c++)

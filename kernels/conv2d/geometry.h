@@ -67,8 +67,6 @@ struct Layout {
   size_t bytes;
 };
 Layout forward_layout(const Geometry& g);
-Layout dgrad_layout(const Geometry& g);
-Layout wgrad_layout(const Geometry& g);
 Layout quantized_layout(const Geometry& g);
 
 // Fills both tables of a layout. `extra` taps more than g.k are given offset 0 (bytes come in fours).

@@ -4,8 +4,6 @@
 namespace accelnn {
 
 Status conv2d_f32_x86_avx512(const Call& call) { return conv2d_f32(call); }
-Status conv2d_dgrad_f32_x86_avx512(const Call& call) { return conv2d_dgrad_f32(call); }
-Status conv2d_wgrad_f32_x86_avx512(const Call& call) { return conv2d_wgrad_f32(call); }
 Status qconv2d_u8_x86_avx512(const Call& call) { return qconv2d(call, i8_isa<false>()); }
 
 }  // namespace accelnn

@@ -115,6 +115,19 @@ def _nbits(level: int) -> Make:
     return make
 
 
+def _recurrent(x: Inputs, threads: int) -> Prepared:
+    """ONNX's order of gates: i, o, f, g and z, r, n. Steps come first there, so that a batch is turned on the way in and out."""
+    a, *weights = x.arrays
+    kind, units = x.note["kind"], x.arrays[2].shape[1]
+    order = [0, 3, 1, 2] if kind == "lstm" else [1, 0, 2]
+    w, r, b_ih, b_hh = (v.reshape(len(order), units, -1)[order].reshape(1, len(order) * units, -1) for v in weights)
+    attributes = {"hidden_size": units} | ({"linear_before_reset": 1} if kind == "gru" else {})
+    nodes = [node("Transpose", "a", ("t",), perm=[1, 0, 2]), node(kind.upper(), ("t", "w", "r", "b"), ("four",), **attributes),
+             node("Squeeze", ("four", "axis"), ("three",)), node("Transpose", ("three",), perm=[1, 0, 2])]
+    biases = np.concatenate([b_ih[:, :, 0], b_hh[:, :, 0]], 1)
+    return session(nodes, {"a": a}, {"w": w, "r": r, "b": biases, "axis": np.array([1])}, (*a.shape[:2], units), threads)
+
+
 WORKS: dict[str, dict[str, Make]] = {
     "matmul": {"ort": _matmul},
     "matmul_packed": {"ort": _matmul_packed},
@@ -123,6 +136,8 @@ WORKS: dict[str, dict[str, Make]] = {
     "matmul_int4": {"ort nbits4": _nbits(4)},
     "matmul_int4_f32": {"ort nbits0": _nbits(0)},
     "conv2d": {"ort Conv": _conv2d},
+    "lstm": {"ort": _recurrent},
+    "gru": {"ort": _recurrent},
     "softmax": {"ort": _same_shape("Softmax", axis=-1)},
     "log_softmax": {"ort": _same_shape("LogSoftmax", axis=-1)},
     "max_pool2d": {"ort": _pool("MaxPool")},

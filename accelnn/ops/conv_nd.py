@@ -1,0 +1,80 @@
+"""Convolutions over one and three dimensions, exactly those over two: a line is a picture of one row, and a slab of T planes is a picture with T times
+as many channels (planes.py). The slabs of a volume are copied T / stride times; each copied element meets O R S weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.dims import product
+from ..core.errors import ShapeError
+from ..core.tensor import Tensor, apply
+from .conv_transpose import transposed_window
+from .window import Window, window
+
+
+def _ranks(name: str, n: int, x: Tensor, weight: Tensor) -> None:
+    if x.ndim != n + 2 or weight.ndim != n + 2:
+        raise ShapeError(f"{name}: {x.spec} and weights {weight.spec}: {n + 2} dimensions each expected")
+
+
+def _apply(op: str, x: Tensor, weight: Tensor, bias: Tensor | None, **attrs: Any) -> Tensor:
+    return apply(op, x, weight, **attrs) if bias is None else apply(op, x, weight, bias, **attrs)
+
+
+def _as_row(x: Tensor) -> Tensor:
+    """[A, B, L] -> [A, B, 1, L]."""
+    return x.reshape(x.shape[0], x.shape[1], 1, x.shape[2])
+
+
+def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+           exact: bool = False) -> Tensor:  # fmt: skip
+    """x[N,C,L] * weight[O,C/groups,S] + bias[O] -> [N,O,OL]. padding, exact: as in conv2d."""
+    _ranks("conv1d", 1, x, weight)
+    w = window(1, "conv1d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
+    y = _apply("conv2d", _as_row(x), _as_row(weight), bias, **w.attrs2d(exact))
+    return y.reshape(y.shape[0], y.shape[1], y.shape[3])
+
+
+def conv_transpose1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
+                     dilation: Any = 1) -> Tensor:  # fmt: skip
+    """x[N,C,L] against weight[C,O/groups,S] + bias[O] -> [N,O,OL]; arguments as in torch's F.conv_transpose1d."""
+    _ranks("conv_transpose1d", 1, x, weight)
+    w, (extra,) = transposed_window(1, "conv_transpose1d", weight.shape[2:], stride, padding, output_padding, dilation, groups)
+    y = _apply("conv_transpose2d", _as_row(x), _as_row(weight), bias, output_padding_w=extra, **w.attrs2d())
+    return y.reshape(y.shape[0], y.shape[1], y.shape[3])
+
+
+def _depth(w: Window) -> dict[str, int]:
+    return dict(kernel=int(w.kernel[0]), stride=w.stride[0], dilation=w.dilation[0], front=w.before[0], back=w.after[0])
+
+
+def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+           exact: bool = False) -> Tensor:  # fmt: skip
+    """x[N,C,D,H,W] * weight[O,C/groups,T,R,S] + bias[O] -> [N,O,OD,OH,OW]. padding: one int, three, six (front, top, left, back, bottom, right), or a word
+    as in conv2d; exact: as there."""
+    _ranks("conv3d", 3, x, weight)
+    w = window(3, "conv3d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
+    (n, c, d, h, width), (o, per_group, t, r, s) = x.shape, weight.shape
+    slabs = apply("unfold_planes", x.reshape(n, c, d, h * width), **_depth(w))
+    od = slabs.shape[1]
+    y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d(exact))
+    return y.reshape(n, od, *y.shape[1:]).permute(0, 2, 1, 3, 4)
+
+
+def conv_transpose3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
+                     dilation: Any = 1) -> Tensor:  # fmt: skip
+    """x[N,C,D,H,W] against weight[C,O/groups,T,R,S] + bias[O] -> [N,O,OD,OH,OW]; arguments as in torch's F.conv_transpose3d."""
+    _ranks("conv_transpose3d", 3, x, weight)
+    w, extra = transposed_window(3, "conv_transpose3d", weight.shape[2:], stride, padding, output_padding, dilation, groups)
+    (n, c, d, h, width), (_, per_group, t, r, s) = x.shape, weight.shape
+    planes = x.permute(0, 2, 1, 3, 4).reshape(n * d, c, h, width)
+    y = apply("conv_transpose2d", planes, weight.reshape(c, per_group * t, r, s), output_padding_h=extra[1], output_padding_w=extra[2], **w.attrs2d())
+    o, (oh, ow), depth = per_group * groups, y.shape[2:], _depth(w)
+    size = (d - 1) * depth["stride"] + depth["dilation"] * (depth["kernel"] - 1) + 1 - depth["front"] - depth["back"] + extra[0]
+    if size < 1:
+        raise ShapeError(f"conv_transpose3d: nothing is left of {x.spec} under this padding")
+    z = apply("fold_planes", y.reshape(n, d, o, t, product((oh, ow))), size=size, **depth).reshape(n, o, size, oh, ow)
+    return z if bias is None else z + bias.reshape(o, 1, 1, 1)
+
+
+__all__ = ["conv1d", "conv3d", "conv_transpose1d", "conv_transpose3d"]

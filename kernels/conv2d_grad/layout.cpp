@@ -1,0 +1,199 @@
+#include "conv2d_grad/layout.h"
+
+namespace accelnn {
+namespace conv_grad {
+
+namespace {
+
+using conv::group_pixels;
+using conv::most_parts;
+
+// Saturating, for sizes that a hostile shape may blow up; the allocator refuses what comes out.
+constexpr int64_t huge = int64_t(1) << 60;
+int64_t times(int64_t a, int64_t b) {
+  int64_t p;
+  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
+}
+int64_t plus(int64_t a, int64_t b) { return at_most(a + b, huge); }
+
+// Hands out pieces of the workspace one after the other.
+struct Cut {
+  int64_t at = 0;
+  int64_t take(int64_t bytes) {
+    const int64_t here = at;
+    at = plus(at, bytes >= huge ? huge : round_up(bytes, 64));
+    return here;
+  }
+};
+
+constexpr int64_t widest_columns = 32;
+
+}  // namespace
+
+// Tap r gives pixel h the output (h + pad - r dilation) / stride, where that is whole.
+Border border(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation) {
+  Border b;
+  b.before = at_least(((kernel - 1) * dilation - pad) / stride, 0);
+  b.after = at_least((size - 1 + pad) / stride - (out - 1), 0);
+  b.phases = at_most(stride, size);
+  b.reach = (stride - 1 + pad) / stride;
+  return b;
+}
+
+DgradLayout dgrad_layout(const Geometry& g) {
+  DgradLayout l = {};
+  l.v = border(g.h, g.oh, g.r, g.sh, g.top, g.dh);
+  l.h = border(g.w, g.ow, g.s, g.sw, g.left, g.dw);
+  l.copy = l.v.before || l.v.after || l.h.before || l.h.after;
+  l.pitch = plus(plus(l.h.before, g.ow), l.h.after);
+  // Columns of zeros that are computed and thrown away, against 4 cycles to pack 16 pixels of a tap that then meet cg weights.
+  const int64_t wide = divide_up(g.w, g.sw);
+  l.packed = g.cg >= 32 && times(l.pitch - wide, g.cg) > times(wide, 5);
+  // A band of dy stays in L2 while the tiles run over it; two output rows are the least that makes sense.
+  const int64_t all = divide_up(g.h, g.sh), overlap = plus(l.v.before, l.v.reach);
+  const int64_t fit = (int64_t(384) << 10) / at_least(times(times(g.og, l.pitch), 4), 1) - overlap;
+  l.bands = at_least(divide_up(all, at_least(fit, 4)), 1);
+  l.band = at_least(divide_up(all, l.bands), 1);
+  l.bands = divide_up(all, l.band);
+  l.rows = l.copy ? plus(l.band, overlap) : g.oh;
+  l.plane = l.copy ? times(l.rows, l.pitch) : g.pixels;
+  const int64_t units = times(g.n * g.groups, l.bands), most = at_least(g.cg / 56, 1);
+  l.blocks = units >= most_parts ? 1 : at_most(divide_up(most_parts, at_least(units, 1)), most);
+  l.block = divide_up(g.cg, at_least(l.blocks, 1));
+  l.blocks = divide_up(g.cg, at_least(l.block, 1));
+  Cut slice;
+  slice.take(l.copy ? plus(times(times(g.og, l.plane), 4), widest_pixels * 4) : 0);
+  l.taps = slice.take(g.r * g.s * 3 * int64_t(sizeof(int64_t)));
+  l.panel = slice.take(times(times(g.og, g.r * g.s), (l.packed ? widest_columns : l.copy ? 0
+                                                                                         : widest_pixels) *
+                                 4));
+  l.sums = slice.take(tile_floats * 4);
+  l.slice = slice.at;
+  l.parts = at_most(times(units, l.blocks), most_parts);
+  l.bytes = size_t(times(l.parts, l.slice));
+  return l;
+}
+
+// Shares of the peak. The product transposes dy (a cycle an element, for K / 16 of arithmetic) and gathers columns (4 cycles for 16 pixels, for as many as
+// there are outputs); walking rows wastes the lanes behind a row's end. Measured: product 46 GFLOP/s at K = 9, O = 32; 92 at K = 147, O = 64.
+bool by_rows(const Geometry& g) {
+  const int64_t product = 100 * g.k / (g.k + 16) * g.og / (round_up(g.og, widest_lanes) + 4);
+  const int64_t rows = (g.og >= 4 ? 85 : 25 + 15 * g.og) * g.ow / round_up(g.ow, widest_lanes);
+  return rows > product;
+}
+
+RowsLayout rows_layout(const Geometry& g) {
+  RowsLayout l = {};
+  l.copy = g.padded || g.sw > 1;
+  l.pitch = l.copy ? divide_up(plus(plus(g.left, g.w), g.right), g.sw) : g.w;
+  l.row = times(l.pitch, g.sw);
+  // A few thousand multiply-adds between loading the sums and storing them; the copied rows stay in L2.
+  l.band = at_most(g.oh, at_least(divide_up(192, divide_up(g.ow, widest_lanes)), 1));
+  const int64_t window = (g.r - 1) * g.dh + 1;
+  const int64_t fit = ((int64_t(256) << 10) / at_least(times(times(g.cg, l.row), 4), 1) - window) / g.sh;
+  l.band = at_least(at_most(l.band, fit), at_most(g.oh, 4));
+  l.bands = divide_up(g.oh, l.band);
+  l.plane = l.copy ? times(plus(times(l.band - 1, g.sh), window), l.row) : g.h * g.w;
+  l.blocks = at_least(at_most(divide_up(most_parts, g.groups), g.og / 4), 1);
+  l.block = round_up(divide_up(g.og, l.blocks), 4);
+  l.blocks = divide_up(g.og, l.block);
+  l.images = at_least(at_most(g.n, most_parts / at_least(times(g.groups, l.blocks), 1)), 1);
+  l.units = times(times(g.groups, l.blocks), l.images);
+  l.parts = at_most(l.units, most_parts);
+  Cut shared, slice;
+  l.taps = shared.take(times(g.k, 8));
+  l.partial = shared.take(l.images > 1 ? times(times(l.images, g.o), times(g.k, 4)) : 0);
+  l.part = shared.at;
+  slice.take(l.copy ? times(times(g.cg, l.plane), 4) : 0);
+  l.sums = slice.take(times(times(l.block, g.k), widest_lanes * 4));
+  l.slice = slice.at;
+  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
+  return l;
+}
+
+// Cycles of 16 multiply-adds for a pair of channels: 36 products a tile, 20 to transform the pair's weights, 2.5 a pixel for every transformed channel;
+// against 9 products a pixel. Few tiles would be spent on the weights: 4 (7x7) are slower, 16 (14x14) 1.5 times faster.
+bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact) {
+  if (exact || g.r != 3 || g.s != 3 || g.sh != 1 || g.sw != 1 || g.dh != 1 || g.dw != 1 || g.groups != 1 || g.c < 16 || g.o < 16) return false;
+  const int64_t tiles = times(g.n, divide_up(h, tile) * divide_up(w, tile)), pixels = times(g.n, g.pixels);
+  const int64_t pair = plus(times(tiles, 36), 320), rest = times(pixels, 40) / g.c + times(pixels, 40) / g.o;
+  return plus(pair, rest) < times(pixels, 9);
+}
+
+namespace {
+// Distances that are no multiple of 2 KiB: rows there would share L1 sets.
+int64_t spread(int64_t n) { return n % 512 == 0 ? n + 16 : n; }
+
+WinogradLayout strips_of(const Geometry& g, int64_t h, int64_t w, int64_t channels) {
+  WinogradLayout l = {};
+  l.th = divide_up(h, tile), l.tw = divide_up(w, tile);
+  l.strips = times(g.n, l.th);
+  // Transforms stay in the last cache, and are long enough to pay for what is done once a chunk.
+  const int64_t fit = (int64_t(8) << 20) / at_least(times(times(l.tw, channels), points * 4), 1), least = divide_up(256, l.tw);
+  l.chunk = at_least(at_most(at_least(fit, least), l.strips), 1);
+  l.width = l.tw * tile + seen - tile;
+  l.x_row = spread(round_up(g.c, group_pixels)), l.y_row = spread(round_up(g.o, group_pixels));
+  l.x_plane = spread(times(l.chunk * l.tw, l.x_row)), l.y_plane = spread(times(l.chunk * l.tw, l.y_row));
+  return l;
+}
+}  // namespace
+
+WinogradLayout dgrad_winograd_layout(const Geometry& g) {
+  WinogradLayout l = strips_of(g, g.h, g.w, g.o);
+  l.block = at_most(at_least(28 / l.tw, 1), l.chunk);
+  const int64_t panels = divide_up(g.c, panel_width);
+  l.groups = at_least(at_most(divide_up(most_parts, panels), l.chunk * l.tw / 96), 1);
+  l.parts = at_most(at_least(times(panels, l.groups), l.chunk), most_parts);
+  Cut shared, slice;
+  l.v_y = shared.take(times(l.y_plane, points * 4));
+  // The row of pixels on the way in, or those of a block on the way out: never both.
+  slice.take(at_least(times(times(seen * l.width, l.y_row), 4), times(l.block * tile * l.tw * tile, panel_width * 4)));
+  l.panel = slice.take(times(points * g.o, panel_width * 4));
+  l.p_plane = spread(l.block * l.tw * panel_width);
+  l.products = slice.take(times(l.p_plane, points * 4));
+  l.part = shared.at;
+  l.slice = slice.at;
+  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
+  return l;
+}
+
+WinogradLayout wgrad_winograd_layout(const Geometry& g) {
+  WinogradLayout l = strips_of(g, g.oh, g.ow, g.c + g.o);
+  l.parts = most_parts;
+  Cut shared, slice;
+  l.v_x = shared.take(times(l.x_plane, points * 4));
+  l.v_y = shared.take(times(l.y_plane, points * 4));
+  slice.take(times(times(seen * l.width, at_least(l.x_row, l.y_row)), 4));
+  l.p_plane = spread(most_outs * panel_width);
+  l.products = slice.take(l.p_plane * points * 4);
+  l.part = shared.at;
+  l.slice = slice.at;
+  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
+  return l;
+}
+
+WgradLayout wgrad_layout(const Geometry& g) {
+  WgradLayout l = {};
+  l.channels = at_least(at_most(256 / (g.r * g.s), g.cg), 1);
+  const int64_t rows = l.channels * g.r * g.s, blocks = g.groups * divide_up(g.cg, l.channels);
+  l.band = conv::band(g, at_most(at_least(65536 / rows, 64), 1024), false);
+  l.columns = round_up(l.band.rows * g.ow, group_pixels);
+  if (l.columns % 1024 == 0) l.columns += group_pixels;      // rows 4096 bytes apart would share L1 sets
+  l.images = at_least(at_most(g.n, most_parts / at_least(blocks, 1)), 1);
+  const int64_t o16 = round_up(g.og, group_pixels);
+  Cut shared, slice;
+  l.taps = shared.take(rows * 8);
+  l.lanes = shared.take(times(l.band.groups16, sizeof(conv::Lanes)));
+  l.turned = shared.take(times(times(l.images * g.groups, g.k), o16 * 4));
+  l.plane = slice.take(l.band.copy ? times(times(l.channels, l.band.plane), 4) : 0);
+  l.panel = slice.take(times(l.columns, o16 * 4));
+  l.sums = slice.take(times(l.columns, rows * 4));
+  l.parts = at_most(times(blocks, l.images), most_parts);
+  l.part = shared.at;
+  l.slice = slice.at;
+  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
+  return l;
+}
+
+}  // namespace conv_grad
+}  // namespace accelnn

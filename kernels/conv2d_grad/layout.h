@@ -1,0 +1,82 @@
+// How the gradients of conv2d are cut into parts, and where their workspace lies: plain numbers, the same for check and every row.
+#pragma once
+#include "conv2d/geometry.h"
+
+namespace accelnn {
+namespace conv_grad {
+
+using conv::at_least;
+using conv::at_most;
+using conv::divide_up;
+using conv::Geometry;
+using conv::round_up;
+
+// dgrad. Pixels of dx whose distance is a multiple of the stride see the same taps: a phase. In each, dx is a convolution with stride 1 of dy between
+// zeros: i rows of zeros above, and so on, enough for every phase. One dimension:
+struct Border {
+  int64_t before, after;      // zeros around dy
+  int64_t phases;             // that hold a pixel
+  int64_t reach;              // rows of dy beyond the first that the pixels of one stride look at
+};
+Border border(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t pad, int64_t dilation);
+
+struct DgradLayout {
+  Border v, h;                // vertical, horizontal
+  bool copy;                  // dy needs borders
+  bool packed;                // real pixels are packed for the tiles; otherwise the copy's columns are walked straight through, borders too
+  int64_t pitch, plane;       // of dy or its copy
+  int64_t band, bands;        // strides of rows of dx in a band
+  int64_t rows;               // of the copy of one band
+  int64_t block, blocks;      // channels of dx in a unit of work
+  int64_t parts, slice;
+  int64_t taps, panel, sums;  // offsets in a slice; the copy is at its start
+  size_t bytes;
+};
+constexpr int64_t widest_pixels = 128;  // of any row's tile: 8 vectors of 16
+constexpr int64_t tile_floats = 512;    // of any row's tile: 14 x 32, 6 x 64, 3 x 128 and less
+DgradLayout dgrad_layout(const Geometry& g);
+
+// wgrad with pixels in the lanes (wgrad_rows.h): for few channels or outputs, where the matrix product of wgrad.h would mostly rearrange.
+struct RowsLayout {
+  bool copy;                  // x needs borders, or its columns split by the stride
+  int64_t pitch, row, plane;  // of x or its copy: one column phase, all of them, a channel
+  int64_t band, bands;        // output rows
+  int64_t block, blocks;      // outputs in a unit of work
+  int64_t images;             // groups of images, each with sums of its own
+  int64_t units, parts;
+  int64_t taps, partial, part, sums, slice;      // offsets; `partial`: sums of the groups of images
+  size_t bytes;
+};
+constexpr int64_t widest_lanes = 16;
+bool by_rows(const Geometry& g);
+RowsLayout rows_layout(const Geometry& g);
+
+// Both gradients of 3x3 at stride 1 by Winograd (winograd.h): rows of tiles, 4 x 4 pixels each, go through the transforms `chunk` at a time.
+struct WinogradLayout {
+  int64_t th, tw;             // tiles of an image down, across
+  int64_t strips, chunk;      // rows of tiles of all images; in one go
+  int64_t x_row, x_plane, y_row, y_plane;      // transforms [point][tile][channel]: x's, dy's; elements between tiles and between points
+  int64_t width, parts;       // of a row of tiles with what they see beside them; units at a time
+  int64_t block;              // dgrad: rows of tiles that meet a panel of weights together
+  int64_t groups;             // dgrad: of rows of tiles: units of work, each with transformed weights of its own
+  int64_t panel, products, p_plane;            // offsets in a slice (the row of pixels, channels last, is at its start); between points of the products
+  int64_t v_x, v_y, part, slice;
+  size_t bytes;
+};
+constexpr int64_t points = 36, tile = 4, seen = 6, panel_width = 32, most_outs = 14;
+bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact);      // tiles over h x w pixels
+WinogradLayout dgrad_winograd_layout(const Geometry& g);
+WinogradLayout wgrad_winograd_layout(const Geometry& g);
+
+// wgrad as a matrix product: see wgrad.h.
+struct WgradLayout {
+  conv::Band band;
+  int64_t taps, lanes, turned, part;    // offsets of the shared tables, of the transposed sums, and of the first slice
+  int64_t plane, panel, sums;           // offsets in a slice
+  int64_t slice, parts, images, channels, columns;
+  size_t bytes;
+};
+WgradLayout wgrad_layout(const Geometry& g);
+
+}  // namespace conv_grad
+}  // namespace accelnn
