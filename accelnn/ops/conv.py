@@ -71,8 +71,9 @@ def correlate(x: Any, w: Any, g: dict[str, int], fill: Any = 0) -> Any:
     n, c = x.shape[:2]
     o, per_group, r, s = w.shape
     k = g["groups"]
-    cols = columns(x, r, s, g, fill).reshape(n, k, per_group, r, s, *columns(x[:, :0], r, s, g).shape[4:])
-    return np.einsum("ngcrshw,gocrs->ngohw", cols, w.reshape(k, o // k, per_group, r, s)).reshape(n, o, *cols.shape[5:])
+    oh, ow = columns(x[:, :0], r, s, g).shape[4:]
+    cols = columns(x, r, s, g, fill).reshape(n, k, per_group * r * s, oh * ow)
+    return (w.reshape(k, o // k, per_group * r * s) @ cols).reshape(n, o, oh, ow)
 
 
 def _reference(x: Any, w: Any, bias: Any = None, residual: Any = None, activation: int = 0, exact: int = 0, **g: int) -> Any:
