@@ -1,6 +1,7 @@
 // The register tile of dgrad: dx[channels, pixels] += w[o, c, tap] dy[o, pixel + tap], weights broadcast from where they lie, pixels in vectors from where
 // they lie. No copy of either operand has to be made for it.
 #pragma once
+#include "conv2d_grad/layout.h"
 #include "matmul/gemm.h"
 
 namespace accelnn {
@@ -26,7 +27,7 @@ constexpr int vectors_for(int64_t) { return 2; }
 struct Tile {
   int64_t outs, taps;         // of the sum: outputs of the group, taps of the phase
   const float* b;             // pixel 0: element (o, t, j) at b[o * b_out + b_tap[t] + j]; whole vectors are read
-  int64_t b_out;
+  int64_t b_out, b_row;       // of vectors in rows of C: from row to row
   const int64_t* b_tap;
   const float* a;             // channel 0: element (o, t, i) at a[o * a_out + a_tap[t] + i * a_row]
   int64_t a_out;
@@ -37,7 +38,8 @@ struct Tile {
   int64_t c_row;
 };
 
-template <int R, int V> void tile_body(const Tile& t) {
+// V vectors in rows of C.
+template <int R, int V, int C = V> void tile_body(const Tile& t) {
   vf acc[R][V];
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
@@ -50,13 +52,14 @@ template <int R, int V> void tile_body(const Tile& t) {
     if (R >= 4) {
       const float* next = a_out + 2 * t.a_out;
       for (int64_t line = 0; line < R * s; line += 16) __builtin_prefetch(next + line);
+      __builtin_prefetch(next + R * s - 1);
     }
     for (int64_t k = 0; k < t.taps; k++) {
       const float* const b = b_out + t.b_tap[k];
       const float *const a0 = a_out + t.a_tap[k], *const a5 = a0 + 5 * s, *const a10 = a0 + 10 * s;
       vf bv[V];
 #pragma GCC unroll 8
-      for (int j = 0; j < V; j++) bv[j] = load(b + j * lanes);
+      for (int j = 0; j < V; j++) bv[j] = load(b + j / C * t.b_row + j % C * lanes);
 #pragma GCC unroll 16
       for (int i = 0; i < R; i++) {
         const float* row = i < 5 ? a0 : i < 10 ? a5
@@ -93,6 +96,24 @@ inline Body body_for(int rows, int vectors) {
     case 2: return body_of<2>(rows);
     case 4: return body_of<4>(rows);
     default: return body_of<8>(rows);
+  }
+}
+
+// The same for vectors in rows of C, where all channels are one tile.
+template <int C, int R = most_rows> Body rows_body_of(int rows) {
+  if constexpr (R == 0) return nullptr;
+  else {
+    if constexpr (R <= conv_grad::few && C <= vectors_for(R))
+      if (rows == R) return tile_body<R, vectors_for(R), C>;
+    return rows_body_of<C, R - 1>(rows);
+  }
+}
+inline Body rows_body_for(int rows, int columns) {
+  switch (columns) {
+    case 1: return rows_body_of<1>(rows);
+    case 2: return rows_body_of<2>(rows);
+    case 4: return rows_body_of<4>(rows);
+    default: return rows_body_of<8>(rows);
   }
 }
 

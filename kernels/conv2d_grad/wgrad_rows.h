@@ -3,8 +3,8 @@
 #pragma once
 #include "conv2d_grad/conv2d_wgrad.h"
 #include "conv2d_grad/layout.h"
+#include "lanes.h"
 #include "pool.h"
-#include "vec.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -73,8 +73,12 @@ struct Bodies {
 };
 constexpr Bodies bodies;
 
-inline void every_other(const float* __restrict from, float* __restrict to, int64_t n) {
-  for (int64_t j = 0; j < n; j++) to[j] = from[2 * j];
+// to[j] = from[2 j]; nothing beyond from[2 (n - 1)] is read.
+inline void every_other(const float* from, float* to, int64_t n) {
+  for (; n > lanes; n -= lanes, from += 2 * lanes, to += lanes) store(to, evens(load(from), load(from + lanes)));
+  if (n <= 0) return;
+  const int low = int(conv::at_most(2 * n - 1, lanes));
+  store(to, evens(load(from, low), load(from + lanes, int(2 * n - 1 - low))), int(n));
 }
 
 // One row with borders, its columns split by the stride: to[phase * pitch + j] = row[j * sw + phase - left].
