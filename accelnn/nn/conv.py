@@ -68,7 +68,8 @@ class _Forward(_Conv):
             sizes = x.shape[2:]
             x = border(x, *paddings(self.n, pad, sizes, self.kernel_size, self.stride, self.dilation, type(self).__name__), self.padding_mode)
             pad = 0
-        y = (conv1d, conv2d, conv3d)[self.n - 1](x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups)
+        exact = {"exact": True} if getattr(self, "exact", False) else {}
+        y = (conv1d, conv2d, conv3d)[self.n - 1](x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups, **exact)
         return y.reshape(*y.shape[1:]) if alone else y
 
 
@@ -82,9 +83,13 @@ class Conv2d(_Forward):
     """y[N,O,OH,OW] from x[N,C,H,W] (or without N); weight[O,C/groups,R,S], bias[O]; sizes are ints or pairs (height, width).
 
     padding: ints, 'valid', 'same' (stride 1); beyond torch: 'same_upper', 'same_lower', (top, left, bottom, right). padding_mode: 'zeros', 'reflect',
-    'replicate', 'circular'."""
+    'replicate', 'circular'. exact (not torch's): no Winograd, see `conv2d`."""
 
     n = 2
+
+    def __init__(self, *args: Any, exact: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.exact = exact
 
 
 class Conv3d(_Forward):

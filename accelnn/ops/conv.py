@@ -13,7 +13,7 @@ from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
 from . import conv_bounds
-from .matmul import _activate, gamma
+from .matmul import EPS, _activate, gamma
 from .window import window
 
 GEOMETRY: dict[str, int] = {"stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0, "dilation_h": 1, "dilation_w": 1,
@@ -46,9 +46,12 @@ def _floats(name: str, *specs: Spec | None) -> None:
             raise DTypeError(f"{name}: float32 expected, not {s.dtype.name}")
 
 
-def _shape(x: Spec, w: Spec, bias: Spec | None = None, activation: int = 0, **g: int) -> Spec:
-    _floats("conv2d", x, w, bias)
-    return conv_shape("conv2d", x, w, bias, {**GEOMETRY, **g}, DType.float32)
+def _shape(x: Spec, w: Spec, bias: Spec | None = None, residual: Spec | None = None, activation: int = 0, exact: int = 0, **g: int) -> Spec:
+    _floats("conv2d", x, w, bias, residual)
+    y = conv_shape("conv2d", x, w, bias, {**GEOMETRY, **g}, DType.float32)
+    if residual is not None and residual != y:
+        raise ShapeError(f"conv2d: a residual {residual} for a result {y}")
+    return y
 
 
 def columns(x: np.ndarray, r: int, s: int, g: dict[str, int], fill: Any = 0) -> np.ndarray:
@@ -68,12 +71,14 @@ def correlate(x: Any, w: Any, g: dict[str, int], fill: Any = 0) -> Any:
     n, c = x.shape[:2]
     o, per_group, r, s = w.shape
     k = g["groups"]
-    cols = columns(x, r, s, g, fill).reshape(n, k, per_group, r, s, *columns(x[:, :0], r, s, g).shape[4:])
-    return np.einsum("ngcrshw,gocrs->ngohw", cols, w.reshape(k, o // k, per_group, r, s)).reshape(n, o, *cols.shape[5:])
+    oh, ow = columns(x[:, :0], r, s, g).shape[4:]
+    cols = columns(x, r, s, g, fill).reshape(n, k, per_group * r * s, oh * ow)
+    return (w.reshape(k, o // k, per_group * r * s) @ cols).reshape(n, o, oh, ow)
 
 
-def _reference(x: Any, w: Any, bias: Any = None, activation: int = 0, **g: int) -> Any:
+def _reference(x: Any, w: Any, bias: Any = None, residual: Any = None, activation: int = 0, exact: int = 0, **g: int) -> Any:
     y = correlate(x, w, {**GEOMETRY, **g})
+    y = y if residual is None else y + residual
     return _activate(y if bias is None else y + bias[None, :, None, None], activation)
 
 
@@ -94,6 +99,13 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
 )
 
 
+LARGE: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  # worth turning: conv2d_nhwc inside
+    ((1, 32, 24, 21), (32, 32, 3, 3), {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
+    ((1, 32, 24, 21), (40, 32, 3, 3), {"pad_top": 1, "pad_left": 1, "exact": 1, "activation": 1}),
+    ((1, 33, 17, 17), (33, 1, 3, 3), {"groups": 33}),
+)
+
+
 def _draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.normal(size=shape).astype(np.float32)
 
@@ -101,15 +113,33 @@ def _draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def _samples() -> Any:
     rng = np.random.default_rng(0)
     plain: list[Any] = [((_draw(rng, x), _draw(rng, w)), g) for x, w, g in CASES]
-    return plain + [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,))), {"activation": a}) for a in range(6)]
+    plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,))), {"activation": a}) for a in range(6)]
+    plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,)), _draw(rng, (2, 4, 5, 5))), {}),
+              ((_draw(rng, (1, 2, 5, 6)), _draw(rng, (33, 2, 1, 1)), None, _draw(rng, (1, 33, 5, 6))), {"exact": 1})]  # fmt: skip
+    for x, w, g in LARGE:
+        plain.append(((_draw(rng, x), _draw(rng, w), _draw(rng, w[:1])), g))
+    return plain
 
 
-def _cost(x: Spec, w: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
-    y = _shape(x, w, bias, **attrs)
-    return 2 * product(y.shape) * product(w.shape[1:]), 4 * (product(x.shape) + product(w.shape) + product(y.shape))
+def _cost(x: Spec, w: Spec, bias: Spec | None = None, residual: Spec | None = None, **attrs: Any) -> Any:
+    y = _shape(x, w, bias, residual, **attrs)
+    moved = product(x.shape) + product(w.shape) + product(y.shape) * (1 if residual is None else 2)
+    return 2 * product(y.shape) * product(w.shape[1:]), 4 * moved
 
 
-conv2d_op = Op("conv2d", _shape, _reference, samples=_samples, cost=_cost)
+def _bound(x: Any, w: Any, bias: Any = None, residual: Any = None, activation: int = 0, exact: int = 0, **g: int) -> Any:
+    """gamma_(K+3) (|X| * |w| + |residual| + |bias|), or what Winograd is allowed where it may run."""
+    from .conv_nhwc import winograd_sizes
+
+    full = {**GEOMETRY, **g}
+    rest = sum(np.abs(v) for v in (None if bias is None else bias[None, :, None, None], residual) if v is not None)
+    bound = gamma(int(np.prod(w.shape[1:])) + 3) * (correlate(np.abs(x), np.abs(w), full) + rest)
+    for roundings, size in [] if exact else winograd_sizes(x, w, full):
+        bound = np.maximum(bound, gamma(roundings) * (size + rest))
+    return bound * (1.13 if activation else 1) + (4 * EPS * np.maximum(bound / EPS, 1) if activation else 0)
+
+
+conv2d_op = Op("conv2d", _shape, _reference, samples=_samples, cost=_cost, bound=_bound)
 
 
 def _dgrad_shape(dy: Spec, w: Spec, in_h: AnySize, in_w: AnySize, **g: int) -> Spec:
@@ -144,7 +174,7 @@ def _gradient_samples(second: int) -> Any:
         rng = np.random.default_rng(0)
         found = []
         for x, w, g in CASES:
-            y = _shape(Spec(x, DType.float32), Spec(w, DType.float32), None, **g).shape
+            y = conv2d_op.specs([Spec(x, DType.float32), Spec(w, DType.float32)], g)[0].shape
             extra = {"in_h": x[2], "in_w": x[3]} if second == 1 else {"kernel_h": w[2], "kernel_w": w[3]}
             found.append(((_draw(rng, y), _draw(rng, w if second == 1 else x)), {**g, **extra}))  # type: ignore[arg-type]
             if w[0] >= 16 and w[2] == 3:
@@ -203,12 +233,13 @@ conv2d_wgrad = Op("conv2d_wgrad", _wgrad_shape, _wgrad_reference, samples=_gradi
 
 
 @conv2d_op.vjp
-def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, **g: int) -> Any:
+def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, exact: int = 0, **g: int) -> Any:
     if activation:
         raise ShapeError("conv2d with a fused activation has no gradient; passes fuse after differentiation")
-    dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], **g) if needs_gradient(x) else None
-    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
-    return (dx, dw) if len(rest) < 2 else (dx, dw, dy.sum((0, 2, 3)))
+    dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], exact=exact, **g) if needs_gradient(x) else None
+    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], exact=exact, **g)
+    bias, residual = [*rest[:-1], None, None][:2]
+    return (dx, dw, None if bias is None else dy.sum((0, 2, 3)), None if residual is None else dy)[: 2 + len(rest[:-1])]
 
 
 @conv2d_dgrad.vjp
@@ -243,7 +274,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width).
 
     padding: zeros at both sides, (top, left, bottom, right), or 'valid', 'same' (stride 1), 'same_upper', 'same_lower' (window.paddings).
-    exact: no Winograd, in the gradients and in what a compiled graph makes of it: the elementwise bound gamma_K (|x| * |w|) holds."""
+    exact: no fast algorithm (Winograd), here or in the gradients, whose errors are bounded by the largest numbers that a tile of the image sees and not
+    by an output's own terms."""
     g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d()
     if exact:
         g["exact"] = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,18 @@ from ..core.dtypes import DType
 from ..core.errors import ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
-from .conv import GEOMETRY, _floats, columns, conv_shape, correlate
+from .conv import GEOMETRY, _floats, columns, conv_shape, correlate, out_size
 from .matmul import EPS, PANEL, _activate, gamma
 
-ALGORITHMS = ("panels", "winograd2", "winograd4", "folded", "lanes")  # codes of the kernel
-PANELS, WINOGRAD2, WINOGRAD4, FOLDED, LANES = range(5)
-POINTS: dict[int, tuple[float, ...]] = {WINOGRAD2: (0, 1, -1), WINOGRAD4: (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2), FOLDED: (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)}
-TAPS = {WINOGRAD2: 3, WINOGRAD4: 3, FOLDED: 4}  # of the filter that a tile sees
+ALGORITHMS = ("panels", "winograd2", "winograd4", "folded", "lanes", "winograd5")  # codes of the kernel
+PANELS, WINOGRAD2, WINOGRAD4, FOLDED, LANES, WINOGRAD5 = range(6)
+SIX = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
+POINTS: dict[int, tuple[float, ...]] = {WINOGRAD2: (0, 1, -1), WINOGRAD4: SIX, FOLDED: SIX, WINOGRAD5: SIX}
+TAPS = {WINOGRAD2: 3, WINOGRAD4: 3, FOLDED: 4, WINOGRAD5: 5}  # of the filter that a tile sees
 ROUNDINGS = 24  # of a term in the two transforms, the rounding of U, residual and bias
 
 
-@lru_cache(maxsize=None)
+@cache
 def transforms(algorithm: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A^T [m, t], G [t, r], B^T [t, t] of F(m, r) at the points and infinity: y = A^T ((G g) * (B^T d)) is the correlation of d with g."""
     p, r = POINTS[algorithm], TAPS[algorithm]
@@ -40,6 +41,10 @@ def transforms(algorithm: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return at, g, bt
 
 
+def _over(size: int, parts: int) -> int:
+    return (size + parts - 1) // parts
+
+
 def _known(size: AnySize) -> int:
     return size.hint if isinstance(size, Size) else int(size)
 
@@ -53,19 +58,22 @@ def plan_of(x: Spec, w: Spec, attrs: dict[str, Any]) -> str:
         small = per_group == o // g["groups"] and per_group in (1, 2, 4, 8)
         return "lanes" if small else "panels"
     strides, dilations = (g["stride_h"], g["stride_w"]), (g["dilation_h"], g["dilation_w"])
-    if attrs.get("exact") or dilations != (1, 1):
+    if attrs.get("exact"):
         return "panels"
-    y = conv_shape("conv2d", Spec((n, c, h, width), DType.float32), Spec((o, per_group, r, s), DType.float32), None, g, DType.float32).shape
-    if (r, s) == (7, 7) and strides == (2, 2) and c <= 4 and o >= 16 and y[2] * y[3] >= 256:
+    oh = _known(out_size(h, r, strides[0], dilations[0], g["pad_top"], g["pad_bottom"]))
+    ow = _known(out_size(width, s, strides[1], dilations[1], g["pad_left"], g["pad_right"]))
+    if (r, s) == (7, 7) and strides == (2, 2) and dilations == (1, 1) and c <= 4 and o >= 16 and oh * ow >= 256:
         return "folded"
-    if (r, s) != (3, 3) or strides != (1, 1) or c < 16 or o < 16:
+    if strides != (1, 1) or c < 16 or o < 16:
         return "panels"
     # Multiply-adds an output, tiles over the edge included. F(4,3) reads 36 numbers a weight: few tiles would wait for them alone.
-    tiles = {m: n * -(-y[2] // m) * -(-y[3] // m) for m in (2, 4)}
-    cost = {m: tiles[m] * (m + 2) ** 2 / max(n * y[2] * y[3], 1) for m in (2, 4)}
-    if tiles[4] >= 9 and cost[4] * 1.2 < min(cost[2], 9):
-        return "winograd4"
-    return "winograd2" if cost[2] < 8 and tiles[2] >= 4 else "panels"
+    found = ("panels", r * s * 0.85)
+    for name, kernel, m, least in (("winograd2", 3, 2, 4), ("winograd4", 3, 4, 9), ("winograd5", 5, 2, 9)):
+        (th, tw), t = (d * _over(_over(size, d), m) for size, d in zip((oh, ow), dilations)), m + kernel - 1
+        cost = th * tw * t * t / max(oh * ow, 1) * (1.2 if t == 6 else 1)
+        if (r, s) == (kernel, kernel) and n * th * tw >= least and cost < found[1]:
+            found = (name, cost)
+    return found[0]
 
 
 def pays(x: Spec, w: Spec, attrs: dict[str, Any]) -> bool:
@@ -85,14 +93,15 @@ def packed_shape(w: Sequence[AnySize], groups: int, algorithm: int) -> tuple[Any
     o, per_group, r, s = w
     if algorithm == PANELS:
         return (groups * ((o // groups + PANEL - 1) // PANEL), r * s * per_group, PANEL)
-    taps = {LANES: r * s, WINOGRAD2: 16, WINOGRAD4: 36, FOLDED: 144}[algorithm]
+    taps = {LANES: r * s, WINOGRAD2: 16, WINOGRAD4: 36, WINOGRAD5: 36, FOLDED: 144}[algorithm]
     return ((o + PANEL - 1) // PANEL, taps * per_group, PANEL)
 
 
 def _check_algorithm(name: str, w: Sequence[Any], groups: int, algorithm: int) -> None:
     o, per_group, r, s = w
-    fits = {PANELS: True, WINOGRAD2: (r, s) == (3, 3) and groups == 1, WINOGRAD4: (r, s) == (3, 3) and groups == 1,
-            FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4, LANES: per_group == o // groups and per_group in (1, 2, 4, 8)}  # fmt: skip
+    three, channelwise = (r, s) == (3, 3) and groups == 1, per_group == o // groups and per_group in (1, 2, 4, 8)
+    fits = {PANELS: True, WINOGRAD2: three, WINOGRAD4: three, LANES: channelwise,
+            WINOGRAD5: (r, s) == (5, 5) and groups == 1, FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4}  # fmt: skip
     if not fits.get(algorithm, False):
         known = ALGORITHMS[algorithm] if 0 <= algorithm < len(ALGORITHMS) else algorithm
         raise ShapeError(f"{name}: weights {tuple(w)} in {groups} groups are not for the algorithm {known}")
@@ -137,7 +146,7 @@ def _pack_reference(w: Any, groups: int = 1, algorithm: int = 0) -> Any:
 
 _WEIGHTS: tuple[tuple[tuple[int, ...], int, int], ...] = (
     ((1, 1, 1, 1), 1, PANELS), ((17, 3, 3, 2), 1, PANELS), ((6, 2, 3, 3), 2, PANELS), ((5, 3, 3, 3), 1, WINOGRAD2), ((33, 2, 3, 3), 1, WINOGRAD4),
-    ((20, 3, 7, 7), 1, FOLDED), ((5, 1, 3, 3), 5, LANES), ((24, 4, 3, 2), 6, LANES), ((0, 2, 3, 3), 1, PANELS),
+    ((20, 3, 7, 7), 1, FOLDED), ((18, 3, 5, 5), 1, WINOGRAD5), ((5, 1, 3, 3), 5, LANES), ((24, 4, 3, 2), 6, LANES), ((0, 2, 3, 3), 1, PANELS),
 )  # fmt: skip
 
 
@@ -165,7 +174,7 @@ def _shape(x: Spec, w: Spec, bias: Spec | None = None, residual: Spec | None = N
     if w.shape != packed_shape(weights, full["groups"], algorithm):
         raise ShapeError(f"conv2d_nhwc: {w} is not what conv2d_pack makes of {weights}: {packed_shape(weights, full['groups'], algorithm)}")
     steps, dilations = (full["stride_h"], full["stride_w"]), (full["dilation_h"], full["dilation_w"])
-    if algorithm in TAPS and (steps != ((2, 2) if algorithm == FOLDED else (1, 1)) or dilations != (1, 1)):
+    if algorithm in TAPS and (steps != ((2, 2) if algorithm == FOLDED else (1, 1)) or (algorithm == FOLDED and dilations != (1, 1))):
         raise ShapeError(f"conv2d_nhwc: {ALGORITHMS[algorithm]} takes no stride {steps}, dilation {dilations}")
     y = conv_shape("conv2d_nhwc", Spec((n, c, h, width), DType.float32), Spec(weights, DType.float32), bias, full, DType.float32).shape
     out = Spec((y[0], y[2], y[3], y[1]), DType.float32)
@@ -182,37 +191,65 @@ def _unpanelled(w: Any, o: int) -> Any:
     return w.transpose(1, 0, 2).reshape(w.shape[1], len(w) * PANEL)[:, :o]
 
 
-def _tiles(x: Any, g: dict[str, int], algorithm: int, oh: int, ow: int) -> tuple[Any, int, int]:
+def _places(size: int, m: int, dilation: int) -> list[int]:
+    """Where tiles begin along one axis: as many side by side as the dilation, whose outputs and inputs lie that far apart."""
+    return [i // dilation * dilation * m + i % dilation for i in range(dilation * _over(_over(size, dilation), m))]
+
+
+def _tiles(x: Any, g: dict[str, int], algorithm: int, oh: int, ow: int) -> Any:
     """What each tile reads: x[N,C,H,W] -> [N,TH,TW,C',t,t], of the folded image for FOLDED."""
     m, t = transforms(algorithm)[0].shape
-    th, tw = -(-oh // m), -(-ow // m)
+    dh, dw = g["dilation_h"], g["dilation_w"]
+    down, across = _places(oh, m, dh), _places(ow, m, dw)
     fold = 2 if algorithm == FOLDED else 1
-    rows, cols = (th * m + t - m) * fold, (tw * m + t - m) * fold
+    rows, cols = (down[-1] + (t - 1) * dh + 1) * fold, (across[-1] + (t - 1) * dw + 1) * fold
     n, c, h, width = x.shape
     padded = np.zeros((n, c, rows, cols), x.dtype)
     h, width = min(h, rows - g["pad_top"]), min(width, cols - g["pad_left"])
     padded[:, :, g["pad_top"] : g["pad_top"] + h, g["pad_left"] : g["pad_left"] + width] = x[:, :, :h, :width]
     if fold == 2:
         padded = padded.reshape(n, c, rows // 2, 2, cols // 2, 2).transpose(0, 3, 5, 1, 2, 4).reshape(n, 4 * c, rows // 2, cols // 2)
-    at = [slice(i * m, i * m + t) for i in range(max(th, tw))]
-    found = np.empty((n, th, tw, padded.shape[1], t, t), x.dtype)
-    for i in range(th):
-        for j in range(tw):
-            found[:, i, j] = padded[:, :, at[i], at[j]]
-    return found, th, tw
+    found = np.empty((n, len(down), len(across), padded.shape[1], t, t), x.dtype)
+    for i, top in enumerate(down):
+        for j, left in enumerate(across):
+            found[:, i, j] = padded[:, :, top : top + t * dh : dh, left : left + t * dw : dw]
+    return found
 
 
 def _by_tiles(x: Any, u: Any, g: dict[str, int], algorithm: int, oh: int, ow: int, size: bool) -> Any:
     """A^T (sum_c U * (B^T d B)) A for every tile -> [N,O,OH,OW]; with `size` of absolute values throughout: what the error bound multiplies."""
     at, _, bt = transforms(algorithm)
-    d, th, tw = _tiles(x, g, algorithm, oh, ow)
+    d = _tiles(x, g, algorithm, oh, ow)
     if size:
         at, bt, d, u = np.abs(at), np.abs(bt), np.abs(d), np.abs(u)
     t, m, n, o = len(bt), len(at), len(d), u.shape[1]
     v = np.einsum("ik,nabckl,jl->nabijc", bt, d, bt, optimize=True)
     products = np.einsum("nabijc,ijco->nabijo", v, u.reshape(t, t, len(u) // (t * t), o), optimize=True)
-    y = np.einsum("pi,nabijo,qj->noapbq", at, products, at, optimize=True).reshape(n, o, th * m, tw * m)
+    each = np.einsum("pi,nabijo,qj->noabpq", at, products, at, optimize=True)
+    y = np.zeros((n, o, oh + m * g["dilation_h"], ow + m * g["dilation_w"]), each.dtype)
+    for i, top in enumerate(_places(oh, m, g["dilation_h"])):
+        for j, left in enumerate(_places(ow, m, g["dilation_w"])):
+            for p in range(m):
+                for q in range(m):
+                    if (h := top + p * g["dilation_h"]) < oh and (w := left + q * g["dilation_w"]) < ow:
+                        y[:, :, h, w] = each[:, :, i, j, p, q]
     return y[:, :, :oh, :ow]
+
+
+def winograd_sizes(x: Any, w: Any, g: dict[str, int]) -> list[tuple[int, Any]]:
+    """(roundings of a term, |A^T| (sum_c |U| (|B^T| |d| |B|)) |A|) of every Winograd algorithm that could do conv2d(x, w); NCHW."""
+    o, per_group, r, s = w.shape
+    strides, dilated = (g["stride_h"], g["stride_w"]), (g["dilation_h"], g["dilation_w"]) != (1, 1)
+    found = []
+    for algorithm in TAPS if g["groups"] == 1 and w.size and x.size else ():
+        kernel, step = {WINOGRAD5: (5, 1), FOLDED: (7, 2)}.get(algorithm, (3, 1))
+        if (r, s) != (kernel, kernel) or strides != (step, step) or (algorithm == FOLDED and (dilated or per_group > 4)):
+            continue
+        u = _unpanelled(_pack_reference(w, 1, algorithm), o)
+        shape = columns(x[:, :0], r, s, g).shape
+        channels = per_group * (4 if algorithm == FOLDED else 1)
+        found.append((channels + ROUNDINGS, _by_tiles(x, u, g, algorithm, shape[4], shape[5], True)))
+    return found
 
 
 def _sum(x: Any, w: Any, channels: int, kernel: tuple[int, int], algorithm: int, g: dict[str, int], size: bool) -> Any:
@@ -262,6 +299,9 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int], int], ...] 
     ((2, 17, 30, 21), (35, 17, 3, 3), {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}, WINOGRAD4),
     ((1, 70, 7, 7), (80, 70, 3, 3), {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}, WINOGRAD4),
     ((2, 0, 5, 4), (3, 0, 3, 3), {"pad_right": 3}, WINOGRAD4),
+    ((1, 17, 13, 16), (33, 17, 3, 3), {"dilation_h": 3, "dilation_w": 2, "pad_top": 3, "pad_left": 2, "pad_bottom": 3, "pad_right": 2}, WINOGRAD4),
+    ((2, 9, 14, 9), (20, 9, 5, 5), {"pad_top": 2, "pad_left": 2, "pad_bottom": 2, "pad_right": 2}, WINOGRAD5),
+    ((1, 16, 20, 23), (16, 16, 5, 5), {"dilation_h": 2, "dilation_w": 2, "pad_top": 4, "pad_left": 1}, WINOGRAD5),
     ((1, 3, 33, 41), (20, 3, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_top": 3, "pad_left": 3, "pad_bottom": 3, "pad_right": 3}, FOLDED),
     ((2, 4, 30, 9), (7, 4, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_left": 1}, FOLDED),
     ((1, 1, 8, 200), (16, 1, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_bottom": 2}, FOLDED),
@@ -288,8 +328,8 @@ def _samples() -> Any:
     for i, case in enumerate(CASES):
         arrays, attrs = drawn(rng, *case)
         if i % 2:
-            out = _shape(*(Spec(a.shape, DType.float32) for a in arrays), **attrs)
-            arrays += [_draw(rng, attrs["channels"]), _draw(rng, *out.shape)]
+            out: Any = conv2d_nhwc.specs([Spec(a.shape, DType.float32) for a in arrays], attrs)[0].shape
+            arrays += [_draw(rng, attrs["channels"]), _draw(rng, *out)]
             attrs["activation"] = i // 2 % 6
         found.append((tuple(arrays), attrs))
     return found

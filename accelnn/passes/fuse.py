@@ -70,7 +70,7 @@ def _literal(v: Value | None) -> float | None:
 
 
 def fuse_epilogues(graph: Graph) -> Graph:
-    """product * number, add(product, bias), add(matmul, residual) and activation(product), where nobody else reads the product. Bias and activation
+    """product * number, add(product, bias), add(product, residual) and activation(product), where nobody else reads the product. Bias and activation
     alone keep the order of arithmetic and so the bits; a scale and a residual come before the bias, and into every block of k: equal within the bound."""
     alone = _only_user(graph)
 
@@ -101,7 +101,7 @@ def fuse_epilogues(graph: Graph) -> Graph:
                 continue
             if found := with_bias(product, other):
                 return found
-            if product.op == "matmul" and other.spec == product.outputs[0] and not has(product, 3):
+            if other.spec == product.outputs[0] and not has(product, 3):
                 return rebuilt(product, (*product.inputs[:2], product.inputs[2] if has(product, 2) else None, other))
         return None
 
@@ -129,7 +129,7 @@ def split_residuals(graph: Graph) -> Graph:
     """Takes residuals out of products again: integer products have none."""
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
-        if node.op != "matmul" or len(inputs) < 4 or inputs[3] is None:
+        if node.op not in PRODUCTS or len(inputs) < 4 or inputs[3] is None:
             return None
         how = node.attrs.get("activation", 0)
         operands = inputs[:3] if inputs[2] is not None else inputs[:2]

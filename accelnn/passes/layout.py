@@ -41,7 +41,9 @@ def _conv2d(node: Node, inputs: Sequence[Value | None]) -> Node:
     packed = pack_attrs(attrs, algorithm)
     packing = Node("conv2d_pack", (w,), packed, OPS["conv2d_pack"].specs([w.spec], packed), node.label)
     attrs |= {"algorithm": ALGORITHMS.index(algorithm), "channels": w.spec.shape[0], "kernel_h": w.spec.shape[2], "kernel_w": w.spec.shape[3]}
-    operands = [to_last(x), Value(packing), *([bias] if bias is not None or residual is not None else []), *([to_last(residual)] if residual is not None else [])]
+    operands = [to_last(x), Value(packing), bias, None if residual is None else to_last(residual)]
+    while operands[-1] is None:
+        operands.pop()
     specs = [None if v is None else v.spec for v in operands]
     return Node("conv2d_nhwc", operands, attrs, OPS["conv2d_nhwc"].specs(specs, attrs), node.label)
 

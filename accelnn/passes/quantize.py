@@ -170,7 +170,7 @@ class _Rewriter:
         scale = (acc_scale / float(y_scale)).astype(np.float32)
         operands: list[Value] = [x.value, _literal(x.zero, DType.uint8, label), _literal(w8, DType.int8, label), _literal(scale, DType.float32, label),
                                  _literal(bias32, DType.int32, label)]  # fmt: skip
-        attrs = {k: v for k, v in node.attrs.items() if k not in ("activation", "packed", "columns", "scale")}
+        attrs = {k: v for k, v in node.attrs.items() if k not in ("activation", "packed", "columns", "scale", "exact")}
         attrs |= {"relu": int(node.attrs.get("activation", 0) != 0), "out": "uint8" if small else "float32"}
         if small:
             operands.append(_literal(y_zero, DType.uint8, label))

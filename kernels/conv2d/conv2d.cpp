@@ -3,6 +3,8 @@
 #include "define_op.h"
 #include "conv2d/conv2d.h"
 #include "conv2d/geometry.h"
+#include "conv2d_nhwc/conv2d_nhwc.h"
+#include <cstring>
 #include "matmul/activation.h"
 
 namespace accelnn {
@@ -12,18 +14,40 @@ static_assert(int(conv2d_attr::groups) == int(conv::groups), "geometry.h reads t
 static Status check(const Call& call) {
   const TensorView &x = call.in[0], &w = call.in[1], &bias = call.in[2], &y = call.out[0];
   ACCELNN_TRY(conv::check_floats("conv2d", call));
-  ACCELNN_TRY(conv::check("conv2d", call, x, w, y));
+  const TensorView& residual = call.in[3];
+  Call others = call;
+  others.n_in = 3;                      // y may be the residual's own memory
+  ACCELNN_TRY(conv::check("conv2d", others, x, w, y));
+  ACCELNN_CHECK(residual.absent() || (same_shape(residual, y) && residual.contiguous()), shape, "conv2d: a residual like the output %s expected, not %s",
+                describe(y).text, describe(residual).text);
+  ACCELNN_CHECK(residual.absent() || !overlap(residual, y) || same_memory(residual, y), aliasing,
+                "conv2d: the output overlaps the residual without being its own memory");
+  const int64_t exact = call.integer(conv2d_attr::exact);
+  ACCELNN_CHECK(exact == 0 || exact == 1, attribute, "conv2d: exact is 0 or 1, not %lld", static_cast<long long>(exact));
   if (!bias.absent()) ACCELNN_TRY(conv::check_vector("conv2d", "bias", bias, DType::f32, w.shape[0]));
   const int64_t how = call.integer(conv2d_attr::activation);
   ACCELNN_CHECK(how >= 0 && how < activation::count_, attribute, "conv2d: activation %lld is unknown", static_cast<long long>(how));
   return {};
 }
 
-static size_t workspace(const Call& call, const Row& row) {
-  if (row.exactness == Exactness::reference) return 0;
-  return conv::forward_layout(conv::geometry(call, call.in[0], call.in[1], call.out[0])).bytes;
+// Rows that go by way of channels last (conv2d_nhwc/detour.h).
+static bool by_detour(const Row& row) {
+  const size_t n = strlen(row.name);
+  return n > 5 && !strcmp(row.name + n - 5, "_last");
 }
 
-const Op op_conv2d = {"conv2d", conv2d_attrs, conv2d_attr::count_, 2, 3, 1, check, refuse_nothing, workspace};
+static size_t workspace(const Call& call, const Row& row) {
+  if (row.exactness == Exactness::reference) return 0;
+  const conv::Geometry g = conv::geometry(call, call.in[0], call.in[1], call.out[0]);
+  return by_detour(row) ? conv::detour(g, call.integer(conv2d_attr::exact) != 0).bytes : conv::forward_layout(g).bytes;
+}
+
+static const char* refuse(const Row& row, const Call& call) {
+  if (!by_detour(row)) return nullptr;
+  const conv::Geometry g = conv::geometry(call, call.in[0], call.in[1], call.out[0]);
+  return conv::detour(g, call.integer(conv2d_attr::exact) != 0).algorithm == conv::panels ? "turning the images would not pay" : nullptr;
+}
+
+const Op op_conv2d = {"conv2d", conv2d_attrs, conv2d_attr::count_, 2, 4, 1, check, refuse, workspace};
 
 }  // namespace accelnn

@@ -30,6 +30,7 @@ inline Status conv2d_f32(const Call& call) {
   conv::fill_tables(g, l.band, g.cg, g.k, tap, lane);
   const int64_t tiles = tiles_of(g.og);
   const int how = int(call.integer(conv2d_attr::activation));
+  const float* const residual = call.in[3].absent() ? nullptr : call.in[3].as<float>();
 
   parallel(call, l.parts, conv_flops(g), [&](int64_t part) {
     char* const slice = work + l.part + part * l.slice;
@@ -37,7 +38,8 @@ inline Status conv2d_f32(const Call& call) {
     for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
       const Unit u(g, l.band, unit);
       const float* const base = band_of(g, l.band, x.as<float>() + (u.image * g.c + u.group * g.cg) * g.h * g.w, g.cg, u, plane);
-      float* const out = y.as<float>() + (u.image * g.o + u.group * g.og) * g.pixels + u.first_row * g.ow;
+      const int64_t first = (u.image * g.o + u.group * g.og) * g.pixels + u.first_row * g.ow;
+      float* const out = y.as<float>() + first;
       for (int64_t p = 0; p < u.pixels; p += l.columns) {
         const int64_t columns = conv::at_most(l.columns, u.pixels - p);
         int64_t k = 0;
@@ -55,7 +57,8 @@ inline Status conv2d_f32(const Call& call) {
               f32_tile(int(tile_height),
                        {depth, w.as<float>() + all * g.k + k, g.k, panel + q / panel_columns * panel_columns * depth + q % panel_columns,
                         panel_columns, panel_columns * depth, out + o * g.pixels + p + q, g.pixels,
-                        int(conv::at_most(tile_columns, columns - q)), k > 0 ? out + o * g.pixels + p + q : nullptr},
+                        int(conv::at_most(tile_columns, columns - q)), k > 0 ? out + o * g.pixels + p + q : residual ? residual + first + o * g.pixels + p + q
+                                                                                                                     : nullptr},
                        epilogue);
           }
           k += depth;

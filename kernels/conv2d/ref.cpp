@@ -36,7 +36,7 @@ Status conv2d_f32_ref(const Call& call) {
   float* y = call.out[0].as<float>();
   const int how = int(call.integer(conv2d_attr::activation));
   each_output(g, [&](int64_t image, int64_t o, int64_t i, int64_t j, int64_t at) {
-    double sum = bias ? bias[o] : 0.0;
+    double sum = (bias ? double(bias[o]) : 0.0) + (call.in[3].absent() ? 0.0 : double(call.in[3].as<float>()[at]));
     each_product(g, image, o, i, j, [&](int64_t xi, int64_t wi) { sum += (xi < 0 ? 0.0 : double(x[xi])) * w[wi]; });
     y[at] = activate(splat(float(sum)), how)[0];
   });

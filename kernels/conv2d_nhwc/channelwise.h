@@ -24,18 +24,18 @@ struct Channelwise {
   Finish finish;
 };
 
-// ROWS x 4 outputs of one vector of channels, S taps across at stride SW, no dilation; more rows than one only at stride 1.
+// ROWS x 4 outputs of one vector of channels, S x S taps at stride SW, no dilation; more rows than one only at stride 1.
 template <int CG, int S, int SW, int ROWS> struct ChannelBlock {
   static constexpr int seen = (block_pixels - 1) * SW + S;
   vf acc[ROWS][block_pixels] = {};
 
-  template <int I> ACCELNN_INLINE void taps(const vf* v, const float* const* group, const float* w, int64_t i, int64_t r) {
+  template <int I> ACCELNN_INLINE void taps(const vf* v, const float* const* group, const float* w, int i) {
     vf s[seen];
 #pragma GCC unroll 16
     for (int j = 0; j < seen; j++) s[j] = spread<CG, I>(v[j], group[j]);
 #pragma GCC unroll 2
     for (int up = 0; up < ROWS; up++) {
-      if (ROWS > 1 && (i - up < 0 || i - up >= r)) continue;
+      if (i - up < 0 || i - up >= S) continue;
 #pragma GCC unroll 8
       for (int q = 0; q < S; q++) {
         const vf tap = load(w + (((i - up) * S + q) * CG + I) * panel_columns);
@@ -43,14 +43,15 @@ template <int CG, int S, int SW, int ROWS> struct ChannelBlock {
         for (int j = 0; j < block_pixels; j++) acc[up][j] = fma(s[j * SW + q], tap, acc[up][j]);
       }
     }
-    if constexpr (I + 1 < CG) taps<I + 1>(v, group, w, i, r);
+    if constexpr (I + 1 < CG) taps<I + 1>(v, group, w, i);
   }
 
   // row[i]: input row i of the block, or null where it lies outside; `from`: the first input column. Edge: some of this is outside of the image.
   template <bool Edge> ACCELNN_INLINE void run(const conv::Geometry& g, const float* const* row, int64_t from, int64_t c, const float* w) {
     alignas(64) static const float none[16] = {};
     const int64_t inside_group = c % CG;
-    for (int64_t i = 0; i < g.r + ROWS - 1; i++) {
+#pragma GCC unroll 8
+    for (int i = 0; i < S + ROWS - 1; i++) {
       vf v[seen];
       const float* group[seen];
 #pragma GCC unroll 16
@@ -60,7 +61,7 @@ template <int CG, int S, int SW, int ROWS> struct ChannelBlock {
         group[j] = inside ? at - inside_group : none;
         v[j] = CG <= lanes ? load(at) : vf{};
       }
-      taps<0>(v, group, w, i, g.r);
+      taps<0>(v, group, w, i);
     }
   }
 };
@@ -101,29 +102,32 @@ template <int CG> void channel_pixels(const Channelwise& k, int64_t image, int64
 // Channels outermost (a strided walk that no hardware prefetcher follows): 1.2 to 2 times slower.
 template <int CG, int S, int SW, int ROWS> void channel_rows(const Channelwise& k, int64_t image, int64_t i) {
   using Block = ChannelBlock<CG, S, SW, ROWS>;
-  constexpr int most_rows = 16;
   const conv::Geometry& g = k.g;
   const float* const x = k.x + image * g.h * g.w * g.c;
-  const float* row[most_rows];
+  const float* row[S + ROWS - 1];
   bool outside = false;
-  for (int64_t r = 0; r < g.r + ROWS - 1; r++) {
-    const int64_t h = i * g.sh + r - g.top;
+  for (int r = 0; r < S + ROWS - 1; r++) {
+    const int64_t h = i * SW + r - g.top;
     row[r] = h >= 0 && h < g.h ? x + h * g.w * g.c : nullptr;
     outside = outside || !row[r];
   }
-  const int64_t next = i * g.sh + g.r + ROWS - 1 - g.top, whole = g.c / lanes * lanes;
-  const float* const ahead = x + conv::at_most(conv::at_least(next, 0), g.h - 1) * g.w * g.c;
+  const int64_t whole = g.c / lanes * lanes;
+  // The rows that the next block adds.
+  constexpr int added = ROWS * SW;
+  const float* next[added];
+  for (int r = 0; r < added; r++) next[r] = x + conv::at_most(conv::at_least(i * SW + S + ROWS - 1 + r - g.top, 0), g.h - 1) * g.w * g.c;
   for (int64_t j = 0; j < g.ow; j += block_pixels) {
     const int64_t from = j * SW - g.left;
     const bool edge = outside || from < 0 || from + Block::seen > g.w || j + block_pixels > g.ow;
     const int count = int(conv::at_most(block_pixels, g.ow - j));
+    const int64_t ahead = conv::at_least(conv::at_most(j * SW, g.w - block_pixels * SW), 0) * g.c;
     for (int64_t c = 0; c < whole; c += lanes) {
       const float* const w = k.packed + c / panel_columns * (g.k * panel_columns) + c % panel_columns;
       if (c % 16 == 0)
-        for (int q = 0; q < ROWS * SW * block_pixels; q++) {
-          const int64_t column = conv::at_most(j * SW + q / ROWS, g.w - 1), down = q % ROWS;
-          __builtin_prefetch(ahead + (down && next + down < g.h ? g.w * g.c : 0) + column * g.c + c, 0, 2);
-        }
+#pragma GCC unroll 2
+        for (int r = 0; r < added; r++)
+#pragma GCC unroll 8
+          for (int q = 0; q < SW * block_pixels; q++) __builtin_prefetch(next[r] + ahead + q * g.c + c, 0, 2);
       Block block;
       if (edge) block.template run<true>(g, row, from, c, w);
       else block.template run<false>(g, row, from, c, w);
@@ -151,7 +155,7 @@ template <int CG, int S> ChannelKernel channel_kernel(int64_t stride) {
   return {channel_rows<CG, S, 2, 1>, nullptr};
 }
 template <int CG> ChannelKernel channel_kernel(const conv::Geometry& g) {
-  const bool dense = g.dh == 1 && g.dw == 1 && g.sw <= 2 && g.sw == g.sh && g.r < 15;
+  const bool dense = g.dh == 1 && g.dw == 1 && g.sw <= 2 && g.sw == g.sh && g.r == g.s;
   if (dense && g.s == 3) return channel_kernel<CG, 3>(g.sw);
   if constexpr (CG == 1) {
     if (dense && g.s == 5) return channel_kernel<CG, 5>(g.sw);

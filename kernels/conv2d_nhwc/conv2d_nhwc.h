@@ -5,15 +5,16 @@
 //   attributes: conv2d's nine, activation, channels (O), kernel_h, kernel_w (R, S), algorithm
 // conv2d_pack(w[O, C/g, R, S]) -> packed; attributes groups, algorithm. Column j of panel q is output 16 q + j (of its group), zero beyond the last.
 //   panels     [g ceil((O/g)/16), R S C/g, 16]   rows (p, q, c)
-//   winograd2  [ceil(O/16), 16 C, 16]            3x3, stride 1, no dilation or groups: U = G w G^T of F(2,3), rows (tap of U, c)
+//   winograd2  [ceil(O/16), 16 C, 16]            3x3, stride 1, no groups: U = G w G^T of F(2,3), rows (tap of U, c)
 //   winograd4  [ceil(O/16), 36 C, 16]            the same of F(4,3)
+//   winograd5  [ceil(O/16), 36 C, 16]            5x5, stride 1, no groups: F(2,5)
 //   folded     [ceil(O/16), 36 4C, 16]           7x7, stride 2, C <= 4: 2x2 pixels folded into channels (row, column, c) make it 4x4 taps; F(3,4)
 //   lanes      [ceil(O/16), R S C/g, 16]         C/g = O/g in {1, 2, 4, 8}: a vector of outputs looks at its own channels, whatever their groups
 // All contiguous; y may be the residual's own memory and overlaps nothing else. Any N, O, C from 0.
 // Error before the activation. panels, lanes: gamma_(K+3) (sum |X| |w| + |residual| + |bias|), K = C/g R S.
 // Winograd, tile by tile, d_c what the tile sees of channel c:
 //   gamma_(C'+24) ( |A^T| (sum_c |U_c| (|B^T| |d_c| |B|)) |A| + |residual| + |bias| ),  C' = C (folded: 4C)
-// so at most c gamma_(C'+24) sum_c max|d_c| max|w_c|, c = 256 (winograd2), 6900 (winograd4), 3600 (folded): a large pixel reaches all outputs of its
+// so at most c gamma_(C'+24) sum_c max|d_c| max|w_c|, c = 64 (winograd2), 540 (winograd4), 800 (folded), 1160 (winograd5): a large pixel reaches all outputs of its
 // tile. U is computed in double and rounded once. Points 0, +-1, infinity, and for the six 0, +-2/3, +-3/2, infinity: 3 to 4 times less error than with
 // 0, +-1, +-2 for the same work. NaN and infinities reach every output of their tile.
 #pragma once
@@ -33,12 +34,14 @@ enum Algorithm : int { panels = 0,
                        winograd4,
                        folded,
                        lanes_of,
+                       winograd5,
                        n_algorithms };
 
 // Rows of a panel of packed weights, and panels.
 struct PackedShape {
   int64_t panels, taps;
 };
+ACCELNN_INLINE bool by_tiles(int algorithm) { return (algorithm >= winograd2 && algorithm <= folded) || algorithm == winograd5; }
 PackedShape packed_shape(int algorithm, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups);
 Status check_algorithm(const char* op, int algorithm, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups);
 
@@ -52,12 +55,12 @@ Geometry geometry_nhwc(const Call& call);
 // `panels`: runs of taps that lie side by side in memory; a unit of work is some rows (flat: pixels of all images) times some columns.
 struct Direct {
   bool flat;                            // 1x1 at stride 1: one row of all pixels
-  bool copy, shared;                    // bands with borders are copied, or all images are before anything else
+  bool copy, shared;                    // bands are copied (borders; a group's own channels), or all images are before anything else
   int64_t runs, run;                    // count, length
   int64_t images, rows, columns;        // as the loops see them
   int64_t band_rows, bands, chunks;     // units of rows, or of columns (flat)
   int64_t blocks, block;                // column blocks of a group, panels in each
-  int64_t row, pixel;                   // elements from row to row (after the copy) and from pixel to pixel
+  int64_t channels, row, pixel;         // of an input pixel after the copy; elements from row to row, and from one output's pixel to the next
   int64_t in_rows;                      // input rows of a band
   int64_t units, parts;
   int64_t offsets, image, part, slice;  // workspace: offsets of the runs, copies of images, part 0's slice, bytes of a slice
@@ -65,7 +68,7 @@ struct Direct {
 };
 Direct direct_plan(const Geometry& g);
 
-// Winograd: m x m outputs a tile, size x size inputs. Blocks of tiles go through transform, products and transform back in L2; a few tiles are
+// Winograd: m x m outputs a tile, size x size inputs, neighbours `dilation` pixels apart. Blocks of tiles go through transform, products and transform back in L2; a few tiles are
 // transformed together first (`shared`), and the units are columns.
 struct Winograd {
   int64_t m, size, points, fold;        // fold: 2 where 2x2 pixels become channels
@@ -79,6 +82,15 @@ struct Winograd {
   size_t bytes;
 };
 Winograd winograd_plan(const Geometry& g, int algorithm);
+
+// conv2d by way of channels last: the image turned, the weights packed, the result turned back, in the call's workspace. Worth it where the algorithm
+// saves more than that: never for `panels`, to which the columns of conv2d are equal.
+struct Detour {
+  int algorithm;                        // panels: not worth it
+  int64_t x, packed, y, inner;          // offsets in the workspace
+  size_t bytes;
+};
+Detour detour(const Geometry& g, bool exact);
 
 }  // namespace conv
 }  // namespace accelnn

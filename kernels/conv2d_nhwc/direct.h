@@ -3,6 +3,7 @@
 #pragma once
 #include "conv2d_nhwc/conv2d_nhwc.h"
 #include "conv2d_nhwc/tile.h"
+#include "matmul/pack.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -10,9 +11,9 @@ inline namespace ACCELNN_TARGET {
 
 ACCELNN_INLINE int64_t nhwc_flops(const conv::Geometry& g) { return 2 * g.n * g.o * g.pixels * g.k; }
 
-// Rows first..first + rows - 1 of an image with borders, all channels.
+// Rows first..first + rows - 1 of an image with borders, the channels of one group; x: its first one.
 inline void copy_bordered(const conv::Geometry& g, const float* x, int64_t first, int64_t rows, float* to) {
-  const int64_t left = g.left * g.c, inside = g.w * g.c, right = g.right * g.c, row = left + inside + right;
+  const int64_t left = g.left * g.cg, inside = g.w * g.cg, right = g.right * g.cg, row = left + inside + right;
   for (int64_t i = 0; i < rows; i++, to += row) {
     const int64_t from = first + i - g.top;
     if (from < 0 || from >= g.h) {
@@ -20,7 +21,9 @@ inline void copy_bordered(const conv::Geometry& g, const float* x, int64_t first
       continue;
     }
     std::memset(to, 0, size_t(left) * 4);
-    std::memcpy(to + left, x + from * inside, size_t(inside) * 4);
+    const float* const line = x + from * g.w * g.c;
+    if (g.groups == 1) std::memcpy(to + left, line, size_t(inside) * 4);
+    else gather(line, g.c, 1, g.w, g.cg, to + left, g.cg);
     std::memset(to + left + inside, 0, size_t(right) * 4);
   }
 }
@@ -53,7 +56,7 @@ inline void direct_unit(const conv::Geometry& g, const conv::Direct& d, const in
         const Epilogue e = {nullptr, bias ? bias + u.group * g.og + o : nullptr, how};
         for (int64_t tile = 0; tile < tiles; tile++) {
           const int64_t j = u.c0 + tile_start(u.c1 - u.c0, tiles, tile), next = u.c0 + tile_start(u.c1 - u.c0, tiles, tile + 1);
-          t.a = u.base + (i * g.sh - u.first) * d.row + j * d.pixel + u.group * g.cg;
+          t.a = u.base + (i * g.sh - u.first) * d.row + j * d.pixel;
           t.c = u.y + line + j * g.o + o;
           t.add = u.residual ? u.residual + line + j * g.o + o : nullptr;
           conv_tile(int(next - j), t, e);
@@ -69,7 +72,7 @@ inline Status conv2d_direct(const Call& call, const conv::Geometry& g, const flo
   if (d.units == 0 || g.pixels == 0) return {};
   int64_t* const offset = reinterpret_cast<int64_t*>(work + d.offsets);
   for (int64_t i = 0; i < d.runs; i++)
-    offset[i] = d.runs == g.r ? i * g.dh * d.row : i / g.s * g.dh * d.row + i % g.s * g.dw * g.c;
+    offset[i] = d.runs == g.r ? i * g.dh * d.row : i / g.s * g.dh * d.row + i % g.s * g.dw * d.channels;
   float* const image = reinterpret_cast<float*>(work + d.image);
   const int64_t bordered = g.top + g.h + g.bottom;
   if (d.shared) {
@@ -95,7 +98,7 @@ inline Status conv2d_direct(const Call& call, const conv::Geometry& g, const flo
       u.q0 = block * d.block, u.q1 = conv::at_most(u.q0 + d.block, panels);
       u.y = y + n * d.rows * d.columns * g.o;
       u.residual = residual ? residual + n * d.rows * d.columns * g.o : nullptr;
-      const float* const from = x + n * g.h * g.w * g.c;
+      const float* const from = x + n * g.h * g.w * g.c + group * g.cg;
       if (d.shared) {
         u.base = image + n * bordered * d.row;
       } else if (d.copy) {

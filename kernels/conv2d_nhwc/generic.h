@@ -13,6 +13,7 @@ inline Status conv2d_nhwc_by(int algorithm, const Call& call, const conv::Geomet
   switch (algorithm) {
     case conv::winograd2: return conv2d_winograd<Points4<2>>(call, g, algorithm, x, packed, bias, residual, y, how, work);
     case conv::winograd4: return conv2d_winograd<Points6<4>>(call, g, algorithm, x, packed, bias, residual, y, how, work);
+    case conv::winograd5: return conv2d_winograd<Points6<2>>(call, g, algorithm, x, packed, bias, residual, y, how, work);
     case conv::folded: return conv2d_folded(call, g, x, packed, bias, residual, y, how, work);
     case conv::lanes_of: return conv2d_channelwise(call, g, x, packed, bias, residual, y, how);
     default: return conv2d_direct(call, g, x, packed, bias, residual, y, how, work);

@@ -18,31 +18,34 @@ inline void pack_taps(const float* w, int64_t per_group, int64_t r, int64_t s, i
     }
 }
 
-// Channel c of one panel, rows (point, c): n filters of R x R taps.
-template <class T, int R> void pack_points(const double (*filters)[R * R], int64_t n, int64_t channels, int64_t c, float* to) {
+// Channel c of one panel, rows (point, c): 16 filters of R x R taps side by side in vectors of doubles.
+typedef double vd __attribute__((vector_size(vector_bytes), may_alias));
+constexpr int doubles = vector_bytes / 8;
+template <class T, int R> void pack_points(const double (*filters)[16], int64_t channels, int64_t c, float* to) {
   constexpr int S = T::size;
-  for (int64_t j = 0; j < 16; j++) {
-    double u[S * S] = {};
-    if (j < n) {
-      double half[S * R];               // G w, column by column
-      for (int k = 0; k < R; k++) {
-        double g[R], column[S];
-        for (int i = 0; i < R; i++) g[i] = filters[j][i * R + k];
-        T::weights(g, column);
-        for (int i = 0; i < S; i++) half[i * R + k] = column[i];
-      }
-      for (int i = 0; i < S; i++) T::weights(half + i * R, u + i * S);
+  for (int j = 0; j < 16; j += doubles) {
+    vd half[S * R];                     // G w, column by column
+    for (int k = 0; k < R; k++) {
+      vd g[R], column[S];
+      for (int i = 0; i < R; i++) std::memcpy(&g[i], filters[i * R + k] + j, sizeof(vd));
+      T::weights(g, column);
+      for (int i = 0; i < S; i++) half[i * R + k] = column[i];
     }
-    for (int i = 0; i < S * S; i++) to[(i * channels + c) * 16 + j] = float(u[i]);
+    for (int i = 0; i < S; i++) {
+      vd u[S];
+      T::weights(half + i * R, u);
+      for (int k = 0; k < S; k++)
+        for (int lane = 0; lane < doubles; lane++) to[((i * S + k) * channels + c) * 16 + j + lane] = float(u[k][lane]);
+    }
   }
 }
 
-template <class T> void pack_winograd(const float* w, int64_t channels, int64_t n, float* to) {
+template <class T, int R> void pack_winograd(const float* w, int64_t channels, int64_t n, float* to) {
+  double filters[R * R][16] = {};
   for (int64_t c = 0; c < channels; c++) {
-    double filters[16][9];
     for (int64_t j = 0; j < n; j++)
-      for (int i = 0; i < 9; i++) filters[j][i] = w[(j * channels + c) * 9 + i];
-    pack_points<T, 3>(filters, n, channels, c, to);
+      for (int i = 0; i < R * R; i++) filters[i][j] = w[(j * channels + c) * R * R + i];
+    pack_points<T, R>(filters, channels, c, to);
   }
 }
 
@@ -50,28 +53,29 @@ inline void pack_folded(const float* w, int64_t channels, int64_t n, float* to) 
   for (int64_t a = 0; a < 2; a++)
     for (int64_t b = 0; b < 2; b++)
       for (int64_t c = 0; c < channels; c++) {
-        double filters[16][16];
-        for (int64_t j = 0; j < n; j++)
-          for (int64_t i = 0; i < 4; i++)
-            for (int64_t k = 0; k < 4; k++) {
+        double filters[16][16] = {};
+        for (int64_t i = 0; i < 4; i++)
+          for (int64_t k = 0; k < 4; k++)
+            for (int64_t j = 0; j < n; j++) {
               const int64_t r = 2 * i + a, s = 2 * k + b;
-              filters[j][i * 4 + k] = r < 7 && s < 7 ? w[((j * channels + c) * 7 + r) * 7 + s] : 0.0;
+              if (r < 7 && s < 7) filters[i * 4 + k][j] = w[((j * channels + c) * 7 + r) * 7 + s];
             }
-        pack_points<Points6<3>, 4>(filters, n, 4 * channels, (2 * a + b) * channels + c, to);
+        pack_points<Points6<3>, 4>(filters, 4 * channels, (2 * a + b) * channels + c, to);
       }
 }
 
 inline void conv2d_pack_into(const Call& call, const float* w, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups, int algorithm, float* to) {
   const conv::PackedShape shape = conv::packed_shape(algorithm, o, per_group, r, s, groups);
   const int64_t parts = algorithm == conv::panels ? groups : 1, mine = o / parts, each = shape.panels / conv::at_least(parts, 1);
-  const int64_t effort = algorithm >= conv::winograd2 && algorithm <= conv::folded ? 40 : 2;
+  const int64_t effort = conv::by_tiles(algorithm) ? 40 : 2;
   parallel(call, shape.panels, shape.panels * shape.taps * 16 * effort, [&](int64_t panel) {
     const int64_t first = panel % each * 16, n = conv::at_most(16, mine - first);
     const float* const from = w + (panel / each * mine + first) * per_group * r * s;
     float* const p = to + panel * shape.taps * 16;
     switch (algorithm) {
-      case conv::winograd2: return pack_winograd<Points4<2>>(from, per_group, n, p);
-      case conv::winograd4: return pack_winograd<Points6<4>>(from, per_group, n, p);
+      case conv::winograd2: return pack_winograd<Points4<2>, 3>(from, per_group, n, p);
+      case conv::winograd4: return pack_winograd<Points6<4>, 3>(from, per_group, n, p);
+      case conv::winograd5: return pack_winograd<Points6<2>, 5>(from, per_group, n, p);
       case conv::folded: return pack_folded(from, per_group, n, p);
       default: return pack_taps(from, per_group, r, s, n, p);
     }

@@ -11,13 +11,14 @@ using conv::Geometry;
 // Winograd's matrices by the polynomials that they are (Toom and Cook): A^T, G, B^T of F(m, r) at `finite` points and infinity.
 struct Matrices {
   int m, r, t;
-  double at[4][6], g[6][4], bt[6][6];
+  double at[4][6], g[6][5], bt[6][6];
   Matrices(int algorithm) {
     static const double four[] = {0, 1, -1}, six[] = {0, 2.0 / 3, -2.0 / 3, 1.5, -1.5};
     const double* const x = algorithm == conv::winograd2 ? four : six;
-    m = algorithm == conv::winograd2 ? 2 : algorithm == conv::winograd4 ? 4
-                                                                        : 3;
-    r = algorithm == conv::folded ? 4 : 3;
+    m = algorithm == conv::winograd4 ? 4 : algorithm == conv::folded ? 3
+                                                                     : 2;
+    r = algorithm == conv::folded ? 4 : algorithm == conv::winograd5 ? 5
+                                                                     : 3;
     t = m + r - 1;
     for (int j = 0; j < t; j++) {
       const bool last = j == t - 1;
@@ -72,7 +73,7 @@ void transformed(const Geometry& g, const Matrices& a, int fold, const float* x,
   for (int i = 0; i < a.t; i++)
     for (int j = 0; j < a.t; j++)
       d[i][j] = fold == 2 ? pixel(g, x, n, 2 * (h + i) + c / (2 * g.c) - g.top, 2 * (w + j) + c / g.c % 2 - g.left, c % g.c)
-                          : pixel(g, x, n, h + i - g.top, w + j - g.left, c);
+                          : pixel(g, x, n, h + i * g.dh - g.top, w + j * g.dw - g.left, c);
   for (int i = 0; i < a.t; i++)
     for (int j = 0; j < a.t; j++) {
       half[i][j] = 0;
@@ -91,8 +92,8 @@ void by_tiles(const Call& call, const Geometry& g, int algorithm) {
   const int64_t channels = fold == 2 ? 4 * g.c : g.c;
   const float *x = call.in[0].as<float>(), *packed = call.in[1].as<float>();
   for (int64_t n = 0; n < g.n; n++)
-    for (int64_t h = 0; h < g.oh; h += a.m)
-      for (int64_t w = 0; w < g.ow; w += a.m)
+    for (int64_t h = 0; h < g.oh; h += h % g.dh == g.dh - 1 ? (a.m - 1) * g.dh + 1 : 1)          // as many tiles side by side as the dilation
+      for (int64_t w = 0; w < g.ow; w += w % g.dw == g.dw - 1 ? (a.m - 1) * g.dw + 1 : 1)
         for (int64_t o = 0; o < g.o; o++) {
           double products[6][6] = {};
           for (int64_t c = 0; c < channels; c++) {
@@ -102,12 +103,12 @@ void by_tiles(const Call& call, const Geometry& g, int algorithm) {
               for (int j = 0; j < a.t; j++)
                 products[i][j] += v[i][j] * double(packed[((o / 16 * a.t * a.t + i * a.t + j) * channels + c) * 16 + o % 16]);
           }
-          for (int64_t i = 0; i < a.m && h + i < g.oh; i++)
-            for (int64_t j = 0; j < a.m && w + j < g.ow; j++) {
+          for (int64_t i = 0; i < a.m && h + i * g.dh < g.oh; i++)
+            for (int64_t j = 0; j < a.m && w + j * g.dw < g.ow; j++) {
               double sum = 0;
               for (int p = 0; p < a.t; p++)
                 for (int q = 0; q < a.t; q++) sum += a.at[i][p] * products[p][q] * a.at[j][q];
-              const int64_t at = ((n * g.oh + h + i) * g.ow + w + j) * g.o + o;
+              const int64_t at = ((n * g.oh + h + i * g.dh) * g.ow + w + j * g.dw) * g.o + o;
               call.out[0].as<float>()[at] = float(finished(call, sum, at, o));
             }
         }
@@ -118,8 +119,8 @@ void by_tiles(const Call& call, const Geometry& g, int algorithm) {
 Status conv2d_nhwc_f32_ref(const Call& call) {
   const Geometry g = conv::geometry_nhwc(call);
   const int algorithm = int(call.integer(conv2d_nhwc_attr::algorithm));
-  if (algorithm == conv::panels || algorithm == conv::lanes_of) by_taps(call, g, algorithm == conv::panels);
-  else by_tiles(call, g, algorithm);
+  if (conv::by_tiles(algorithm)) by_tiles(call, g, algorithm);
+  else by_taps(call, g, algorithm == conv::panels);
   return {};
 }
 
@@ -128,7 +129,7 @@ Status conv2d_pack_f32_ref(const Call& call) {
   const int64_t o = w.shape[0], per_group = w.shape[1], r = w.shape[2], s = w.shape[3], groups = call.integer(conv2d_pack_attr::groups);
   const int algorithm = int(call.integer(conv2d_pack_attr::algorithm));
   const conv::PackedShape shape = conv::packed_shape(algorithm, o, per_group, r, s, groups);
-  const bool winograd = algorithm >= conv::winograd2 && algorithm <= conv::folded;
+  const bool winograd = conv::by_tiles(algorithm);
   const int64_t parts = algorithm == conv::panels ? groups : 1, mine = o / parts, each = shape.panels / (parts ? parts : 1);
   const Matrices a(winograd ? algorithm : int(conv::winograd2));
   const int64_t channels = algorithm == conv::folded ? 4 * per_group : per_group;

@@ -1,4 +1,4 @@
-// The one-dimensional transforms of Winograd's F(2,3), F(4,3) and F(3,4), on vectors of channels. `step`: elements between operands.
+// The one-dimensional transforms of Winograd's F(2,3), F(4,3), F(3,4) and F(2,5), on vectors of channels. `step`: elements between operands.
 #pragma once
 #include "vec.h"
 
@@ -16,12 +16,12 @@ template <int M> struct Points4 {
     const vf q1 = q[step], q2 = q[2 * step];
     o[0] = q[0] + (q1 + q2), o[to] = (q1 - q2) + q[3 * step];
   }
-  static void weights(const double* g, double* u) {
+  template <class D> ACCELNN_INLINE static void weights(const D* g, D* u) {
     u[0] = -g[0], u[1] = (g[0] + g[1] + g[2]) / 2, u[2] = (g[0] - g[1] + g[2]) / 2, u[3] = g[2];
   }
 };
 
-// Points 0, +-2/3, +-3/2, infinity: the products of the outer and the inner ones are 1. F(4,3) and F(3,4) share them, and the way in.
+// Points 0, +-2/3, +-3/2, infinity: the products of the outer and the inner ones are 1. F(4,3), F(3,4) and F(2,5) share them, and the way in.
 template <int M> struct Points6 {
   static constexpr int size = 6, m = M;
   static constexpr double a = 2.0 / 3, b = 1.5;
@@ -39,24 +39,24 @@ template <int M> struct Points6 {
   ACCELNN_INLINE static void out(const vf* q, int step, vf* o, int to) {
     const vf p = q[step] + q[2 * step], r = q[step] - q[2 * step], u = q[3 * step] + q[4 * step], v = q[3 * step] - q[4 * step];
     o[0] = q[0] + p + u;
-    o[to] = fma(splat(b1), v, a1 * r);
+    o[to] = M == 2 ? fma(splat(a1), r, fma(splat(b1), v, q[5 * step])) : fma(splat(b1), v, a1 * r);
     if constexpr (M == 3) {
       o[2 * to] = fma(splat(a2), p, fma(splat(b2), u, q[5 * step]));
-    } else {
+    } else if constexpr (M == 4) {
       o[2 * to] = fma(splat(b2), u, a2 * p);
       o[3 * to] = fma(splat(a3), r, fma(splat(b3), v, q[5 * step]));
     }
   }
   // Of 7 - M taps.
-  static void weights(const double* g, double* u) {
+  template <class D> ACCELNN_INLINE static void weights(const D* g, D* u) {
     constexpr int r = 7 - M;
     const double x[4] = {a, -a, b, -b};
     u[0] = g[0], u[5] = g[r - 1];
     for (int i = 0; i < 4; i++) {
-      const double p = x[i], scale = i < 2 ? 2 * a * a * (a * a - b * b) : 2 * b * b * (b * b - a * a);
-      double sum = g[r - 1];
+      const double p = x[i], scale = 1 / (i < 2 ? 2 * a * a * (a * a - b * b) : 2 * b * b * (b * b - a * a));
+      D sum = g[r - 1];
       for (int k = r - 2; k >= 0; k--) sum = sum * p + g[k];
-      u[1 + i] = sum / scale;
+      u[1 + i] = sum * scale;
     }
   }
 };

@@ -54,14 +54,21 @@ template <class T> struct WinogradCall {
   float* y;
   Finish finish;
 
+  // Output row (column) where tile i begins.
+  ACCELNN_INLINE static int64_t start(int64_t i, int64_t dilation) { return i / dilation * dilation * M + i % dilation; }
+  // How many of its outputs lie below `end`.
+  ACCELNN_INLINE static int inside(int64_t first, int64_t end, int64_t dilation) {
+    return first >= end ? 0 : int(conv::at_most(M, (end - first - 1) / dilation + 1));
+  }
+
   // The tile's inputs where they lie in x.
   ACCELNN_INLINE void transform(int64_t tile, float* to) const {
-    const int64_t n = tile / (p.th * p.tw), top = tile / p.tw % p.th * M - g.top, left = tile % p.tw * M - g.left;
+    const int64_t n = tile / (p.th * p.tw), top = start(tile / p.tw % p.th, g.dh) - g.top, left = start(tile % p.tw, g.dw) - g.left;
     const float* const from = x + n * g.h * g.w * g.c;
     const float* pixel[P];
     for (int i = 0; i < S; i++)
       for (int j = 0; j < S; j++) {
-        const int64_t h = top + i, w = left + j;
+        const int64_t h = top + i * g.dh, w = left + j * g.dw;
         pixel[i * S + j] = h >= 0 && h < g.h && w >= 0 && w < g.w ? from + (h * g.w + w) * g.c : zeros;
       }
     transform_tile<T>(pixel, p.channels, to, p.plane);
@@ -87,8 +94,8 @@ template <class T> struct WinogradCall {
         }
       }
       for (int64_t t = 0; t < count; t++) {
-        const int64_t tile = first + t, n = tile / (p.th * p.tw), h = tile / p.tw % p.th * M, w = tile % p.tw * M;
-        const int rows = int(conv::at_most(M, g.oh - h)), cols = int(conv::at_most(M, g.ow - w));
+        const int64_t tile = first + t, n = tile / (p.th * p.tw), h = start(tile / p.tw % p.th, g.dh), w = start(tile % p.tw, g.dw);
+        const int rows = inside(h, g.oh, g.dh), cols = inside(w, g.ow, g.dw);
         const int64_t at = ((n * g.oh + h) * g.ow + w) * g.o;
         for (int j = 0; j < width && o + j < o1; j += lanes) back(products + t * tile_columns + j, at + o + j, o + j, rows, cols);
       }
@@ -108,7 +115,7 @@ template <class T> struct WinogradCall {
     for (int r = 0; r < rows; r++) {
       vf q[M];
       T::out(e + r * S, 1, q, 1);
-      for (int c = 0; c < cols; c++) finish_vector(finish, q[c], y, at + (r * g.ow + c) * g.o, o, n);
+      for (int c = 0; c < cols; c++) finish_vector(finish, q[c], y, at + (r * g.dh * g.ow + c * g.dw) * g.o, o, n);
     }
   }
 };
