@@ -73,6 +73,7 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
             for (int64_t k = 0; k < p.taps; k++) {
               const float* from = x.planes + o * l.plane + x.b_tap[k] + (count ? f + j : 0);
               store(x.panel + (o * p.taps + k) * wide + j, count == lanes ? load(from) : load(from, count));
+              __builtin_prefetch(from + wide, 0, 2);      // the next tile's, hundreds of pages at once: into L2 while this one's are used
             }
         }
       }

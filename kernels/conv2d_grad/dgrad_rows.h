@@ -30,6 +30,22 @@ ACCELNN_INLINE void copy_run(const float* from, float* to, int64_t n) {
   if (const int rest = int(n - j)) store(to + j, load(from + j, rest), rest);
 }
 
+// to[before + i] = from[i] for i < n, zeros around, `length` in all.
+ACCELNN_INLINE void bordered_row(const float* from, int64_t n, int64_t before, float* to, int64_t length) {
+#if defined(__AVX512F__)
+  if (length % lanes == 0) {
+    for (int64_t j = 0; j < length; j += lanes) {
+      const int64_t low = conv::at_most(conv::at_least(before - j, 0), lanes), high = conv::at_most(conv::at_least(before + n - j, low), lanes);
+      store(to + j, reinterpret_cast<vf>(_mm512_maskz_loadu_ps(__mmask16((1u << high) - (1u << low)), from + j - before)));
+    }
+    return;
+  }
+#endif
+  for (int64_t j = 0; j < before; j++) to[j] = 0.0f;
+  copy_run(from, to + before, n);
+  for (int64_t j = before + n; j < length; j++) to[j] = 0.0f;
+}
+
 // Rows first .. first + rows - 1 of dy's planes, counted from the first real one, between zeros.
 inline void copy_planes(const conv::Geometry& g, const DgradLayout& l, const float* dy, int64_t first, int64_t rows, float* to) {
   for (int64_t o = 0; o < g.og; o++, dy += g.pixels) {
@@ -40,9 +56,7 @@ inline void copy_planes(const conv::Geometry& g, const DgradLayout& l, const flo
         std::memset(row, 0, size_t(l.pitch) * sizeof(float));
         continue;
       }
-      for (int64_t j = 0; j < l.h.before; j++) row[j] = 0.0f;
-      copy_run(dy + from * g.ow, row + l.h.before, g.ow);
-      for (int64_t j = l.h.before + g.ow; j < l.pitch; j++) row[j] = 0.0f;
+      bordered_row(dy + from * g.ow, g.ow, l.h.before, row, l.pitch);
     }
   }
 }
@@ -82,29 +96,31 @@ inline void run_rows(const conv::Geometry& g, const DgradLayout& l, int64_t firs
   const int64_t rows = vectors / columns, wide = columns * lanes;
   for (int64_t i = 0; i < l.v.phases; i++) {
     const int64_t h0 = first * g.sh + i, u = conv::at_most(last - first, conv::divide_up(g.h - h0, g.sh));
-    int64_t taps[2] = {}, start[2] = {};
-    for (int64_t phase = 0; phase < l.h.phases; phase++) {
-      start[phase] = phase * taps[0];
-      taps[phase] = collect_taps(g, l, h0, top, phase, x.b_tap + start[phase], x.a_tap + start[phase]);
-    }
+    int64_t taps[2] = {};
+    for (int64_t phase = 0; phase < g.sw; phase++)
+      taps[phase] = collect_taps(g, l, h0, top, phase, x.b_tap + phase * taps[0], x.a_tap + phase * taps[0]);
     for (int64_t k = 0; k < u; k += rows)
       for (int64_t j = 0; j < uw; j += wide) {
-        for (int64_t phase = 0; phase < l.h.phases; phase++)
-          body({g.og, taps[phase], x.planes + k * l.pitch + j, l.plane, l.pitch, x.b_tap + start[phase], x.w, g.k, x.a_tap + start[phase], g.r * g.s, x.bias,
-                x.sums + phase * conv_grad::tile_floats, vectors * lanes});
+        Tile t = {g.og, taps[0], x.planes + k * l.pitch + j, l.plane, l.pitch, x.b_tap, x.w, g.k, x.a_tap, g.r * g.s, x.bias, x.sums, vectors * lanes};
+        if (g.sw == 1) {
+          t.c = x.dx + (h0 + k * g.sh) * g.w + j, t.c_row = g.h * g.w;
+          t.width = g.w - j, t.height = u - k, t.c_line = g.sh * g.w;
+          body(t);
+          continue;
+        }
+        body(t);
+        t.taps = taps[1], t.b_tap += taps[0], t.a_tap += taps[0], t.c += conv_grad::tile_floats;
+        body(t);
         for (int64_t c = 0; c < x.channels; c++)
           for (int64_t q = 0; q < rows && k + q < u; q++) {
-            float* const to = x.dx + (c * g.h + h0 + (k + q) * g.sh) * g.w + j * g.sw;
+            float* const to = x.dx + (c * g.h + h0 + (k + q) * g.sh) * g.w + 2 * j;
             const float *const even = x.sums + c * vectors * lanes + q * wide, *const odd = even + conv_grad::tile_floats;
-            const int64_t length = conv::at_most(wide * g.sw, g.w - j * g.sw);
-            if (g.sw == 1) copy_run(even, to, length);
-            else
-              for (int64_t at = 0; at < length; at += 2 * lanes) {
-                const vf a = load(even + at / 2), b = load(odd + at / 2);
-                const int low = int(conv::at_most(lanes, length - at)), high = int(conv::at_least(conv::at_most(lanes, length - at - lanes), 0));
-                store(to + at, zip_low(a, b), low);
-                if (high) store(to + at + lanes, zip_high(a, b), high);
-              }
+            const int64_t length = conv::at_most(2 * wide, g.w - 2 * j);
+            for (int64_t at = 0; at < length; at += 2 * lanes) {
+              const vf a = load(even + at / 2), b = load(odd + at / 2);
+              store(to + at, zip_low(a, b), int(conv::at_most(lanes, length - at)));
+              if (length > at + lanes) store(to + at + lanes, zip_high(a, b), int(conv::at_most(lanes, length - at - lanes)));
+            }
           }
       }
   }

@@ -34,8 +34,9 @@ struct Tile {
   const int64_t* a_tap;
   int64_t a_row;
   const float* bias;          // null, or a number a channel
-  float* c;                   // rows of whole vectors, c_row apart
+  float* c;                   // channels c_row apart, whole vectors
   int64_t c_row;
+  int64_t width = 0, height = 0, c_line = 0;      // if given: rows of that many pixels, c_line apart, are written, so many of them
 };
 
 // V vectors in rows of C.
@@ -47,10 +48,14 @@ template <int R, int V, int C = V> void tile_body(const Tile& t) {
     for (int j = 0; j < V; j++) acc[i][j] = vf{};
   const int64_t s = t.a_row;
   const float *a_out = t.a, *b_out = t.b;
+  const int64_t ahead = t.a_out * (t.taps >= 4 ? 2 : 8);
+  // What is written lies as far apart: fetched while the sums are made.
+  for (int i = 0; i < R; i++)
+    for (int j = 0; j < V; j++) __builtin_prefetch(t.c + i * t.c_row + (t.width ? j / C * t.c_line + j % C * lanes : j * lanes), 1, 2);
   for (int64_t o = 0; o < t.outs; o++, a_out += t.a_out, b_out += t.b_out) {
     // Weights of an output lie 4 a_out bytes further on, often on another page: nobody else fetches them in time.
     if (R >= 4) {
-      const float* next = a_out + 2 * t.a_out;
+      const float* next = a_out + ahead;
       for (int64_t line = 0; line < R * s; line += 16) __builtin_prefetch(next + line);
       __builtin_prefetch(next + R * s - 1);
     }
@@ -75,6 +80,19 @@ template <int R, int V, int C = V> void tile_body(const Tile& t) {
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 8
       for (int j = 0; j < V; j++) acc[i][j] += t.bias[i];
+  if (t.width) {
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++) {
+      const int64_t column = j % C * lanes, left = t.width - column;
+      if (j / C >= t.height || left <= 0) continue;
+      float* const to = t.c + j / C * t.c_line + column;
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+        if (left >= lanes) store(to + i * t.c_row, acc[i][j]);
+        else store(to + i * t.c_row, acc[i][j], int(left));
+    }
+    return;
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 8

@@ -47,6 +47,7 @@ DgradLayout dgrad_layout(const Geometry& g) {
   l.few = g.cg <= few && g.sw <= 2;
   l.copy = l.few || l.v.before || l.v.after || l.h.before || l.h.after;
   l.pitch = plus(plus(l.h.before, g.ow), l.h.after);
+  if (l.few) l.pitch = round_up(l.pitch, widest_lanes);      // a third of a depthwise kernel's loads keep to one line
   // Columns of zeros that are computed and thrown away, against 4 cycles to pack 16 pixels of a tap that then meet cg weights.
   const int64_t wide = divide_up(g.w, g.sw);
   l.packed = g.cg >= 32 && times(l.pitch - wide, g.cg) > times(wide, 5);
@@ -88,7 +89,7 @@ bool by_rows(const Geometry& g) {
 RowsLayout rows_layout(const Geometry& g) {
   RowsLayout l = {};
   l.copy = g.padded || g.sw > 1;
-  l.pitch = l.copy ? divide_up(plus(plus(g.left, g.w), g.right), g.sw) : g.w;
+  l.pitch = l.copy ? round_up(divide_up(plus(plus(g.left, g.w), g.right), g.sw), widest_lanes) : g.w;
   l.row = times(l.pitch, g.sw);
   // A few thousand multiply-adds between loading the sums and storing them; the copied rows stay in L2.
   l.band = at_most(g.oh, at_least(divide_up(192, divide_up(g.ow, widest_lanes)), 1));
@@ -175,7 +176,7 @@ WinogradLayout wgrad_winograd_layout(const Geometry& g) {
   return l;
 }
 
-// For 1x1 turning both operands costs more than the product's gathering of one (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).
+// For 1x1 turning both operands costs too much (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).
 bool by_outer(const Geometry& g) { return g.cg >= group_pixels && g.og >= 4 && g.r * g.s > 1; }
 
 OuterLayout outer_layout(const Geometry& g) {
@@ -195,6 +196,24 @@ OuterLayout outer_layout(const Geometry& g) {
   shared.take(panel_width * 4);                     // what the last panel reads beyond the last pixel
   l.part = shared.at;
   l.slice = round_up(times(g.r * g.s, most_outs * panel_width * 4), 64);
+  l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
+  return l;
+}
+
+bool by_points(const Geometry& g) { return g.cg >= group_pixels && g.og >= 4 && g.r * g.s == 1 && !g.padded; }
+
+PointsLayout points_layout(const Geometry& g) {
+  PointsLayout l = {};
+  l.panels = divide_up(g.cg, group_pixels);
+  const int64_t image = times(times(g.groups, l.panels), times(g.pixels, group_pixels * 4));
+  l.images = at_least(at_most(g.n, (int64_t(4) << 20) / at_least(image, 1)), 1);
+  l.block = divide_up(g.pixels, divide_up(g.pixels, 512));
+  l.row = round_up(l.block, group_pixels) + group_pixels;
+  l.parts = at_most(times(g.groups, divide_up(g.og, 4)), most_parts);
+  Cut shared;
+  l.x = shared.take(times(l.images, image));
+  l.part = shared.at;
+  l.slice = most_outs * l.row * 4;
   l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
   return l;
 }

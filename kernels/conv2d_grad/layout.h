@@ -83,6 +83,16 @@ struct OuterLayout {
 bool by_outer(const Geometry& g);
 OuterLayout outer_layout(const Geometry& g);
 
+// wgrad of 1x1 (wgrad_points.h).
+struct PointsLayout {
+  int64_t panels, images;     // of 16 channels of a group; turned at a time
+  int64_t block, row;         // pixels of a product, elements between rows of dy in the slice
+  int64_t parts, x, part, slice;
+  size_t bytes;
+};
+bool by_points(const Geometry& g);
+PointsLayout points_layout(const Geometry& g);
+
 // wgrad as a matrix product: see wgrad.h.
 struct WgradLayout {
   conv::Band band;

@@ -2,6 +2,7 @@
 // lies, x between zeros (with a stride: columns split into phases, so that a row of taps is contiguous). Nothing is transposed or gathered.
 #pragma once
 #include "conv2d_grad/conv2d_wgrad.h"
+#include "conv2d_grad/dgrad_rows.h"
 #include "conv2d_grad/layout.h"
 #include "lanes.h"
 #include "pool.h"
@@ -84,9 +85,7 @@ inline void every_other(const float* from, float* to, int64_t n) {
 // One row with borders, its columns split by the stride: to[phase * pitch + j] = row[j * sw + phase - left].
 inline void copy_row(const conv::Geometry& g, int64_t pitch, const float* row, float* to) {
   if (g.sw == 1) {
-    for (int64_t j = 0; j < g.left; j++) to[j] = 0.0f;
-    std::memcpy(to + g.left, row, size_t(g.w) * sizeof(float));
-    for (int64_t j = g.left + g.w; j < pitch; j++) to[j] = 0.0f;
+    dgrad::bordered_row(row, g.w, g.left, to, pitch);
     return;
   }
   for (int64_t phase = 0; phase < g.sw; phase++, to += pitch) {
