@@ -3,6 +3,7 @@
 #pragma once
 #include "conv2d/columns.h"
 #include "conv2d_grad/conv2d_dgrad.h"
+#include "conv2d_grad/depthwise3.h"
 #include "conv2d_grad/dgrad_tile.h"
 #include "lanes.h"
 #include "pool.h"
@@ -28,6 +29,15 @@ ACCELNN_INLINE void copy_run(const float* from, float* to, int64_t n) {
   int64_t j = 0;
   for (; j + lanes <= n; j += lanes) store(to + j, load(from + j));
   if (const int rest = int(n - j)) store(to + j, load(from + j, rest), rest);
+}
+
+// even[0], odd[0], even[1] ...: `length` numbers; whole vectors are read.
+ACCELNN_INLINE void weave(const float* even, const float* odd, float* to, int64_t length) {
+  for (int64_t at = 0; at < length; at += 2 * lanes) {
+    const vf a = load(even + at / 2), b = load(odd + at / 2);
+    store(to + at, zip_low(a, b), int(conv::at_most(lanes, length - at)));
+    if (length > at + lanes) store(to + at + lanes, zip_high(a, b), int(conv::at_most(lanes, length - at - lanes)));
+  }
 }
 
 // to[before + i] = from[i] for i < n, zeros around, `length` in all.
@@ -89,6 +99,13 @@ inline int64_t collect_taps(const conv::Geometry& g, const DgradLayout& l, int64
 
 // Rows first .. last - 1 of the strides of dx.
 inline void run_rows(const conv::Geometry& g, const DgradLayout& l, int64_t first, int64_t last, int64_t top, const Operands& x) {
+  if (depthwise3::fits(g)) {
+    const int64_t wide = (g.w > lanes ? depthwise3::vectors : 1) * lanes;
+    for (int64_t k = 0; k < last - first; k += depthwise3::rows)
+      for (int64_t j = 0; j < g.w; j += wide)
+        (wide > lanes ? depthwise3::dgrad_tile<depthwise3::vectors> : depthwise3::dgrad_tile<1>)(x.planes + k * l.pitch + j, g.og, l.plane, l.pitch, x.w, x.bias ? *x.bias : 0.0f, x.dx + (first + k) * g.w + j, g.w, last - first - k, g.w - j);
+    return;
+  }
   const int64_t uw = conv::divide_up(g.w, g.sw), vectors = vectors_for(x.channels);
   int columns = 1;
   while (columns < vectors && columns * lanes < uw) columns *= 2;
@@ -115,12 +132,7 @@ inline void run_rows(const conv::Geometry& g, const DgradLayout& l, int64_t firs
           for (int64_t q = 0; q < rows && k + q < u; q++) {
             float* const to = x.dx + (c * g.h + h0 + (k + q) * g.sh) * g.w + 2 * j;
             const float *const even = x.sums + c * vectors * lanes + q * wide, *const odd = even + conv_grad::tile_floats;
-            const int64_t length = conv::at_most(2 * wide, g.w - 2 * j);
-            for (int64_t at = 0; at < length; at += 2 * lanes) {
-              const vf a = load(even + at / 2), b = load(odd + at / 2);
-              store(to + at, zip_low(a, b), int(conv::at_most(lanes, length - at)));
-              if (length > at + lanes) store(to + at + lanes, zip_high(a, b), int(conv::at_most(lanes, length - at - lanes)));
-            }
+            weave(even, odd, to, conv::at_most(2 * wide, g.w - 2 * j));
           }
       }
   }

@@ -20,7 +20,7 @@ constexpr int vectors_for(int64_t channels) { return channels >= 3 ? 2 : 4; }
 constexpr int most_rows = 6;
 constexpr int vectors_for(int64_t) { return 4; }
 #else
-constexpr int most_rows = 4;
+constexpr int most_rows = 6;
 constexpr int vectors_for(int64_t) { return 2; }
 #endif
 

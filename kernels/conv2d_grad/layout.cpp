@@ -45,7 +45,7 @@ DgradLayout dgrad_layout(const Geometry& g) {
   l.v = border(g.h, g.oh, g.r, g.sh, g.top, g.dh);
   l.h = border(g.w, g.ow, g.s, g.sw, g.left, g.dw);
   l.few = g.cg <= few && g.sw <= 2;
-  l.copy = l.few || l.v.before || l.v.after || l.h.before || l.h.after;
+  l.copy = l.few || l.v.before || l.v.after || l.h.before || l.h.after || (g.sw == 2 && g.w % 2);
   l.pitch = plus(plus(l.h.before, g.ow), l.h.after);
   if (l.few) l.pitch = round_up(l.pitch, widest_lanes);      // a third of a depthwise kernel's loads keep to one line
   // Columns of zeros that are computed and thrown away, against 4 cycles to pack 16 pixels of a tap that then meet cg weights.
@@ -67,10 +67,10 @@ DgradLayout dgrad_layout(const Geometry& g) {
   Cut slice;
   slice.take(l.copy ? times(plus(times(g.og, l.plane), l.margin), 4) : 0);
   l.taps = slice.take(g.r * g.s * 3 * int64_t(sizeof(int64_t)));
-  l.panel = slice.take(times(times(g.og, g.r * g.s), (l.packed ? widest_columns : l.copy ? 0
-                                                                                         : widest_pixels) *
-                                 4));
-  l.sums = slice.take(tile_floats * 2 * 4);
+  const int64_t panel = l.packed ? widest_columns : l.copy ? 0
+                                                           : widest_pixels;
+  l.panel = slice.take(times(times(g.og, g.r * g.s), panel * 4));
+  l.sums = slice.take((tile_floats * 2 + widest_lanes) * 4);      // a vector that begins inside is read whole
   l.weights = slice.take(!l.few && g.r * g.s == 1 ? times(times(l.block, g.og), 4) : 0);
   l.slice = slice.at;
   l.parts = at_most(times(units, l.blocks), most_parts);

@@ -34,7 +34,7 @@ struct DgradLayout {
   int64_t taps, panel, sums, weights;      // offsets in a slice; the copy is at its start
   size_t bytes;
 };
-constexpr int few = 4;                  // channels that every row's tile takes at once
+constexpr int few = 6;                  // channels that every row's tile takes at once
 constexpr int64_t most_rows_of_pixels = 8;
 constexpr int64_t widest_pixels = 128;  // of any row's tile: 8 vectors of 16
 constexpr int64_t tile_floats = 512;    // of any row's tile: 14 x 32, 6 x 64, 3 x 128 and less

@@ -88,11 +88,13 @@ inline void copy_row(const conv::Geometry& g, int64_t pitch, const float* row, f
     dgrad::bordered_row(row, g.w, g.left, to, pitch);
     return;
   }
+  // A stride of 2 is spelled out: three divisions for each phase of each row were most of the time of a depthwise gradient.
   for (int64_t phase = 0; phase < g.sw; phase++, to += pitch) {
-    const int64_t first = conv::at_most(phase < g.left ? conv::divide_up(g.left - phase, g.sw) : 0, pitch);      // columns before are zeros
     const int64_t shift = phase - g.left;
-    int64_t last = shift >= g.w ? 0 : conv::at_most((g.w - 1 - shift) / g.sw + 1, pitch);
-    if (last < first) last = first;
+    int64_t first = shift >= 0 ? 0 : g.sw == 2 ? (1 - shift) / 2
+                                               : conv::divide_up(-shift, g.sw);      // columns before are zeros
+    int64_t last = shift >= g.w ? 0 : (g.sw == 2 ? (g.w - 1 - shift) / 2 : (g.w - 1 - shift) / g.sw) + 1;
+    first = conv::at_most(first, pitch), last = conv::at_least(conv::at_most(last, pitch), first);
     for (int64_t j = 0; j < first; j++) to[j] = 0.0f;
     if (g.sw == 2) every_other(row + 2 * first + shift, to + first, last - first);
     else
@@ -134,6 +136,10 @@ inline Status run(const Call& call, const conv::Geometry& g) {
               }
             from = copy;
           } else from += first * g.sh * l.row;
+          if (g.og == 1 && depthwise3::fits(g)) {
+            depthwise3::wgrad(dy.as<float>() + (image * g.o + o) * g.pixels + first * g.ow, rows, g.ow, from, l.row, sums, add);
+            continue;
+          }
           // Taps outside: their rows of x stay in L1 while dy passes by.
           for (int64_t tile = 0; tile < tap_tiles; tile++) {
             const int64_t k = tile * g.k / tap_tiles, taps = (tile + 1) * g.k / tap_tiles - k;
