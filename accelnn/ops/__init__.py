@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import attention, conv, decode, dynamic, elementwise, matmul, norm, normalize, pool, quantized, random, reduce, rotary, shape, sparse, weight_only  # noqa: F401
+from . import conv, dynamic, elementwise, matmul, norm, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
 from .attention import scaled_dot_product_attention
 from .conv import conv2d
 from .decode import attention_decode, quantize_cache
