@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import channel_norm, conv, dynamic, elementwise, matmul, norm, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
+from . import channel_norm, conv, dynamic, elementwise, loss, matmul, norm, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
 from .channel_norm import batch_norm, group_norm, instance_norm, local_response_norm
 from .conv import conv2d
 from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
+from .loss import cross_entropy, log_sigmoid, nll_loss
 from .matmul import linear
 from .norm import layer_norm, rms_norm
-from .normalize import cross_entropy, log_softmax, one_hot, softmax
+from .normalize import log_softmax, one_hot, softmax
 from .packed import Packed, pack
 from .pool import avg_pool2d, max_pool2d
 from .quantized import dequantize, quantize
@@ -23,4 +24,6 @@ connect()
 __all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
            "linear", "log_softmax", "matmul_int4", "matmul_sparse", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
            "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
-__all__ += ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
+__all__ += ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "log_sigmoid",
+            "nll_loss",
+            "rms_norm"]  # fmt: skip

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..core.graph import Graph
-from .fold import fold
+from .fold import fold, fold_batch_norm
 from .fuse import fuse_epilogues, fuse_pointwise
 from .pack import Hoisted, hoist, pack
 
 Pass = Callable[[Graph], Graph]
-STANDARD: tuple[Pass, ...] = (fold, fuse_epilogues, fuse_pointwise)
-DEPLOY: tuple[Pass, ...] = (fold, fuse_epilogues, fuse_pointwise, pack, fold)
+STANDARD: tuple[Pass, ...] = (fold, fold_batch_norm, fuse_epilogues, fuse_pointwise)
+DEPLOY: tuple[Pass, ...] = (fold, fold_batch_norm, fuse_epilogues, fuse_pointwise, pack, fold)
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
@@ -20,4 +20,4 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
     return graph
 
 
-__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "fold", "fuse_epilogues", "fuse_pointwise", "hoist", "pack", "run_passes"]
+__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "fold", "fold_batch_norm", "fuse_epilogues", "fuse_pointwise", "hoist", "pack", "run_passes"]
