@@ -238,5 +238,21 @@ ACCELNN_INLINE vf erf(vf x) {
   return select(a < 0.927734375f, small, as_float(as_bits(large) | (as_bits(x) & int32_t(0x80000000))));
 }
 
+// exp(x) for x <= 0, as after a maximum is taken off: n and r as in exp, the minimax polynomial of degree 5 that is exactly 1 at 0, no ends to look at but
+// the lower one: half of exp's instructions. Within 3.1 units of 2^-24; 0 below -87.7 (no denormal results), NaN stays.
+ACCELNN_INLINE vf exp_below(vf x) {
+  const vf low = splat(-88.0296936f);           // n = -127, an exponent field of 0
+  x = low > x ? low : x;                        // one instruction, and NaN stays
+  const vf shifted = fma(x, splat(1.44269504f), splat(12582912.0f)), n = shifted - 12582912.0f;
+  vf r = fma(n, splat(-0.693359375f), x);
+  r = fma(n, splat(2.12194440e-4f), r);
+  vf p = fma(r, splat(8.2902722e-3f), splat(4.1898161e-2f));
+  p = fma(p, r, splat(0.16667639f));
+  p = fma(p, r, splat(0.49999148f));
+  p = fma(p, r, splat(0.9999997f));
+  p = fma(p, r, splat(1.0f));
+  return p * as_float((as_bits(shifted) - (as_bits(splat(12582912.0f)) - 127)) << 23);      // a product, no sum of bits: NaN stays NaN
+}
+
 }  // namespace ACCELNN_TARGET
 }  // namespace accelnn
