@@ -18,7 +18,7 @@ from .weight_only import Int4Weight, matmul_int4, quantize_int4
 
 connect()
 
-__all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
-           "linear", "log_softmax", "matmul_int4", "matmul_sparse", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
+__all__ = ["Int4Weight", "Packed", "SparseWeight", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
+           "linear", "log_softmax", "matmul_int4", "matmul_sparse", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
            "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
 __all__ += plain.__all__

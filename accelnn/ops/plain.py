@@ -11,4 +11,11 @@ from .order import *  # noqa: F403
 from .pooling import *  # noqa: F403
 from .resizing import *  # noqa: F403
 
-__all__ = sorted({*activation.__all__, *arrange.__all__, *functions.__all__, *indexing.__all__, *order.__all__, *pooling.__all__, *resizing.__all__})
+__all__: list[str] = []
+__all__ += activation.__all__
+__all__ += arrange.__all__
+__all__ += functions.__all__
+__all__ += indexing.__all__
+__all__ += order.__all__
+__all__ += pooling.__all__
+__all__ += resizing.__all__
