@@ -286,4 +286,6 @@ def _total(terms: Iterable[Tensor]) -> Tensor:
     return total
 
 
-__all__ = ["CrossEntropyLoss", "MSELoss", "l1_penalty", "l2_penalty"]
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss",
+           "L1Loss", "MSELoss", "MarginRankingLoss", "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss", "l1_penalty",
+           "l2_penalty"]  # fmt: skip

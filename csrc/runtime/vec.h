@@ -87,8 +87,9 @@ ACCELNN_INLINE float fma(float a, float b, float c) {
 #endif
 }
 
-ACCELNN_INLINE vf select(vi mask, vf yes, vf no) { return as_float((mask & as_bits(yes)) | (~mask & as_bits(no))); }
-ACCELNN_INLINE vi select(vi mask, vi yes, vi no) { return (mask & yes) | (~mask & no); }
+// mask: all ones or all zeros a lane. Not (mask & yes) | (~mask & no): a comparison then stays in a mask register (exp: 42 instead of 52 instructions).
+ACCELNN_INLINE vf select(vi mask, vf yes, vf no) { return mask ? yes : no; }
+ACCELNN_INLINE vi select(vi mask, vi yes, vi no) { return mask ? yes : no; }
 ACCELNN_INLINE vf abs(vf x) { return as_float(as_bits(x) & 0x7fffffff); }
 // NaN in either operand gives NaN (torch's and numpy's maximum): x87-style max would drop it.
 // One instruction gives b where either is NaN; setting every bit where a was the one makes a NaN again. In a chain b is best what was there before:
