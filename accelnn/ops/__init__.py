@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import conv, dynamic, elementwise, matmul, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
+from . import conv, dynamic, elementwise, matmul, normalize, pool, qconv, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
 from .conv import conv2d
 from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where

@@ -17,7 +17,7 @@ from accelnn.core.registry import KERNELS, OPS
 
 TINY = 1e-37  # results in the range of denormals
 INTEGER = {DType.uint8, DType.int8, DType.int32, DType.int64, DType.bool}
-EXACT = ("copy", "matmul_pack", "qmatmul", "qconv2d", "quantize_linear", "one_hot", "random_uniform", "max_pool2d")
+EXACT = ("copy", "matmul_pack", "qmatmul", "qconv2d", "qconv2d_packed", "quantize_linear", "one_hot", "random_uniform", "max_pool2d")
 
 
 @dataclass(frozen=True)
