@@ -8,10 +8,11 @@ from ..core.graph import Graph
 from .fold import fold
 from .fuse import fuse_epilogues, fuse_pointwise
 from .pack import Hoisted, hoist, pack
+from .qconv import pack_convolutions
 
 Pass = Callable[[Graph], Graph]
 STANDARD: tuple[Pass, ...] = (fold, fuse_epilogues, fuse_pointwise)
-DEPLOY: tuple[Pass, ...] = (fold, fuse_epilogues, fuse_pointwise, pack, fold)
+DEPLOY: tuple[Pass, ...] = (fold, fuse_epilogues, fuse_pointwise, pack, fold, pack_convolutions)
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
@@ -20,4 +21,4 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
     return graph
 
 
-__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "fold", "fuse_epilogues", "fuse_pointwise", "hoist", "pack", "run_passes"]
+__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "fold", "fuse_epilogues", "fuse_pointwise", "hoist", "pack", "pack_convolutions", "run_passes"]

@@ -175,7 +175,7 @@ Status qconv2d_packed(const Call& call, const QconvIsa& isa) {
   const uint8_t zero = *call.in[1].as<uint8_t>();
   uint8_t* const copies = static_cast<uint8_t*>(call.work) + p.image_at;
   const int64_t groups = p.depthwise ? 1 : g.groups, og = p.depthwise ? g.c : g.og, tiles = conv::divide_up(og, qconv_columns);
-  const int64_t rows = g.top + g.h + g.bottom, pieces = at_most(8, rows), in_bytes = g.c * g.h * g.w, out_bytes = g.o * g.pixels * int64_t(size_of(y.dtype));
+  const int64_t rows = g.top + g.h + g.bottom, pieces = conv::at_least(at_most(at_most(8, rows), g.h * g.w / 64), 1), in_bytes = g.c * g.h * g.w, out_bytes = g.o * g.pixels * int64_t(size_of(y.dtype));
   for (int64_t n0 = 0; n0 < g.n; n0 += p.images) {
     const int64_t images = at_most(p.images, g.n - n0);
     const uint8_t* const from = x.as<uint8_t>() + n0 * in_bytes;
