@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..core.questions import connect
 from . import (  # noqa: F401
     activation, arrange, attention, border, channel_norm, conv, conv_bounds, conv_nd, conv_nhwc, conv_transpose,
-    decode, dynamic, elementwise, formula, functions, indexing, loss, matmul, normalize, order, packed, planes, pool, pooling, quantized, random,
-    recurrent, recurrent_math, reduce, resizing, rotary, row_norm, shape, sparse, weight_only, window)
+    decode, dynamic, elementwise, formula, functions, indexing, loss, matmul, normalize, order, packed, planes, pool, pooling, qconv, quantized,
+    random, recurrent, recurrent_math, reduce, resizing, rotary, row_norm, shape, sparse, weight_only, window)
 from .activation import *  # noqa: F403
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
