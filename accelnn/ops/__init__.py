@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..core.questions import connect
 from . import (  # noqa: F401
     activation, arrange, attention, border, channel_norm, conv, conv_bounds, conv_nd, conv_nhwc, conv_transpose,
-    decode, dynamic, elementwise, formula, functions, indexing, matmul, norm, normalize, order, packed, planes, pool, pooling, quantized, random,
+    decode, dynamic, elementwise, formula, functions, indexing, matmul, norm, normalize, order, packed, planes, pool, pool_nhwc, pooling, quantized, random,
     recurrent, recurrent_math, reduce, resizing, rotary, shape, sparse, weight_only, window)
 from .activation import *  # noqa: F403
 from .arrange import *  # noqa: F403
