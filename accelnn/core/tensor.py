@@ -297,9 +297,8 @@ class Tensor(_C.TensorBase):
         return apply("relu", self)
 
     def softmax(self, dim: int = -1) -> Tensor:
-        if dim in (-1, self.ndim - 1):
-            return apply("softmax", self)
-        return apply("softmax", self.transpose(dim, -1)).transpose(dim, -1)
+        axis = _axis(dim, self.ndim)
+        return apply("softmax", self) if axis == self.ndim - 1 else apply("softmax_axis", self, axis=axis, log=0)
 
 
 def _flat(args: Sequence[Any]) -> tuple[Any, ...]:

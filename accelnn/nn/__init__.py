@@ -1,21 +1,33 @@
 """Layers with torch's names, arguments, parameter names and defaults. A layer's fields are the layer."""
 
-from . import attention, conv, init, layers, loss, module, norm, recurrent, transformer
+from . import activation, attention, containers, conv, dropout, init, layers, loss, module, norm, pool, recurrent, reshape, sparse, transformer
+from .activation import *  # noqa: F403
 from .attention import *  # noqa: F403
+from .containers import *  # noqa: F403
 from .conv import *  # noqa: F403
+from .dropout import *  # noqa: F403
 from .layers import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .module import *  # noqa: F403
 from .norm import *  # noqa: F403
+from .pool import *  # noqa: F403
 from .recurrent import *  # noqa: F403
+from .reshape import *  # noqa: F403
+from .sparse import *  # noqa: F403
 from .transformer import *  # noqa: F403
 
 __all__ = ["init"]
+__all__ += activation.__all__
 __all__ += attention.__all__
+__all__ += containers.__all__
 __all__ += conv.__all__
+__all__ += dropout.__all__
 __all__ += layers.__all__
 __all__ += loss.__all__
 __all__ += module.__all__
 __all__ += norm.__all__
+__all__ += pool.__all__
 __all__ += recurrent.__all__
+__all__ += reshape.__all__
+__all__ += sparse.__all__
 __all__ += transformer.__all__

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..core.questions import connect
 from . import (  # noqa: F401
     activation, arrange, attention, border, channel_norm, conv, conv_bounds, conv_nd, conv_nhwc, conv_transpose,
-    decode, dynamic, elementwise, formula, functions, indexing, matmul, norm, normalize, order, packed, planes, pool, pool_nhwc, pooling, quantized, random,
-    recurrent, recurrent_math, reduce, resizing, rotary, shape, sparse, weight_only, window)
+    decode, dynamic, elementwise, formula, functions, indexing, loss, matmul, normalize, order, packed, planes, pool, pool_nhwc, pooling, qconv, quantized,
+    random, recurrent, recurrent_math, reduce, resizing, rotary, row_norm, shape, sparse, weight_only, window)
 from .activation import *  # noqa: F403
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
@@ -20,7 +20,6 @@ from .elementwise import *  # noqa: F403
 from .functions import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .matmul import *  # noqa: F403
-from .norm import *  # noqa: F403
 from .normalize import *  # noqa: F403
 from .order import *  # noqa: F403
 from .packed import *  # noqa: F403
@@ -29,6 +28,7 @@ from .quantized import *  # noqa: F403
 from .random import *  # noqa: F403
 from .resizing import *  # noqa: F403
 from .rotary import *  # noqa: F403
+from .row_norm import *  # noqa: F403
 from .sparse import *  # noqa: F403
 from .weight_only import *  # noqa: F403
 
@@ -48,7 +48,6 @@ __all__ += elementwise.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
 __all__ += matmul.__all__
-__all__ += norm.__all__
 __all__ += normalize.__all__
 __all__ += order.__all__
 __all__ += packed.__all__
@@ -57,5 +56,6 @@ __all__ += quantized.__all__
 __all__ += random.__all__
 __all__ += resizing.__all__
 __all__ += rotary.__all__
+__all__ += row_norm.__all__
 __all__ += sparse.__all__
 __all__ += weight_only.__all__

@@ -107,10 +107,12 @@ def _pad_reference(x: Any, low: Shape, high: Shape, step: tuple[int, ...], mode:
 
 
 _PADS: tuple[Any, ...] = (
-    ((5,), (2,), (3,), (), 0), ((3, 4), (1, 0), (0, 2), (), 0), ((2, 3, 4, 5), (0, 0, 1, 2), (0, 0, 2, 1), (), 0), ((2, 3, 4, 5), (0, 0, 1, 2), (0, 0, 2, 1), (), 1),
+    ((5,), (2,), (3,), (), 0), ((3, 4), (1, 0), (0, 2), (), 0), ((2, 3, 4, 5), (0, 0, 1, 2), (0, 0, 2, 1), (), 0),
+    ((2, 3, 4, 5), (0, 0, 1, 2), (0, 0, 2, 1), (), 1),
     ((2, 3, 4, 5), (0, 0, 1, 2), (0, 0, 2, 1), (), 2), ((2, 3, 4, 5), (0, 0, 1, 2), (0, 0, 2, 1), (), 3), ((6, 7), (-1, 2), (3, -2), (), 0),
     ((6, 7), (-1, 2), (3, -2), (), 1), ((6, 7), (-1, 2), (3, -2), (), 2), ((6, 7), (-1, 2), (3, -2), (), 3), ((4, 3), (1, -2), (2, 1), (3, 2), 0),
-    ((5, 2), (4, 0), (-4, 0), (), 3), ((3, 2), (0, 0), (6, 4), (), 3), ((0, 3), (1, 0), (1, 0), (), 0), ((130, 70), (1, 1), (1, 1), (), 0), ((0, 3), (0, 0), (0, 0), (), 3),
+    ((5, 2), (4, 0), (-4, 0), (), 3), ((3, 2), (0, 0), (6, 4), (), 3), ((0, 3), (1, 0), (1, 0), (), 0), ((130, 70), (1, 1), (1, 1), (), 0),
+    ((0, 3), (0, 0), (0, 0), (), 3),
 )  # fmt: skip
 
 
@@ -150,8 +152,9 @@ def _fold_wrapped(dy: Tensor, n: AnySize, axis: int, low: AnySize, high: AnySize
         raise ShapeError("the gradient of a circular padding of a dimension of unknown size")
     if isinstance(n, int) and not isinstance(high, int):
         raise ShapeError("the gradient of a circular padding by an unknown number")
-    before: Any = low and (n - low) % n
-    behind = 0 if before == 0 and (low + n + high) % n == 0 else -(before + low + n + high) % n  # type: ignore[operator]
+    size: Any = n
+    before = low and -low % size
+    behind = 0 if before == 0 and (low + n + high) % size == 0 else -(before + low + n + high) % size
     rank = dy.ndim
     if before or behind:
         dy = place(dy, _along(rank, axis, before), _along(rank, axis, behind))
@@ -341,7 +344,7 @@ def _triangle(x: Tensor, diagonal: int, lower: bool) -> Tensor:
     if not isinstance(rows, int) or not isinstance(columns, int):
         raise ShapeError(f"tril, triu: the last two dimensions of {x.spec} must be known")
     keep = np.tri(rows, columns, diagonal if lower else diagonal - 1, dtype=np.bool_)
-    return where(keep if lower else ~keep, x, 0.0)
+    return where(as_tensor(keep if lower else ~keep), x, 0.0)
 
 
 def tril(x: Tensor, diagonal: int = 0) -> Tensor:

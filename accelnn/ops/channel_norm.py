@@ -15,7 +15,7 @@ from ..core.registry import Op
 from ..core.tensor import Tensor, apply, apply_all, as_tensor, no_grad
 from .elementwise import elementwise
 from .matmul import EPS, gamma
-from .norm import depth, only_float32
+from .row_norm import depth, only_float32
 
 
 def _channels(name: str, x: Spec, *vectors: Spec | None) -> Any:

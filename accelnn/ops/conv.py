@@ -96,6 +96,7 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
     ((1, 34, 9, 11), (6, 34, 3, 2), {"stride_h": 2, "pad_left": 1}),
     ((1, 3, 20, 37), (5, 3, 4, 3), {"stride_w": 2, "dilation_h": 2, "pad_top": 3, "pad_left": 2}),
     ((3, 5, 4, 33), (7, 5, 1, 1), {"stride_h": 3, "stride_w": 2}),
+    ((2, 20, 7, 9), (18, 20, 1, 1), {"stride_h": 2, "stride_w": 3}),
 )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.dims import product
 from ..core.dtypes import DType
 from ..core.errors import ShapeError
-from ..core.registry import OPS
+from ..core.registry import OPS, Op
 from ..core.tensor import Tensor, apply, as_tensor
 from .arrange import axis_of
 from .elementwise import clip, elementwise, where
@@ -91,7 +91,7 @@ function("logical_not", lambda x: x == 0 if isinstance(x, np.ndarray) else x.emi
 
 
 def _two(name: str, program: Callable[[Number, Number], Number], reference: Callable[..., Any], domain: tuple[float, float] = (-3.0, 3.0),
-         dtype: DType = DType.float32) -> Any:  # fmt: skip
+         dtype: DType = DType.float32) -> Op:  # fmt: skip
     return elementwise(name, 2, lambda p, a, b: program(Number(p, a), Number(p, b)).value, reference, domain, dtype)
 
 
@@ -133,15 +133,43 @@ def _unary(name: str, doc: str) -> Callable[[Tensor], Tensor]:
     return call
 
 
-UNARY = {"abs": "|x|.", "acos": "Arc cosine.", "acosh": "Inverse of cosh.", "asin": "Arc sine.", "asinh": "Inverse of sinh.", "atan": "Arc tangent.",
-         "atanh": "Inverse of tanh.", "ceil": "The next integer above.", "cos": "Cosine.", "cosh": "Hyperbolic cosine.", "erf": "Error function.",
-         "exp": "e^x.", "exp2": "2^x.", "expm1": "e^x - 1, right near 0 too.", "floor": "The next integer below.", "isfinite": "Neither NaN nor infinite.",
-         "isinf": "Plus or minus infinity.", "isnan": "Not a number.", "log": "Natural logarithm.", "log10": "Logarithm to base 10.",
-         "log1p": "log(1 + x), right near 0 too.", "log2": "Logarithm to base 2.", "logical_not": "x is 0.", "neg": "-x.", "reciprocal": "1 / x.",
-         "relu": "max(x, 0).", "round": "The nearest integer, halves to even.", "rsqrt": "1 / sqrt(x).", "sigmoid": "1 / (1 + e^-x).",
-         "sign": "-1, 0 or 1.", "sin": "Sine.", "sinh": "Hyperbolic sine.", "sqrt": "Square root.", "square": "x * x.", "tan": "Tangent.",
-         "tanh": "Hyperbolic tangent.", "trunc": "The integer part."}  # fmt: skip
-globals().update({_n: _unary(_n, _d) for _n, _d in UNARY.items()})
+abs = _unary("abs", "|x|.")
+acos = _unary("acos", "Arc cosine.")
+acosh = _unary("acosh", "Inverse of cosh.")
+asin = _unary("asin", "Arc sine.")
+asinh = _unary("asinh", "Inverse of sinh.")
+atan = _unary("atan", "Arc tangent.")
+atanh = _unary("atanh", "Inverse of tanh.")
+ceil = _unary("ceil", "The next integer above.")
+cos = _unary("cos", "Cosine.")
+cosh = _unary("cosh", "Hyperbolic cosine.")
+erf = _unary("erf", "Error function.")
+exp = _unary("exp", "e^x.")
+exp2 = _unary("exp2", "2^x.")
+expm1 = _unary("expm1", "e^x - 1, right near 0 too.")
+floor = _unary("floor", "The next integer below.")
+isfinite = _unary("isfinite", "Neither NaN nor infinite.")
+isinf = _unary("isinf", "Plus or minus infinity.")
+isnan = _unary("isnan", "Not a number.")
+log = _unary("log", "Natural logarithm.")
+log10 = _unary("log10", "Logarithm to base 10.")
+log1p = _unary("log1p", "log(1 + x), right near 0 too.")
+log2 = _unary("log2", "Logarithm to base 2.")
+logical_not = _unary("logical_not", "x is 0.")
+neg = _unary("neg", "-x.")
+reciprocal = _unary("reciprocal", "1 / x.")
+relu = _unary("relu", "max(x, 0).")
+round = _unary("round", "The nearest integer, halves to even.")
+rsqrt = _unary("rsqrt", "1 / sqrt(x).")
+sigmoid = _unary("sigmoid", "1 / (1 + e^-x).")
+sign = _unary("sign", "-1, 0 or 1.")
+sin = _unary("sin", "Sine.")
+sinh = _unary("sinh", "Hyperbolic sine.")
+sqrt = _unary("sqrt", "Square root.")
+square = _unary("square", "x * x.")
+tan = _unary("tan", "Tangent.")
+tanh = _unary("tanh", "Hyperbolic tangent.")
+trunc = _unary("trunc", "The integer part.")
 
 
 def logical_and(a: Tensor, b: Any) -> Tensor:
@@ -252,5 +280,7 @@ def as_numpy(dtype: Any) -> Any:
     return as_dtype(dtype).storage
 
 
-__all__ = [*UNARY, "all", "any", "arange", "clamp", "fmod", "logical_and", "logical_or", "logical_xor", "logsumexp", "norm", "prod", "remainder", "std",
-           "var"]  # fmt: skip
+__all__ = ["abs", "acos", "acosh", "all", "any", "arange", "asin", "asinh", "atan", "atanh", "ceil", "clamp", "cos", "cosh", "erf", "exp", "exp2", "expm1",
+           "floor", "fmod", "isfinite", "isinf", "isnan", "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "logical_xor",
+           "logsumexp", "neg", "norm", "prod", "reciprocal", "relu", "remainder", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "std",
+           "tan", "tanh", "trunc", "var"]  # fmt: skip

@@ -67,7 +67,8 @@ def _take_grad_reference(dy: Any, index: Any, axis: int, skip: int, size: int) -
 
 
 _TAKES: tuple[Any, ...] = (((5, 3), (4,), 0, -1), ((5, 17), (2, 3), 0, 2), ((2, 6, 4), (5,), 1, -1), ((3, 7), (), 1, -1), ((40,), (9,), 0, 1),
-                           ((4, 64), (0,), 0, -1), ((0, 3, 4), (2,), 1, -1), ((300, 130), (50,), 0, 3), ((2, 1, 3), (2, 2), 2, 0), ((70, 1000), (3,), 0, -1))  # fmt: skip
+                           ((4, 64), (0,), 0, -1), ((0, 3, 4), (2,), 1, -1), ((300, 130), (50,), 0, 3), ((2, 1, 3), (2, 2), 2, 0),
+                           ((70, 1000), (3,), 0, -1))  # fmt: skip
 
 
 def _index_array(rng: np.random.Generator, size: int, shape: tuple[int, ...], dtype: Any = np.int64) -> Any:
@@ -174,8 +175,8 @@ def _scatter_shape(x: Spec, index: Spec, s: Spec, axis: int, reduce: int) -> Spe
 
 
 # x, index, axis
-_GATHERS: tuple[Any, ...] = (((5,), (3,), 0), ((4, 6), (4, 3), 1), ((4, 6), (2, 5), 0), ((2, 3, 5), (2, 7, 4), 1), ((3, 40), (3, 40), 1), ((6, 300), (4, 300), 0),
-                             ((0, 3), (0, 3), 1), ((2, 3), (2, 0), 1))  # fmt: skip
+_GATHERS: tuple[Any, ...] = (((5,), (3,), 0), ((4, 6), (4, 3), 1), ((4, 6), (2, 5), 0), ((2, 3, 5), (2, 7, 4), 1), ((3, 40), (3, 40), 1),
+                             ((6, 300), (4, 300), 0),                              ((0, 3), (0, 3), 1), ((2, 3), (2, 0), 1))  # fmt: skip
 
 
 def _gather_samples() -> Any:
@@ -203,10 +204,10 @@ def _scatter_samples() -> Any:
         found.append(((x, _index_array(rng, s[a], i, (np.int64, np.int32)[n % 2]), source), {"axis": a, "reduce": 1}))
         found += [((x, _distinct(rng, s[a], i, a), source), {"axis": a, "reduce": r}) for r in (2, 3, 4)]
     for dtype in OTHERS:
-        x, source = (rng.integers(0, 2 if dtype == np.bool_ else 100, k).astype(dtype) for k in ((4, 5), (4, 9)))
+        given, added = (rng.integers(0, 2 if dtype == np.bool_ else 100, k).astype(dtype) for k in ((4, 5), (4, 9)))
         for r in range(5 if dtype in (np.int32, np.int64) else 1):
             at = _distinct(rng, 5, (4, 5), 1) if dtype == np.float16 else _index_array(rng, 5, (4, 9))
-            found.append(((x, at, source), {"axis": 1, "reduce": r}))
+            found.append(((given, at, added), {"axis": 1, "reduce": r}))
     return found
 
 
@@ -324,9 +325,9 @@ def _scatter_nd_samples() -> Any:
             x, source = rng.normal(size=s).astype(np.float32), rng.normal(size=(*i, *s[k:])).astype(np.float32)
             found.append(((x, _slice_index(rng, s[:k], i, reduce != 1), source), {"reduce": reduce}))
     for dtype in OTHERS:
-        x, source = (rng.integers(0, 2 if dtype == np.bool_ else 100, n).astype(dtype) for n in ((4, 5, 3), (6, 3)))
+        given, added = (rng.integers(0, 2 if dtype == np.bool_ else 100, n).astype(dtype) for n in ((4, 5, 3), (6, 3)))
         for reduce in range(5 if dtype in (np.int32, np.int64) else 1):
-            found.append(((x, _slice_index(rng, (4, 5), (6,), dtype == np.float16), source), {"reduce": reduce}))
+            found.append(((given, _slice_index(rng, (4, 5), (6,), dtype == np.float16), added), {"reduce": reduce}))
     return found
 
 
@@ -348,9 +349,10 @@ def _batched(index: Tensor, dy: Tensor, x: Tensor, batch: int) -> Tensor:
     lead, rest = index.shape[:batch], index.shape[batch:-1]
     if any(not isinstance(n, int) for n in (*lead, *rest)):
         raise ShapeError("the gradient of gather_nd with batch dimensions of unknown size")
-    grid = np.stack(np.indices((*lead, *rest))[:batch], -1).astype(np.int64)
-    whole = apply("concat", as_tensor(grid), index.to(DType.int64), axis=batch + len(rest))
-    return apply("scatter_nd", x.detach() * 0.0, whole, dy, reduce=1)
+    whole: Any = (*lead, *rest)
+    grid = np.stack(list(np.indices(whole))[:batch], -1).astype(np.int64)
+    joined = apply("concat", as_tensor(grid), index.to(DType.int64), axis=batch + len(rest))
+    return apply("scatter_nd", x.detach() * 0.0, joined, dy, reduce=1)
 
 
 @scatter_nd_op.vjp
@@ -428,7 +430,7 @@ def index_add(x: Tensor, dim: int, index: Any, src: Tensor) -> Tensor:
 def index_put(x: Tensor, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Tensor:
     """x with y[indices[0], indices[1], ...] = values, or += with accumulate; the indices broadcast (torch.index_put)."""
     at = joined(indices)
-    slices = at.shape[:-1] + x.shape[at.shape[-1] :]  # type: ignore[misc]
+    slices = at.shape[:-1] + x.shape[len(indices) :]
     return scatter_nd(x, at, as_tensor(values, x.dtype).expand(*slices), "add" if accumulate else None)
 
 

@@ -48,7 +48,7 @@ def _reducer(kind: str, numpy_function: Any) -> Op:
         """gamma_n sum|x|; maxima and minima are exact."""
         size, n = np.abs(x).sum(axis=tuple(axes), keepdims=keepdim), max(int(np.prod([x.shape[a] for a in axes])), 1)
         return {"sum": gamma(n + 1) * size, "mean": gamma(n + 2) * size / n,
-                "prod": gamma(n) * np.abs(np.prod(x, axis=tuple(axes), keepdims=keepdim))}.get(kind, 0 * size)
+                "prod": gamma(n) * np.abs(numpy_function(x, axis=tuple(axes), keepdims=keepdim))}.get(kind, 0 * size)
 
     return Reduce(kind, _shape, lambda x, axes, keepdim: numpy_function(x, axis=tuple(axes), keepdims=keepdim), kernel="reduce", strided=True,
                   samples=_samples, bound=bound, cost=_cost)  # fmt: skip

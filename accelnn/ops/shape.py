@@ -12,7 +12,7 @@ from ..core.dtypes import DType, as_dtype
 from ..core.errors import ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
-from ..core.tensor import Tensor, apply
+from ..core.tensor import Tensor
 from .elementwise import broadcast
 
 

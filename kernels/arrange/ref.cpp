@@ -87,12 +87,12 @@ Status concat(const Call& call) {
 
 }  // namespace
 
-#define PUBLISH(dtype)                                                    \
-  Status concat_##dtype##_ref(const Call& call);                          \
+#define PUBLISH(dtype)                                                   \
+  Status concat_##dtype##_ref(const Call& call);                         \
   Status concat_##dtype##_ref(const Call& call) { return concat(call); } \
-  Status pad_##dtype##_ref(const Call& call);                             \
-  Status pad_##dtype##_ref(const Call& call) { return pad(call); }        \
-  Status flip_##dtype##_ref(const Call& call);                            \
+  Status pad_##dtype##_ref(const Call& call);                            \
+  Status pad_##dtype##_ref(const Call& call) { return pad(call); }       \
+  Status flip_##dtype##_ref(const Call& call);                           \
   Status flip_##dtype##_ref(const Call& call) { return flip(call); }
 PUBLISH(f32)
 PUBLISH(f16)

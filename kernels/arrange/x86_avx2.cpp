@@ -2,7 +2,7 @@
 
 namespace accelnn {
 
-#define PUBLISH(dtype)                                                             \
+#define PUBLISH(dtype)                                                                 \
   Status concat_##dtype##_x86_avx2(const Call& call);                                  \
   Status concat_##dtype##_x86_avx2(const Call& call) { return arrange::concat(call); } \
   Status pad_##dtype##_x86_avx2(const Call& call);                                     \

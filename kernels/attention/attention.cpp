@@ -165,11 +165,16 @@ Status check_grad(const Call& c) {
 }
 
 size_t bytes(const AttentionLayout& w) { return size_t(w.floats) * sizeof(float); }
-size_t attention_workspace(const Call& c, const Row&) {
+size_t attention_workspace(const Call& c, const Row& row) {
   const AttentionProblem p = attention_problem(c, false);
+  if (row.exactness == Exactness::reference) return size_t(2 * p.keys) * sizeof(double);
   return few_queries(p) ? size_t(decode_problem(c, false).bytes) : bytes(attention_layout(p));
 }
-size_t grad_workspace(const Call& c, const Row&) { return bytes(attention_grad_layout(attention_problem(c, true), c.in[0])); }
+size_t grad_workspace(const Call& c, const Row& row) {
+  const AttentionProblem p = attention_problem(c, true);
+  if (row.exactness == Exactness::reference) return size_t(p.keys * (p.depth + p.width)) * sizeof(double);
+  return bytes(attention_grad_layout(p, c.in[0]));
+}
 
 }  // namespace
 

@@ -79,7 +79,10 @@ Status check_decode(const Call& c) {
   return {};
 }
 
-size_t decode_workspace(const Call& c, const Row&) { return size_t(decode_problem(c, true).bytes); }
+size_t decode_workspace(const Call& c, const Row& row) {
+  const DecodeProblem d = decode_problem(c, true);
+  return row.exactness == Exactness::reference ? size_t(d.p.keys) * sizeof(double) : size_t(d.bytes);
+}
 
 }  // namespace
 

@@ -40,44 +40,50 @@ template <int n> ACCELNN_INLINE vf pairwise(vf* v) {
   }
 }
 
-// s[r][j] = q_r . k_j for R queries; keys in groups of lanes / R. q has whole vectors, zero behind `depth`.
+// What comes next from memory is asked for into L2 so many bytes ahead, a line at a time: rows taken four at a time are no stream that the hardware follows.
+constexpr int64_t bytes_ahead = 8192;
+template <class T> ACCELNN_INLINE void ask_ahead(const T* p, int64_t element) {
+  if (element % int64_t(64 / sizeof(T)) == 0) __builtin_prefetch(reinterpret_cast<const char*>(p) + bytes_ahead, 0, 2);
+}
+
+// s[r][j] = q_r . k_j for R queries, K keys at a time. q has whole vectors, zero behind `depth`; s has whole vectors.
 template <int R, class T>
 void dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys, int64_t depth, float* s, int64_t s_row) {
-  constexpr int K = lanes / R;
+  constexpr int sums_held = lanes == 16 ? 16 : 8;
+  constexpr int K = R * 4 <= sums_held ? 4 : sums_held / R;
+  constexpr int groups = lanes / K;
   const int64_t whole = depth / lanes * lanes;
   const int rest = int(depth - whole);
-  for (int64_t j = 0; j < keys; j += K) {
-    const T* row[K];
-#pragma GCC unroll 16
-    for (int i = 0; i < K; i++) row[i] = k + (j + i < keys ? j + i : keys - 1) * k_row;
-    vf acc[lanes];
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes; i++) acc[i] = vf{};
-    for (int64_t e = 0; e < whole; e += lanes) {
-      vf x[R];
-#pragma GCC unroll 8
-      for (int r = 0; r < R; r++) x[r] = load(q + r * q_row + e);
-#pragma GCC unroll 16
-      for (int i = 0; i < K; i++) {
-        const vf y = load_cache(row[i] + e);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++) acc[r * K + i] = fma(x[r], y, acc[r * K + i]);
-      }
-    }
-    if (rest)
-#pragma GCC unroll 16
-      for (int i = 0; i < K; i++) {
-        const vf y = load_cache(row[i] + whole, rest);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; r++) acc[r * K + i] = fma(load(q + r * q_row + whole), y, acc[r * K + i]);
-      }
-    const vf sums = pairwise<lanes>(acc);
-    const int n = int(keys - j < K ? keys - j : K);
-    if (R == 1) store(s + j, sums, n);
-    else
+  for (int64_t j = 0; j < keys; j += lanes) {
+    vf part[R][groups];
+    for (int g = 0; g < groups; g++) {
+      const T* row[K];
+#pragma GCC unroll 4
+      for (int i = 0; i < K; i++) row[i] = k + (j + g * K + i < keys ? j + g * K + i : keys - 1) * k_row;
+      vf acc[R][K];
 #pragma GCC unroll 8
       for (int r = 0; r < R; r++)
-        for (int i = 0; i < n; i++) s[r * s_row + j + i] = sums[r * K + i];
+#pragma GCC unroll 4
+        for (int i = 0; i < K; i++) acc[r][i] = vf{};
+      const auto step = [&](int64_t e, auto load_at) __attribute__((always_inline)) {
+        vf x[R];
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) x[r] = load(q + r * q_row + e);
+#pragma GCC unroll 4
+        for (int i = 0; i < K; i++) {
+          const vf y = load_at(row[i] + e);
+          ask_ahead(row[i] + e, e);
+#pragma GCC unroll 8
+          for (int r = 0; r < R; r++) acc[r][i] = fma(x[r], y, acc[r][i]);
+        }
+      };
+      for (int64_t e = 0; e < whole; e += lanes) step(e, [](const T* p) __attribute__((always_inline)) { return load_cache(p); });
+      if (rest) step(whole, [rest](const T* p) __attribute__((always_inline)) { return load_cache(p, rest); });
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++) part[r][g] = pairwise<K>(acc[r]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++) store(s + r * s_row + j, pairwise<groups>(part[r]));
   }
 }
 
@@ -97,7 +103,10 @@ void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
   const auto step = [&](int64_t at, int u) __attribute__((always_inline)) {
     vf x[C];
 #pragma GCC unroll 8
-    for (int c = 0; c < C; c++) x[c] = Partial ? load_cache(v + at * v_row, rest) : load_cache(v + at * v_row + c * lanes);
+    for (int c = 0; c < C; c++) {
+      x[c] = Partial ? load_cache(v + at * v_row, rest) : load_cache(v + at * v_row + c * lanes);
+      ask_ahead(v + at * v_row + c * lanes, c * lanes);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
@@ -170,7 +179,10 @@ struct DecodePart {
       const float* from = t.as<float>();
       const int64_t step = t.shape[2] == 1 ? 0 : t.stride[2];
       from += (t.shape[0] == 1 ? 0 : b * t.stride[0]) + (t.shape[1] == 1 ? 0 : g * t.stride[1]) + k0 * step;
-      for (int64_t j = 0; j < n; j++) row[j] *= from[j * step];
+      int64_t j = 0;
+      if (step == 1)
+        for (; j + lanes <= n; j += lanes) store(row + j, load(row + j) * load(from + j));
+      for (; j < n; j++) row[j] *= from[j * step];
     };
     for (int r = 0; r < R; r++) {
       const int64_t h = g * p.repeat + (first + r) / p.queries, i = (first + r) % p.queries, end = p.end_of(i, p.keys_of(b)) - k0;
@@ -188,7 +200,8 @@ struct DecodePart {
   }
 
   template <class T> void run(const Cache& k, const Cache& v) const {
-    const T *const keys = reinterpret_cast<const T*>(k.at) + b * k.item + g * k.head, *const values = reinterpret_cast<const T*>(v.at) + b * v.item + g * v.head;
+    const T* const keys = reinterpret_cast<const T*>(k.at) + b * k.item + g * k.head;
+    const T* const values = reinterpret_cast<const T*>(v.at) + b * v.item + g * v.head;
     int64_t r = 0;
     if constexpr (lanes >= 8)
       for (; r + 8 <= d.rows; r += 8) rows<8>(r, keys, k.row, values, v.row);

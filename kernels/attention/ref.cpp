@@ -43,25 +43,26 @@ template <class F> void each_query(const AttentionProblem& p, F f) {
 
 }  // namespace
 
+// All scores of a query go to the workspace: computed again for every number of the output they would take minutes under an emulator.
 Status attention_f32_ref(const Call& call);
 Status attention_f32_ref(const Call& call) {
   const AttentionProblem p = attention_problem(call, false);
   float* const y = call.out[0].as<float>();
+  double* const e = static_cast<double*>(call.work);
   each_query(p, [&](int64_t b, int64_t h, int64_t i, int64_t row) {
     const int64_t end = p.end_of(i, p.keys_of(b));
-    double most = -__builtin_inf(), sum = 0;
+    double *const keep = e + p.keys, most = -__builtin_inf(), sum = 0;
     for (int64_t j = 0; j < end; j++) {
-      const double s = score(p, b, h, i, j).s;
-      most = s > most || s != s ? s : most;
+      const Score s = score(p, b, h, i, j);
+      e[j] = s.s;
+      keep[j] = s.keep;
+      most = s.s > most || s.s != s.s ? s.s : most;
     }
     if (most == -__builtin_inf()) most = 0;
-    for (int64_t j = 0; j < end; j++) sum += __builtin_exp(score(p, b, h, i, j).s - most);
+    for (int64_t j = 0; j < end; j++) sum += e[j] = __builtin_exp(e[j] - most);
     for (int64_t c = 0; c < p.width; c++) {
       double total = 0;
-      for (int64_t j = 0; j < end; j++) {
-        const Score s = score(p, b, h, i, j);
-        total += s.keep * __builtin_exp(s.s - most) * element(p.v, b, h / p.repeat, j, c);
-      }
+      for (int64_t j = 0; j < end; j++) total += keep[j] * e[j] * element(p.v, b, h / p.repeat, j, c);
       y[row * p.width + c] = sum == 0 ? 0.0f : float(total / sum);
     }
     if (!call.out[1].absent()) call.out[1].as<float>()[row] = sum == 0 ? -__builtin_inff() : float(most + __builtin_log(sum));
@@ -76,40 +77,37 @@ Status attention_grad_f32_ref(const Call& call) {
   const auto of_row = [](const TensorView& x, int64_t b, int64_t h, int64_t i) {
     return x.absent() ? 0.0 : double(x.as<float>()[b * x.stride[0] + h * x.stride[1] + i * x.stride[2]]);
   };
-  float* const out[3] = {call.out[0].as<float>(), call.out[1].as<float>(), call.out[2].as<float>()};
-  // One element of a gradient after the other, each summed in double: which 0: dq, 1: dk, 2: dv.
-  const auto weight = [&](int64_t b, int64_t h, int64_t i, int64_t j, bool of_score) {
-    const double lse = of_row(call.in[5], b, h, i);
-    if (j >= p.end_of(i, p.keys_of(b)) || lse == -__builtin_inf()) return 0.0;
-    const Score s = score(p, b, h, i, j);
-    const double w = __builtin_exp(s.s - lse);
-    if (!of_score) return w * s.keep;
-    double product = 0, delta = -of_row(call.in[9], b, h, i);
-    for (int64_t c = 0; c < p.width; c++) {
-      product += s.keep * element(dy, b, h, i, c) * element(p.v, b, h / p.repeat, j, c);
-      delta += element(dy, b, h, i, c) * element(y, b, h, i, c);
-    }
-    return w * (product - delta) * double(p.scale);
-  };
-  each_query(p, [&](int64_t b, int64_t h, int64_t i, int64_t row) {
-    for (int64_t e = 0; e < p.depth; e++) {
-      double sum = 0;
-      for (int64_t j = 0; j < p.keys_of(b); j++) sum += weight(b, h, i, j, true) * element(p.k, b, h / p.repeat, j, e);
-      out[0][row * p.depth + e] = float(sum);
-    }
-  });
-  for (int64_t item = 0; item < p.items(); item++)
-    for (int64_t j = 0; j < p.keys; j++) {
-      const int64_t b = item / p.groups, g = item % p.groups;
-      for (int which = 1; which < 3; which++)
-        for (int64_t c = 0; c < (which == 1 ? p.depth : p.width); c++) {
-          double sum = 0;
-          for (int64_t h = g * p.repeat; h < (g + 1) * p.repeat; h++)
-            for (int64_t i = 0; i < p.queries && j < p.keys_of(b); i++)
-              sum += weight(b, h, i, j, which == 1) * element(which == 1 ? p.q : dy, b, h, i, c);
-          out[which][(item * p.keys + j) * (which == 1 ? p.depth : p.width) + c] = float(sum);
+  double *const dk = static_cast<double*>(call.work), *const dv = dk + p.keys * p.depth;
+  for (int64_t item = 0; item < p.items(); item++) {
+    const int64_t b = item / p.groups, g = item % p.groups;
+    for (int64_t n = 0; n < p.keys * (p.depth + p.width); n++) dk[n] = 0;
+    for (int64_t h = g * p.repeat; h < (g + 1) * p.repeat; h++)
+      for (int64_t i = 0; i < p.queries; i++) {
+        const double lse = of_row(call.in[5], b, h, i);
+        double dq[attention_widest] = {}, delta = -of_row(call.in[9], b, h, i);
+        for (int64_t c = 0; c < p.width; c++) delta += element(dy, b, h, i, c) * element(y, b, h, i, c);
+        const int64_t end = lse == -__builtin_inf() ? 0 : p.end_of(i, p.keys_of(b));
+        for (int64_t j = 0; j < end; j++) {
+          const Score s = score(p, b, h, i, j);
+          const double w = __builtin_exp(s.s - lse);
+          double product = 0;
+          for (int64_t c = 0; c < p.width; c++) {
+            product += s.keep * element(dy, b, h, i, c) * element(p.v, b, g, j, c);
+            dv[j * p.width + c] += w * s.keep * element(dy, b, h, i, c);
+          }
+          const double ds = w * (product - delta) * double(p.scale);
+          for (int64_t c = 0; c < p.depth; c++) {
+            dq[c] += ds * element(p.k, b, g, j, c);
+            dk[j * p.depth + c] += ds * element(p.q, b, h, i, c);
+          }
         }
-    }
+        float* const to = call.out[0].as<float>() + ((b * p.heads + h) * p.queries + i) * p.depth;
+        for (int64_t c = 0; c < p.depth; c++) to[c] = float(dq[c]);
+      }
+    for (int64_t n = 0; n < p.keys * p.depth; n++) call.out[1].as<float>()[item * p.keys * p.depth + n] = float(dk[n]);
+    for (int64_t n = 0; n < p.keys * p.width; n++) call.out[2].as<float>()[item * p.keys * p.width + n] = float(dv[n]);
+  }
+  for (int64_t n = 0; p.items() == 0 && n < p.q.count(); n++) call.out[0].as<float>()[n] = 0;
   return {};
 }
 
@@ -134,22 +132,20 @@ Status attention_decode_f32_ref(const Call& call);
 Status attention_decode_f32_ref(const Call& call) {
   const DecodeProblem d = decode_problem(call, true);
   const AttentionProblem& p = d.p;
+  double* const w = static_cast<double*>(call.work);
   each_query(p, [&](int64_t b, int64_t h, int64_t i, int64_t row) {
     const int64_t end = p.end_of(i, p.keys_of(b)), g = h / p.repeat;
-    const auto score = [&](int64_t j) {
-      double s = 0;
-      for (int64_t e = 0; e < p.depth; e++) s += element(p.q, b, h, i, e) * cached(p.k, d.k_scale, b, g, j, e);
-      return s * double(p.scale);
-    };
     double most = -__builtin_inf(), sum = 0;
     for (int64_t j = 0; j < end; j++) {
-      const double s = score(j);
-      most = s > most || s != s ? s : most;
+      double s = 0;
+      for (int64_t e = 0; e < p.depth; e++) s += element(p.q, b, h, i, e) * cached(p.k, d.k_scale, b, g, j, e);
+      w[j] = s * double(p.scale);
+      most = w[j] > most || w[j] != w[j] ? w[j] : most;
     }
-    for (int64_t j = 0; j < end; j++) sum += __builtin_exp(score(j) - most);
+    for (int64_t j = 0; j < end; j++) sum += w[j] = __builtin_exp(w[j] - most);
     for (int64_t c = 0; c < p.width; c++) {
       double total = 0;
-      for (int64_t j = 0; j < end; j++) total += __builtin_exp(score(j) - most) * cached(p.v, d.v_scale, b, g, j, c);
+      for (int64_t j = 0; j < end; j++) total += w[j] * cached(p.v, d.v_scale, b, g, j, c);
       call.out[0].as<float>()[row * p.width + c] = end ? float(total / sum) : 0.0f;
     }
   });
@@ -167,7 +163,8 @@ Status rotary_f32_ref(const Call& call) {
     for (int64_t e = 0; e < p.depth; e++) y[e] = float(element(x, b, h, i, e));
     for (int64_t r = 0; r < p.pairs; r++) {
       const int64_t one = p.interleaved ? 2 * r : r, two = p.interleaved ? 2 * r + 1 : r + p.pairs;
-      const double u = element(x, b, h, i, one), v = element(x, b, h, i, two), c = double(cos.as<float>()[b * p.cos_item + place * cos.stride[1] + r * cos.stride[2]]);
+      const double u = element(x, b, h, i, one), v = element(x, b, h, i, two);
+      const double c = double(cos.as<float>()[b * p.cos_item + place * cos.stride[1] + r * cos.stride[2]]);
       const double s = (p.inverse ? -1 : 1) * double(sin.as<float>()[b * p.sin_item + place * sin.stride[1] + r * sin.stride[2]]);
       y[one] = float(c * u - s * v);
       y[two] = float(c * v + s * u);

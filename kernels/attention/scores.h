@@ -39,14 +39,54 @@ inline void copy_head(const TensorView& v, int64_t piece, float* to) {
   gather(v.as<float>() + b * v.stride[0] + h * v.stride[1], v.stride[2], v.stride[3], rows, columns, to + piece * rows * columns, columns);
 }
 
+// A square of vectors transposed: interleaving first and second half log2(lanes) times.
+template <int left = lanes> ACCELNN_INLINE void transpose(vf* v) {
+  if constexpr (left > 1) {
+    vf w[lanes];
+#pragma GCC unroll 8
+    for (int i = 0; i < lanes / 2; i++) {
+      w[2 * i] = zip_low(v[i], v[i + lanes / 2]);
+      w[2 * i + 1] = zip_high(v[i], v[i + lanes / 2]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; i++) v[i] = w[i];
+    transpose<left / 2>(v);
+  }
+}
+
 // Rows [0, n) of `columns` numbers as panels [n / panel][columns][panel], zero behind the last row.
 inline void pack_rows(const float* from, int64_t row, int64_t column, int64_t n, int64_t columns, float* to) {
   for (int64_t i = 0; i < n; i += panel, to += columns * panel) {
-    const int64_t rows = n - i < panel ? n - i : panel;
-    gather(from + i * row, column, row, columns, rows, to, panel);
-    if (rows < panel)
-      for (int64_t c = 0; c < columns; c++)
+    if (column != 1 && columns > 1) {
+      const int64_t rows = n - i < panel ? n - i : panel;
+      gather(from + i * row, column, row, columns, rows, to, panel);
+      for (int64_t c = 0; c < columns && rows < panel; c++)
         for (int64_t r = rows; r < panel; r++) to[c * panel + r] = 0.0f;
+      continue;
+    }
+    for (int64_t r = 0; r < panel; r += lanes) {
+      const int64_t here = n - i - r;
+      const int rows = int(here < 0 ? 0 : here < lanes ? here
+                                                       : lanes);
+      const float* const first = from + (i + r) * row;
+      for (int64_t c = 0; c < columns; c += lanes) {
+        const int wide = int(columns - c < lanes ? columns - c : lanes);
+        vf v[lanes];
+        if (rows == lanes && wide == lanes) {
+#pragma GCC unroll 16
+          for (int k = 0; k < lanes; k++) v[k] = load(first + k * row + c);
+        } else {
+          for (int k = 0; k < lanes; k++) v[k] = k < rows ? load(first + k * row + c, wide) : vf{};
+        }
+        transpose(v);
+        if (wide == lanes) {
+#pragma GCC unroll 16
+          for (int k = 0; k < lanes; k++) store(to + (c + k) * panel + r, v[k]);
+        } else {
+          for (int k = 0; k < wide; k++) store(to + (c + k) * panel + r, v[k]);
+        }
+      }
+    }
   }
 }
 

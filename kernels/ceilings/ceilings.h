@@ -6,7 +6,8 @@
 namespace accelnn {
 
 // `steps` times the loop's instructions: steps x per_step operations (a multiply-add counts as two). A loop of reads goes `steps` times over `bytes` of
-// data (a multiple of 4096), a loop of copies from its first half to its second: what was read and what was written both count. Something of the result goes to `sink` (64 bytes), or the compiler would drop the loop.
+// data (a multiple of 4096), a loop of copies from its first half to its second: what was read and what was written both count.
+// Something of the result goes to `sink` (64 bytes), or the compiler would drop the loop.
 typedef void CeilingLoop(int64_t steps, const void* data, int64_t bytes, void* sink);
 
 struct Ceiling {

@@ -1,9 +1,7 @@
 // dx by phases (layout.h): a convolution with stride 1 of dy between zeros, pixels in the lanes.
 #pragma once
 #include "conv2d/columns.h"
-#include "conv2d_grad/conv2d_dgrad.h"
-#include "conv2d_grad/dgrad_tile.h"
-#include "conv2d_grad/layout.h"
+#include "conv2d_grad/dgrad_rows.h"
 #include "conv2d_grad/winograd_dgrad.h"
 #include "pool.h"
 
@@ -11,46 +9,12 @@ namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace dgrad {
 
-using conv_grad::DgradLayout;
-
-// One unit of work: an image, a group, a band of rows, a block of channels.
-struct Unit {
-  int64_t image, group, band, block;
-  ACCELNN_INLINE Unit(const conv::Geometry& g, const DgradLayout& l, int64_t number)
-      : image(number / l.blocks / l.bands / g.groups),
-        group(number / l.blocks / l.bands % g.groups),
-        band(number / l.blocks % l.bands),
-        block(number % l.blocks) {}
-};
-
-// Rows are a vector or two: calls of memcpy were most of the time of a depthwise gradient.
-ACCELNN_INLINE void copy_run(const float* from, float* to, int64_t n) {
-  int64_t j = 0;
-  for (; j + lanes <= n; j += lanes) store(to + j, load(from + j));
-  if (const int rest = int(n - j)) store(to + j, load(from + j, rest), rest);
-}
-
-// Rows first .. first + rows - 1 of dy's planes, counted from the first real one, between zeros.
-inline void copy_planes(const conv::Geometry& g, const DgradLayout& l, const float* dy, int64_t first, int64_t rows, float* to) {
-  for (int64_t o = 0; o < g.og; o++, dy += g.pixels) {
-    float* row = to + o * l.plane;
-    for (int64_t i = 0; i < rows; i++, row += l.pitch) {
-      const int64_t from = first + i;
-      if (from < 0 || from >= g.oh) {
-        std::memset(row, 0, size_t(l.pitch) * sizeof(float));
-        continue;
-      }
-      for (int64_t j = 0; j < l.h.before; j++) row[j] = 0.0f;
-      copy_run(dy + from * g.ow, row + l.h.before, g.ow);
-      for (int64_t j = l.h.before + g.ow; j < l.pitch; j++) row[j] = 0.0f;
-    }
-  }
-  std::memset(to + g.og * l.plane, 0, conv_grad::widest_pixels * sizeof(float));      // what the last vectors read beyond the last pixel
-}
-
 // The pixels of a phase in a band: u rows of uw, from pixel (h0, w0) on, `stride` apart. Rows of the walk are `pitch` wide, of which uw are real.
+// With a stride of 2 both phases of a row go together, so that whole rows are written: taps[0] of the even columns, taps[1] of the odd ones.
 struct Phase {
-  int64_t h0, w0, u, uw, pitch, taps;
+  int64_t h0, w0, u, uw, pitch;
+  int count;
+  int64_t taps[2];
 };
 
 // Elements [f, f + n) of the walk from the tile into dx, at the channels that begin at dx.
@@ -60,9 +24,9 @@ inline void put(const conv::Geometry& g, const Phase& p, const float* tile, int6
     float* to = dx + (p.h0 + g.sh * k) * g.w + p.w0 + g.sw * j;
     if (real > 0)
       for (int64_t i = 0; i < rows; i++, to += g.h * g.w) {
-        const float* from = tile + i * tile_row + at;
-        if (g.sw == 1)
-          copy_run(from, to, real);
+        const float* const from = tile + i * tile_row + at;
+        if (p.count == 2) weave(from, from + conv_grad::tile_floats, to, conv::at_most(2 * real, g.w - 2 * j));
+        else if (g.sw == 1) copy_run(from, to, real);
         else
           for (int64_t q = 0; q < real; q++) to[q * g.sw] = from[q];
       }
@@ -70,77 +34,93 @@ inline void put(const conv::Geometry& g, const Phase& p, const float* tile, int6
   }
 }
 
-struct Operands {
-  const float* planes;        // dy of the unit: row 0 of the band, with its borders
-  const float* w;             // of the group, from the block's first channel on
-  const float* bias;          // of the block, or null
-  float* dx;                  // the block's first channel
-  int64_t channels;
-  float *panel, *sums;
-  int64_t *b_tap, *a_tap, *packed_tap;
-};
-
-inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase& p, const Operands& x) {
-  const int vectors = vectors_for(x.channels), wide = vectors * lanes;
-  const int64_t tiles = tiles_of(x.channels, most_rows), length = (p.u - 1) * p.pitch + p.uw;
-  // Tiles go straight into dx where the walk is dx's own order.
-  for (int64_t k = 0; k < p.taps; k++) x.packed_tap[k] = k * wide;
-  const bool straight = g.sh == 1 && g.sw == 1 && p.pitch == g.w && p.uw == g.w;
-  for (int64_t f = 0; f < length; f += wide) {
-    const int64_t n = conv::at_most(wide, length - f);
-    Tile t = {g.og, p.taps, x.planes + f, l.plane, x.b_tap, x.w, g.k, x.a_tap, g.r * g.s, nullptr, x.sums, wide};
-    if (l.packed || (!l.copy && (n < wide || tiles > 1))) {
-      for (int j = 0; j < wide; j += lanes) {
-        if (l.packed) {
-          conv::Lanes group = {};
-          const int64_t first = conv::at_most(f + j, length - 1);
-          group.start = first / p.uw * l.pitch + first % p.uw;
-          const int count = int(conv::at_least(conv::at_most(lanes, length - f - j), 1));
-          for (int i = 0; i < count; i++) group.distance[i] = int32_t((first + i) / p.uw * l.pitch + (first + i) % p.uw - group.start);
-          const Gather gather(group, 0, count);
-          for (int64_t o = 0; o < g.og; o++) {
-            const float* from = x.planes + o * l.plane + group.start;
-            float* to = x.panel + o * p.taps * wide + j;
-            if (gather.kind == Gather::whole) gather_taps<Gather::whole>(from, x.b_tap, p.taps, gather, to, wide);
-            else if (gather.kind == Gather::run) gather_taps<Gather::run>(from, x.b_tap, p.taps, gather, to, wide);
-            else if (gather.kind == Gather::shuffle) gather_taps<Gather::shuffle>(from, x.b_tap, p.taps, gather, to, wide);
-            else gather_taps<Gather::each>(from, x.b_tap, p.taps, gather, to, wide);
-          }
-        } else {              // dy in place: nothing behind its last pixel may be read
-          const int count = int(conv::at_least(conv::at_most(lanes, n - j), 0));
-          for (int64_t o = 0; o < g.og; o++)
-            for (int64_t k = 0; k < p.taps; k++) {
-              const float* from = x.planes + o * l.plane + x.b_tap[k] + (count ? f + j : 0);
-              store(x.panel + (o * p.taps + k) * wide + j, count == lanes ? load(from) : load(from, count));
-            }
+// Pixels f.. of the walk, `wide` of them (n real), for every output and tap: to[(o * taps + k) * wide + j].
+inline void pack(const conv::Geometry& g, const DgradLayout& l, const Phase& p, const float* planes, const int64_t* tap, int64_t taps, int64_t f, int64_t n,
+                 int64_t wide, float* to) {
+  for (int64_t j = 0; j < wide; j += lanes) {
+    if (!l.packed) {          // dy in place: nothing behind its last pixel may be read
+      const int count = int(conv::at_least(conv::at_most(lanes, n - j), 0));
+      for (int64_t o = 0; o < g.og; o++)
+        for (int64_t k = 0; k < taps; k++) {
+          const float* from = planes + o * l.plane + tap[k] + (count ? f + j : 0);
+          store(to + (o * taps + k) * wide + j, count == lanes ? load(from) : load(from, count));
+          __builtin_prefetch(from + wide, 0, 2);      // the next tile's, hundreds of pages at once: into L2 while this one's are used
         }
-      }
-      t.b = x.panel;
-      t.b_out = p.taps * wide;
-      t.b_tap = x.packed_tap;
+      continue;
     }
-    for (int64_t tile = 0; tile < tiles; tile++) {
-      const int64_t c = tile_start(x.channels, tiles, tile), rows = tile_start(x.channels, tiles, tile + 1) - c;
-      t.a = x.w + c * g.r * g.s;
-      t.bias = x.bias ? x.bias + c : nullptr;
-      float* const to = x.dx + c * g.h * g.w;
-      if (straight && n == wide) {
-        t.c = to + p.h0 * g.w + f;
-        t.c_row = g.h * g.w;
-        body_for(int(rows), vectors)(t);
-      } else {
-        body_for(int(rows), vectors)(t);
-        put(g, p, x.sums, wide, rows, f, n, to);
-      }
+    conv::Lanes group = {};
+    const int64_t first = conv::at_most(f + j, f + n - 1);
+    group.start = first / p.uw * l.pitch + first % p.uw;
+    const int count = int(conv::at_least(conv::at_most(lanes, n - j), 1));
+    for (int i = 0; i < count; i++) group.distance[i] = int32_t((first + i) / p.uw * l.pitch + (first + i) % p.uw - group.start);
+    const Gather gather(group, 0, count);
+    for (int64_t o = 0; o < g.og; o++) {
+      const float* const from = planes + o * l.plane + group.start;
+      float* const at = to + o * taps * wide + j;
+      if (gather.kind == Gather::whole) gather_taps<Gather::whole>(from, tap, taps, gather, at, wide);
+      else if (gather.kind == Gather::run) gather_taps<Gather::run>(from, tap, taps, gather, at, wide);
+      else if (gather.kind == Gather::shuffle) gather_taps<Gather::shuffle>(from, tap, taps, gather, at, wide);
+      else gather_taps<Gather::each>(from, tap, taps, gather, at, wide);
     }
   }
 }
 
-// Pixels that no output looks at.
-inline void fill_phase(const conv::Geometry& g, const Phase& p, const Operands& x) {
-  for (int64_t c = 0; c < x.channels; c++)
-    for (int64_t k = 0; k < p.u; k++)
-      for (int64_t j = 0; j < p.uw; j++) x.dx[(c * g.h + p.h0 + k * g.sh) * g.w + p.w0 + j * g.sw] = x.bias ? x.bias[c] : 0.0f;
+inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase& p, const Operands& x) {
+  const int64_t length = (p.u - 1) * p.pitch + p.uw;
+  // 1x1 on a small image: all of its pixels at once, so that weights are read once.
+  const bool small = g.r * g.s == 1 && !l.packed && x.channels >= 8 && length > 2 * lanes && length <= 4 * lanes && vectors_for(6) > vectors_for(most_rows);
+  const int vectors = vectors_for(small ? 6 : x.channels), most = small ? 6 : most_rows, wide = vectors * lanes;
+  const int64_t tiles = tiles_of(x.channels, most);
+  for (int phase = 0; phase < p.count; phase++)
+    for (int64_t k = 0; k < p.taps[phase]; k++) x.packed_tap[phase * p.taps[0] + k] = k * wide;
+  // With one tap the weights of a tile are 56 bytes here and there, each in a line (or two) and often a page of its own: copied, unless read only once.
+  const bool copied = g.r * g.s == 1 && length > wide;
+  if (copied)
+    for (int64_t tile = 0; tile < tiles; tile++) {
+      const int64_t c = tile_start(x.channels, tiles, tile), rows = tile_start(x.channels, tiles, tile + 1) - c;
+      for (int64_t o = 0; o < g.og; o++) copy_run(x.w + o * g.k + c, x.weights + c * g.og + o * rows, rows);
+    }
+  // Tiles go straight into dx where the walk is dx's own order.
+  const bool straight = g.sh == 1 && g.sw == 1 && p.pitch == g.w && p.uw == g.w;
+  for (int64_t f = 0; f < length; f += wide) {
+    const int64_t n = conv::at_most(wide, length - f);
+    Tile t[2];
+    for (int phase = 0; phase < p.count; phase++) {
+      const int64_t first = phase * p.taps[0], taps = p.taps[phase];
+      t[phase] = {taps ? g.og : 0, taps, x.planes + f, l.plane, 0, x.b_tap + first, x.w, g.k, x.a_tap + first, g.r * g.s, nullptr, x.sums + phase * conv_grad::tile_floats, wide};
+      if (!l.packed && (l.copy || (n == wide && tiles == 1))) continue;
+      float* const panel = x.panel + g.og * first * wide;
+      pack(g, l, p, x.planes, x.b_tap + first, taps, f, n, wide, panel);
+      t[phase].b = panel;
+      t[phase].b_out = taps * wide;
+      t[phase].b_tap = x.packed_tap + first;
+    }
+    for (int64_t tile = 0; tile < tiles; tile++) {
+      const int64_t c = tile_start(x.channels, tiles, tile), rows = tile_start(x.channels, tiles, tile + 1) - c;
+      float* const to = x.dx + c * g.h * g.w;
+      for (int phase = 0; phase < p.count; phase++) {
+        t[phase].a = copied ? x.weights + c * g.og : x.w + c * g.r * g.s;
+        if (copied) t[phase].a_out = rows;
+        t[phase].bias = x.bias ? x.bias + c : nullptr;
+        if (straight) t[phase].c = n == wide ? to + p.h0 * g.w + f : x.sums, t[phase].c_row = n == wide ? g.h * g.w : wide;
+        body_for(int(rows), vectors)(t[phase]);
+      }
+      if (!straight || n < wide) put(g, p, x.sums, wide, rows, f, n, to);
+    }
+  }
+}
+
+// What no output looks at: rows h0, h0 + step ... of dx.
+inline void fill(const conv::Geometry& g, int64_t h0, int64_t step, int64_t rows, const Operands& x) {
+  for (int64_t c = 0; c < x.channels; c++) {
+    const vf v = splat(x.bias ? x.bias[c] : 0.0f);
+    for (int64_t k = 0; k < rows; k++) {
+      float* const row = x.dx + (c * g.h + h0 + k * step) * g.w;
+      int64_t i = 0;
+      for (; i + lanes <= g.w; i += lanes) store(row + i, v);
+      if (i < g.w) store(row + i, v, int(g.w - i));
+    }
+  }
 }
 
 }  // namespace dgrad
@@ -160,7 +140,7 @@ inline Status conv2d_dgrad_f32(const Call& call) {
     int64_t *const b_tap = slice_at<int64_t>(slice, l.taps), *const a_tap = b_tap + g.r * g.s;
     dgrad::Operands x = {};
     x.panel = slice_at<float>(slice, l.panel);
-    x.sums = slice_at<float>(slice, l.sums);
+    x.sums = slice_at<float>(slice, l.sums), x.weights = slice_at<float>(slice, l.weights);
     x.b_tap = b_tap, x.a_tap = a_tap, x.packed_tap = a_tap + g.r * g.s;
     int64_t copied = -1;
     for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
@@ -170,6 +150,7 @@ inline Status conv2d_dgrad_f32(const Call& call) {
       x.planes = dy.as<float>() + (u.image * g.o + u.group * g.og) * g.pixels;
       const int64_t top = l.copy ? first - l.v.before : 0;           // row of dy that is row 0 of x.planes
       if (l.copy) {
+        if (copied < 0) std::memset(planes + g.og * l.plane, 0, size_t(l.margin) * sizeof(float));      // read, never used: let it be no denormals
         if (copied != unit / l.blocks) dgrad::copy_planes(g, l, x.planes, top, last - top + l.v.reach, planes);
         copied = unit / l.blocks;
         x.planes = planes;
@@ -177,25 +158,26 @@ inline Status conv2d_dgrad_f32(const Call& call) {
       x.w = w.as<float>() + u.group * g.og * g.k + c * g.r * g.s;
       x.bias = bias.absent() ? nullptr : bias.as<float>() + u.group * g.cg + c;
       x.dx = dx.as<float>() + (u.image * g.c + u.group * g.cg + c) * g.h * g.w;
-      for (int64_t i = 0; i < l.v.phases; i++)
-        for (int64_t j = 0; j < l.h.phases; j++) {
-          dgrad::Phase p = {first * g.sh + i, j, 0, conv::divide_up(g.w - j, g.sw), 0, 0};
-          p.u = conv::at_most(last - first, conv::divide_up(g.h - p.h0, g.sh));
+      if (l.few) {
+        dgrad::run_rows(g, l, first, last, top, x);
+        continue;
+      }
+      for (int64_t i = 0; i < l.v.phases; i++) {
+        dgrad::Phase p = {first * g.sh + i, 0, 0, 0, 0, g.sw == 2 ? 2 : 1, {}};
+        p.u = conv::at_most(last - first, conv::divide_up(g.h - p.h0, g.sh));
+        if (p.u <= 0) continue;
+        bool filled = false;
+        for (p.w0 = 0; p.w0 < l.h.phases; p.w0 += p.count) {
+          p.uw = conv::divide_up(g.w - p.w0, g.sw);
           p.pitch = l.packed ? p.uw : l.pitch;
-          if (p.u <= 0) continue;
-          for (int64_t r = 0; r < g.r; r++) {
-            const int64_t row = p.h0 + g.top - r * g.dh;
-            if (row % g.sh) continue;
-            for (int64_t s = 0; s < g.s; s++) {
-              const int64_t column = j + g.left - s * g.dw;
-              if (column % g.sw) continue;
-              b_tap[p.taps] = (row / g.sh - top) * l.pitch + column / g.sw + l.h.before;
-              a_tap[p.taps++] = r * g.s + s;
-            }
-          }
-          if (p.taps == 0 || g.og == 0) dgrad::fill_phase(g, p, x);
-          else dgrad::run_phase(g, l, p, x);
+          p.taps[0] = dgrad::collect_taps(g, l, p.h0, top, p.w0, b_tap, a_tap);
+          p.taps[1] = p.count == 2 ? dgrad::collect_taps(g, l, p.h0, top, 1, b_tap + p.taps[0], a_tap + p.taps[0]) : 0;
+          const bool seen = p.taps[0] + p.taps[1] > 0 && g.og > 0;
+          if (!filled && (!seen || g.sw > 2)) dgrad::fill(g, p.h0, g.sh, p.u, x);
+          filled = true;
+          if (seen) dgrad::run_phase(g, l, p, x);
         }
+      }
     }
   });
   return {};

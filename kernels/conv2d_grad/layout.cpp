@@ -44,8 +44,10 @@ DgradLayout dgrad_layout(const Geometry& g) {
   DgradLayout l = {};
   l.v = border(g.h, g.oh, g.r, g.sh, g.top, g.dh);
   l.h = border(g.w, g.ow, g.s, g.sw, g.left, g.dw);
-  l.copy = l.v.before || l.v.after || l.h.before || l.h.after;
+  l.few = g.cg <= few && g.sw <= 2;
+  l.copy = l.few || l.v.before || l.v.after || l.h.before || l.h.after || (g.sw == 2 && g.w % 2);
   l.pitch = plus(plus(l.h.before, g.ow), l.h.after);
+  if (l.few) l.pitch = round_up(l.pitch, widest_lanes);      // a third of a depthwise kernel's loads keep to one line
   // Columns of zeros that are computed and thrown away, against 4 cycles to pack 16 pixels of a tap that then meet cg weights.
   const int64_t wide = divide_up(g.w, g.sw);
   l.packed = g.cg >= 32 && times(l.pitch - wide, g.cg) > times(wide, 5);
@@ -61,13 +63,15 @@ DgradLayout dgrad_layout(const Geometry& g) {
   l.blocks = units >= most_parts ? 1 : at_most(divide_up(most_parts, at_least(units, 1)), most);
   l.block = divide_up(g.cg, at_least(l.blocks, 1));
   l.blocks = divide_up(g.cg, at_least(l.block, 1));
+  l.margin = plus(widest_pixels, l.few ? times(l.pitch, most_rows_of_pixels) : 0);
   Cut slice;
-  slice.take(l.copy ? plus(times(times(g.og, l.plane), 4), widest_pixels * 4) : 0);
+  slice.take(l.copy ? times(plus(times(g.og, l.plane), l.margin), 4) : 0);
   l.taps = slice.take(g.r * g.s * 3 * int64_t(sizeof(int64_t)));
-  l.panel = slice.take(times(times(g.og, g.r * g.s), (l.packed ? widest_columns : l.copy ? 0
-                                                                                         : widest_pixels) *
-                                 4));
-  l.sums = slice.take(tile_floats * 4);
+  const int64_t panel = l.packed ? widest_columns : l.copy ? 0
+                                                           : widest_pixels;
+  l.panel = slice.take(times(times(g.og, g.r * g.s), panel * 4));
+  l.sums = slice.take((tile_floats * 2 + widest_lanes) * 4);      // a vector that begins inside is read whole
+  l.weights = slice.take(!l.few && g.r * g.s == 1 ? times(times(l.block, g.og), 4) : 0);
   l.slice = slice.at;
   l.parts = at_most(times(units, l.blocks), most_parts);
   l.bytes = size_t(times(l.parts, l.slice));
@@ -85,7 +89,7 @@ bool by_rows(const Geometry& g) {
 RowsLayout rows_layout(const Geometry& g) {
   RowsLayout l = {};
   l.copy = g.padded || g.sw > 1;
-  l.pitch = l.copy ? divide_up(plus(plus(g.left, g.w), g.right), g.sw) : g.w;
+  l.pitch = l.copy ? round_up(divide_up(plus(plus(g.left, g.w), g.right), g.sw), widest_lanes) : g.w;
   l.row = times(l.pitch, g.sw);
   // A few thousand multiply-adds between loading the sums and storing them; the copied rows stay in L2.
   l.band = at_most(g.oh, at_least(divide_up(192, divide_up(g.ow, widest_lanes)), 1));
@@ -128,8 +132,8 @@ WinogradLayout strips_of(const Geometry& g, int64_t h, int64_t w, int64_t channe
   WinogradLayout l = {};
   l.th = divide_up(h, tile), l.tw = divide_up(w, tile);
   l.strips = times(g.n, l.th);
-  // Transforms stay in the last cache, and are long enough to pay for what is done once a chunk.
-  const int64_t fit = (int64_t(8) << 20) / at_least(times(times(l.tw, channels), points * 4), 1), least = divide_up(256, l.tw);
+  // Transforms near L2 (8 MiB of them: 139 instead of 257 GFLOP/s), and long enough to pay for the weights, which are transformed once a chunk.
+  const int64_t fit = (int64_t(2) << 20) / at_least(times(times(l.tw, channels), points * 4), 1), least = divide_up(128, l.tw);
   l.chunk = at_least(at_most(at_least(fit, least), l.strips), 1);
   l.width = l.tw * tile + seen - tile;
   l.x_row = spread(round_up(g.c, group_pixels)), l.y_row = spread(round_up(g.o, group_pixels));
@@ -169,6 +173,48 @@ WinogradLayout wgrad_winograd_layout(const Geometry& g) {
   l.part = shared.at;
   l.slice = slice.at;
   l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
+  return l;
+}
+
+// For 1x1 turning both operands costs too much (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).
+bool by_outer(const Geometry& g) { return g.cg >= group_pixels && g.og >= 4 && g.r * g.s > 1; }
+
+OuterLayout outer_layout(const Geometry& g) {
+  OuterLayout l = {};
+  l.height = plus(times(g.oh - 1, g.sh), (g.r - 1) * g.dh + 1);
+  l.width = plus(times(g.ow - 1, g.sw), (g.s - 1) * g.dw + 1);
+  l.x_pixel = spread(round_up(g.c, group_pixels)), l.y_pixel = spread(round_up(g.o, group_pixels));
+  const int64_t x = times(times(l.height, l.width), l.x_pixel * 4), y = times(g.pixels, l.y_pixel * 4);
+  l.images = at_least(at_most(g.n, (int64_t(4) << 20) / at_least(plus(x, y), 1)), 1);
+  // Pixels of 14 outputs and 32 channels, three lines each, that stay in L2 over all taps.
+  l.band = g.r * g.s == 1 ? g.oh : at_most(at_least(1600 / g.ow, 1), g.oh);
+  const int64_t units = times(g.groups, divide_up(g.og, 4) * divide_up(g.cg, panel_width));
+  l.parts = at_most(units, most_parts);
+  Cut shared;
+  l.x = shared.take(times(l.images, x));
+  l.y = shared.take(times(l.images, y));
+  shared.take(panel_width * 4);                     // what the last panel reads beyond the last pixel
+  l.part = shared.at;
+  l.slice = round_up(times(g.r * g.s, most_outs * panel_width * 4), 64);
+  l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
+  return l;
+}
+
+bool by_points(const Geometry& g) { return g.cg >= group_pixels && g.og >= 4 && g.r * g.s == 1 && !g.padded; }
+
+PointsLayout points_layout(const Geometry& g) {
+  PointsLayout l = {};
+  l.panels = divide_up(g.cg, group_pixels);
+  const int64_t image = times(times(g.groups, l.panels), times(g.pixels, group_pixels * 4));
+  l.images = at_least(at_most(g.n, (int64_t(4) << 20) / at_least(image, 1)), 1);
+  l.block = divide_up(g.pixels, divide_up(g.pixels, 512));
+  l.row = round_up(l.block, group_pixels) + group_pixels;
+  l.parts = at_most(times(g.groups, divide_up(g.og, 4)), most_parts);
+  Cut shared;
+  l.x = shared.take(times(l.images, image));
+  l.part = shared.at;
+  l.slice = most_outs * l.row * 4;
+  l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
   return l;
 }
 

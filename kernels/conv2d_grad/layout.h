@@ -22,6 +22,7 @@ Border border(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t
 
 struct DgradLayout {
   Border v, h;                // vertical, horizontal
+  bool few;                   // channels: rows of vectors go straight into dx (dgrad_rows.h)
   bool copy;                  // dy needs borders
   bool packed;                // real pixels are packed for the tiles; otherwise the copy's columns are walked straight through, borders too
   int64_t pitch, plane;       // of dy or its copy
@@ -29,9 +30,12 @@ struct DgradLayout {
   int64_t rows;               // of the copy of one band
   int64_t block, blocks;      // channels of dx in a unit of work
   int64_t parts, slice;
-  int64_t taps, panel, sums;  // offsets in a slice; the copy is at its start
+  int64_t margin;             // floats behind the copy that may be read
+  int64_t taps, panel, sums, weights;      // offsets in a slice; the copy is at its start
   size_t bytes;
 };
+constexpr int few = 6;                  // channels that every row's tile takes at once
+constexpr int64_t most_rows_of_pixels = 8;
 constexpr int64_t widest_pixels = 128;  // of any row's tile: 8 vectors of 16
 constexpr int64_t tile_floats = 512;    // of any row's tile: 14 x 32, 6 x 64, 3 x 128 and less
 DgradLayout dgrad_layout(const Geometry& g);
@@ -67,6 +71,27 @@ constexpr int64_t points = 36, tile = 4, seen = 6, panel_width = 32, most_outs =
 bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact);      // tiles over h x w pixels
 WinogradLayout dgrad_winograd_layout(const Geometry& g);
 WinogradLayout wgrad_winograd_layout(const Geometry& g);
+
+// wgrad with channels in the lanes (wgrad_outer.h).
+struct OuterLayout {
+  int64_t height, width;      // of what is seen of x
+  int64_t x_pixel, y_pixel;   // elements between pixels, channels last
+  int64_t images, band;       // turned at a time; rows of dy that pass while a tap's sums stay in registers
+  int64_t parts, x, y, part, slice;
+  size_t bytes;
+};
+bool by_outer(const Geometry& g);
+OuterLayout outer_layout(const Geometry& g);
+
+// wgrad of 1x1 (wgrad_points.h).
+struct PointsLayout {
+  int64_t panels, images;     // of 16 channels of a group; turned at a time
+  int64_t block, row;         // pixels of a product, elements between rows of dy in the slice
+  int64_t parts, x, part, slice;
+  size_t bytes;
+};
+bool by_points(const Geometry& g);
+PointsLayout points_layout(const Geometry& g);
 
 // wgrad as a matrix product: see wgrad.h.
 struct WgradLayout {

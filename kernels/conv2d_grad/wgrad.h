@@ -2,6 +2,8 @@
 #pragma once
 #include "conv2d/columns.h"
 #include "conv2d_grad/conv2d_wgrad.h"
+#include "conv2d_grad/wgrad_outer.h"
+#include "conv2d_grad/wgrad_points.h"
 #include "conv2d_grad/wgrad_rows.h"
 #include "conv2d_grad/winograd_wgrad.h"
 #include "pool.h"
@@ -21,6 +23,8 @@ inline Status conv2d_wgrad_f32(const Call& call) {
     return {};
   }
   if (conv_grad::by_winograd(g, g.oh, g.ow, call.integer(conv2d_wgrad_attr::exact) != 0)) return winograd_grad::wgrad(call, g);
+  if (conv_grad::by_points(g)) return wgrad_points::run(call, g);
+  if (conv_grad::by_outer(g)) return wgrad_outer::run(call, g);
   if (conv_grad::by_rows(g)) return wgrad_rows::run(call, g);
   const conv_grad::WgradLayout l = conv_grad::wgrad_layout(g);
   char* const work = static_cast<char*>(call.work);

@@ -2,9 +2,10 @@
 // lies, x between zeros (with a stride: columns split into phases, so that a row of taps is contiguous). Nothing is transposed or gathered.
 #pragma once
 #include "conv2d_grad/conv2d_wgrad.h"
+#include "conv2d_grad/dgrad_rows.h"
 #include "conv2d_grad/layout.h"
+#include "lanes.h"
 #include "pool.h"
-#include "vec.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -73,23 +74,27 @@ struct Bodies {
 };
 constexpr Bodies bodies;
 
-inline void every_other(const float* __restrict from, float* __restrict to, int64_t n) {
-  for (int64_t j = 0; j < n; j++) to[j] = from[2 * j];
+// to[j] = from[2 j]; nothing beyond from[2 (n - 1)] is read.
+inline void every_other(const float* from, float* to, int64_t n) {
+  for (; n > lanes; n -= lanes, from += 2 * lanes, to += lanes) store(to, evens(load(from), load(from + lanes)));
+  if (n <= 0) return;
+  const int low = int(conv::at_most(2 * n - 1, lanes));
+  store(to, evens(load(from, low), load(from + lanes, int(2 * n - 1 - low))), int(n));
 }
 
 // One row with borders, its columns split by the stride: to[phase * pitch + j] = row[j * sw + phase - left].
 inline void copy_row(const conv::Geometry& g, int64_t pitch, const float* row, float* to) {
   if (g.sw == 1) {
-    for (int64_t j = 0; j < g.left; j++) to[j] = 0.0f;
-    std::memcpy(to + g.left, row, size_t(g.w) * sizeof(float));
-    for (int64_t j = g.left + g.w; j < pitch; j++) to[j] = 0.0f;
+    dgrad::bordered_row(row, g.w, g.left, to, pitch);
     return;
   }
+  // A stride of 2 is spelled out: three divisions for each phase of each row were most of the time of a depthwise gradient.
   for (int64_t phase = 0; phase < g.sw; phase++, to += pitch) {
-    const int64_t first = conv::at_most(phase < g.left ? conv::divide_up(g.left - phase, g.sw) : 0, pitch);      // columns before are zeros
     const int64_t shift = phase - g.left;
-    int64_t last = shift >= g.w ? 0 : conv::at_most((g.w - 1 - shift) / g.sw + 1, pitch);
-    if (last < first) last = first;
+    int64_t first = shift >= 0 ? 0 : g.sw == 2 ? (1 - shift) / 2
+                                               : conv::divide_up(-shift, g.sw);      // columns before are zeros
+    int64_t last = shift >= g.w ? 0 : (g.sw == 2 ? (g.w - 1 - shift) / 2 : (g.w - 1 - shift) / g.sw) + 1;
+    first = conv::at_most(first, pitch), last = conv::at_least(conv::at_most(last, pitch), first);
     for (int64_t j = 0; j < first; j++) to[j] = 0.0f;
     if (g.sw == 2) every_other(row + 2 * first + shift, to + first, last - first);
     else
@@ -131,6 +136,10 @@ inline Status run(const Call& call, const conv::Geometry& g) {
               }
             from = copy;
           } else from += first * g.sh * l.row;
+          if (g.og == 1 && depthwise3::fits(g)) {
+            depthwise3::wgrad(dy.as<float>() + (image * g.o + o) * g.pixels + first * g.ow, rows, g.ow, from, l.row, sums, add);
+            continue;
+          }
           // Taps outside: their rows of x stay in L1 while dy passes by.
           for (int64_t tile = 0; tile < tap_tiles; tile++) {
             const int64_t k = tile * g.k / tap_tiles, taps = (tile + 1) * g.k / tap_tiles - k;

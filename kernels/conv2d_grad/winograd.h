@@ -3,8 +3,8 @@
 //   dw = G^T (sum over tiles of (A dy) * (B^T d)),  d what a tile of dy sees of x
 // Images are turned to channels last strip by strip: a strip is a row of tiles.
 #pragma once
-#include "conv2d/columns.h"
 #include "conv2d_grad/layout.h"
+#include "conv2d_grad/turn.h"
 #include "conv2d_nhwc/transforms.h"
 #include "pool.h"
 
@@ -39,26 +39,6 @@ ACCELNN_INLINE void weights_back(const vf* q, int step, vf* g, int to) {
   g[0] = q[0] + (s + t);
   g[to] = fma(splat(b1), v, a1 * r);
   g[2 * to] = fma(splat(b2), t, fma(splat(a2), s, q[5 * step]));
-}
-
-// Rows `top`.. of all channels of one image, columns `left`.., turned to channels last: to[(i * width + j) * row + channel], zeros outside.
-struct Image {
-  const float* data;
-  int64_t channels, h, w;
-};
-inline void turn(const Image& x, int64_t top, int64_t left, int64_t rows, int64_t width, float* to, int64_t row) {
-  const int64_t first = conv::at_least(-left, 0), last = conv::at_least(conv::at_most(x.w - left, width), first);
-  for (int64_t i = 0; i < rows; i++, to += width * row) {
-    if (top + i < 0 || top + i >= x.h) {
-      std::memset(to, 0, size_t(width * row) * sizeof(float));
-      continue;
-    }
-    std::memset(to, 0, size_t(first * row) * sizeof(float));
-    std::memset(to + last * row, 0, size_t((width - last) * row) * sizeof(float));
-    // Blocks of columns whose lines stay in L1 while the channels pass by.
-    for (int64_t j = first; j < last; j += 16)
-      transpose(x.data + (top + i) * x.w + left + j, x.h * x.w, x.channels, conv::at_most(16, last - j), to + j * row, row);
-  }
 }
 
 // The tiles of a strip. In: pixel (i, j) of tile t at from[(i * width + 4 t + j) * row + channel]. Out: to[point * plane + t * row + channel].

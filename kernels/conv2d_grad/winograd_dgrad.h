@@ -11,11 +11,10 @@ namespace winograd_grad {
 // U of channels c.. (n of them) for output o: to[point * plane + lane], taps turned by 180 degrees.
 inline void transform_weights(const float* w, int n, float* to, int64_t plane) {
   float tap[9 * lanes] = {};
-  for (int i = 0; i < n; i++)
-    for (int k = 0; k < 9; k++) tap[(8 - k) * lanes + i] = w[i * 9 + k];
+  transpose(w, 9, n, 9, tap, lanes);
   vf g[9], half[18];          // [row of U][tap column]
 #pragma GCC unroll 9
-  for (int k = 0; k < 9; k++) g[k] = load(tap + k * lanes);
+  for (int k = 0; k < 9; k++) g[k] = load(tap + (8 - k) * lanes);
 #pragma GCC unroll 3
   for (int s = 0; s < 3; s++) weights_in(g + s, 3, half + s, 3);
 #pragma GCC unroll 6

@@ -1,55 +1,11 @@
 // dw of 3x3 at stride 1 by Winograd: the products of all tiles are added up before the way back, which is done once for a chunk of tiles.
 #pragma once
+#include "conv2d_grad/outer_tile.h"
 #include "conv2d_grad/winograd.h"
-#include "matmul/gemm.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace winograd_grad {
-
-// c[i, j] = sum over k of a[k * a_k + i] b[k * b_k + j]: both operands have their sums' index along memory.
-struct OuterTile {
-  int64_t k;
-  const float *a, *b;
-  int64_t a_k, b_k;
-  float* c;
-  int64_t c_row;
-};
-template <int R> void outer_body(const OuterTile& t) {
-  vf acc[R][tile_vectors];
-#pragma GCC unroll 16
-  for (int i = 0; i < R; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < tile_vectors; j++) acc[i][j] = vf{};
-  const float *a = t.a, *b = t.b;
-  for (int64_t k = 0; k < t.k; k++, a += t.a_k, b += t.b_k) {
-    vf bv[tile_vectors];
-#pragma GCC unroll 4
-    for (int j = 0; j < tile_vectors; j++) bv[j] = load(b + j * lanes);
-    __builtin_prefetch(a + 4 * t.a_k);
-    __builtin_prefetch(b + 4 * t.b_k);
-    if (tile_columns > 16) __builtin_prefetch(b + 4 * t.b_k + 16);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; i++) {
-      const vf x = splat(a[i]);
-#pragma GCC unroll 4
-      for (int j = 0; j < tile_vectors; j++) acc[i][j] = fma(x, bv[j], acc[i][j]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < R; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < tile_vectors; j++) store(t.c + i * t.c_row + j * lanes, acc[i][j]);
-}
-struct OuterBodies {
-  void (*height[tile_rows + 1])(const OuterTile&);
-  constexpr OuterBodies() : height{} { fill<tile_rows>(); }
-  template <int R> constexpr void fill() {
-    height[R] = outer_body<R>;
-    if constexpr (R > 1) fill<R - 1>();
-  }
-};
-constexpr OuterBodies outer_bodies;
 
 // G^T q G for a vector of channels (n real): dw[lane * 9 + tap], added to what is there.
 inline void weights_out(const float* products, int64_t plane, int n, float* dw, bool add) {
@@ -66,8 +22,9 @@ inline void weights_out(const float* products, int64_t plane, int n, float* dw, 
   float tap[9 * lanes];
 #pragma GCC unroll 9
   for (int k = 0; k < 9; k++) store(tap + k * lanes, g[k]);
+  if (!add) return transpose(tap, lanes, 9, n, dw, 9);
   for (int i = 0; i < n; i++)
-    for (int k = 0; k < 9; k++) dw[i * 9 + k] = add ? dw[i * 9 + k] + tap[k * lanes + i] : tap[k * lanes + i];
+    for (int k = 0; k < 9; k++) dw[i * 9 + k] += tap[k * lanes + i];
 }
 
 inline Status wgrad(const Call& call, const conv::Geometry& g) {
@@ -98,8 +55,8 @@ inline Status wgrad(const Call& call, const conv::Geometry& g) {
         const int64_t outs = tile_start(g.o, out_tiles, unit % out_tiles + 1) - o;
         for (int64_t j = 0; j < channels; j += tile_columns)
           for (int64_t point = 0; point < points; point++)
-            outer_bodies.height[outs]({count, out + point * l.y_plane + o, seen + point * l.x_plane + c + j, l.y_row, l.x_row,
-                                       products + point * l.p_plane + j, wide});
+            outer_bodies.height[outs]({1, count, out + point * l.y_plane + o, l.y_row, 0, seen + point * l.x_plane + c + j, l.x_row, 0,
+                                       products + point * l.p_plane + j, wide, false});
         for (int64_t i = 0; i < outs; i++)
           for (int64_t j = 0; j < channels; j += lanes)
             weights_out(products + i * wide + j, l.p_plane, int(conv::at_most(lanes, channels - j)), dw.as<float>() + ((o + i) * g.c + c + j) * 9, first > 0);

@@ -1,3 +1,5 @@
+#include "lanes.h"
+
 #include "conv2d_grad/dgrad.h"
 #include "conv2d_grad/wgrad.h"
 

@@ -5,16 +5,16 @@ namespace accelnn {
 Status take_grad_f32_base(const Call& call);
 Status take_grad_f32_base(const Call& call) { return gather_rows::take_grad(call); }
 
-#define PUBLISH(dtype, bits, SCATTER, SCATTER_ND)                                          \
-  Status take_##dtype##_base(const Call& call);                                           \
-  Status take_##dtype##_base(const Call& call) { return gather_rows::take(call); }        \
-  Status gather_##dtype##_base(const Call& call);                                         \
-  Status gather_##dtype##_base(const Call& call) { return gather_rows::gather<bits>(call); } \
-  Status gather_nd_##dtype##_base(const Call& call);                                      \
+#define PUBLISH(dtype, bits, SCATTER, SCATTER_ND)                                                  \
+  Status take_##dtype##_base(const Call& call);                                                    \
+  Status take_##dtype##_base(const Call& call) { return gather_rows::take(call); }                 \
+  Status gather_##dtype##_base(const Call& call);                                                  \
+  Status gather_##dtype##_base(const Call& call) { return gather_rows::gather<bits>(call); }       \
+  Status gather_nd_##dtype##_base(const Call& call);                                               \
   Status gather_nd_##dtype##_base(const Call& call) { return gather_rows::gather_nd<bits>(call); } \
-  Status scatter_##dtype##_base(const Call& call);                                        \
-  Status scatter_##dtype##_base(const Call& call) { return gather_rows::SCATTER(call); }  \
-  Status scatter_nd_##dtype##_base(const Call& call);                                     \
+  Status scatter_##dtype##_base(const Call& call);                                                 \
+  Status scatter_##dtype##_base(const Call& call) { return gather_rows::SCATTER(call); }           \
+  Status scatter_nd_##dtype##_base(const Call& call);                                              \
   Status scatter_nd_##dtype##_base(const Call& call) { return gather_rows::SCATTER_ND(call); }
 #define MOVED(dtype, bits) PUBLISH(dtype, bits, scatter_moved<bits>, scatter_nd_moved<bits>)
 #define NUMBER(dtype, bits, type) PUBLISH(dtype, bits, scatter_numbers<type>, scatter_nd_numbers<type>)

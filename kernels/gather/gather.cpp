@@ -112,9 +112,8 @@ Status check_rows(const char* op, const Call& call, const TensorView& whole, con
   ACCELNN_CHECK(axis >= 0 && axis < whole.rank, attribute, "%s: axis %lld of %s", op, ll(axis), describe(whole).text);
   bool fits = picked.rank == whole.rank - 1 + index.rank;
   for (int d = 0; fits && d < picked.rank; d++)
-    fits = picked.shape[d] == (d < axis                  ? whole.shape[d]
-                                   : d < axis + index.rank ? index.shape[d - axis]
-                                                           : whole.shape[d - index.rank + 1]);
+    fits = picked.shape[d] == (d < axis ? whole.shape[d] : d < axis + index.rank ? index.shape[d - axis]
+                                                                                 : whole.shape[d - index.rank + 1]);
   ACCELNN_CHECK(fits, shape, "%s: rows %s of %s along axis %lld are not %s", op, describe(index).text, describe(whole).text, ll(axis),
                 describe(picked).text);
   ACCELNN_CHECK(skip >= -1 && skip < whole.shape[axis], attribute, "%s: skip is %lld; a row in [0, %lld) or -1 is expected", op, ll(skip),

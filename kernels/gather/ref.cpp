@@ -135,16 +135,16 @@ Status take_grad_f32_ref(const Call& call) {
   return index_status("take_grad", bad, call.in[1], &r.size, 1);
 }
 
-#define PUBLISH(dtype)                                                      \
-  Status take_##dtype##_ref(const Call& call);                              \
-  Status take_##dtype##_ref(const Call& call) { return take(call); }        \
-  Status gather_##dtype##_ref(const Call& call);                            \
-  Status gather_##dtype##_ref(const Call& call) { return gather(call); }    \
-  Status gather_nd_##dtype##_ref(const Call& call);                         \
+#define PUBLISH(dtype)                                                         \
+  Status take_##dtype##_ref(const Call& call);                                 \
+  Status take_##dtype##_ref(const Call& call) { return take(call); }           \
+  Status gather_##dtype##_ref(const Call& call);                               \
+  Status gather_##dtype##_ref(const Call& call) { return gather(call); }       \
+  Status gather_nd_##dtype##_ref(const Call& call);                            \
   Status gather_nd_##dtype##_ref(const Call& call) { return gather_nd(call); } \
-  Status scatter_##dtype##_ref(const Call& call);                           \
-  Status scatter_##dtype##_ref(const Call& call) { return scatter(call); }  \
-  Status scatter_nd_##dtype##_ref(const Call& call);                        \
+  Status scatter_##dtype##_ref(const Call& call);                              \
+  Status scatter_##dtype##_ref(const Call& call) { return scatter(call); }     \
+  Status scatter_nd_##dtype##_ref(const Call& call);                           \
   Status scatter_nd_##dtype##_ref(const Call& call) { return scatter_nd(call); }
 PUBLISH(f32)
 PUBLISH(f16)

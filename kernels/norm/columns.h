@@ -9,21 +9,7 @@ namespace norm {
 
 using namespace ::accelnn::norm_shapes;
 
-constexpr int64_t across = 4 * lanes, row_chunk = 64;         // 64 rows of four vectors: 16 KiB at most stay in L1 for the second pass
-
-// f(i, u, k): k lanes from column i on, the u-th vector of a block
-template <class F> ACCELNN_INLINE void four_vectors(int64_t width, const F& f) {
-  if (width == across) {
-#pragma GCC unroll 4
-    for (int u = 0; u < 4; u++) f(u * lanes, u, lanes);
-    return;
-  }
-#pragma GCC unroll 4
-  for (int u = 0; u < 4; u++) {
-    const int64_t left = width - u * lanes;
-    if (left > 0) f(u * lanes, u, left < lanes ? int(left) : lanes);
-  }
-}
+constexpr int64_t row_chunk = 64;         // 64 rows of four vectors: 16 KiB at most stay in L1 for the second pass
 
 // Over rows [n0, n1) of columns [i0, i1): the mean of each and the sum of squares around it, in double, merged chunk by chunk.
 ACCELNN_INLINE void column_moments(const float* x, int64_t stride, int64_t n0, int64_t n1, int64_t i0, int64_t i1, double* mean, double* m2) {

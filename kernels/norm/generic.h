@@ -287,8 +287,6 @@ inline Status batch_norm_grad(const Call& call) {
   return {};
 }
 
-#undef INLINED
-
 }  // namespace norm
 }  // namespace ACCELNN_TARGET
 }  // namespace accelnn

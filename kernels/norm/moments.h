@@ -1,33 +1,12 @@
 // Mean and spread of runs of numbers, and the shapes that the family shares.
 #pragma once
-#include "lanes.h"
-#include "pool.h"
-#include "stream.h"
+#include "strips.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace norm {
 
-#define INLINED __attribute__((always_inline))
-
-template <bool v> struct Flag { static constexpr bool value = v; };
-template <class F> ACCELNN_INLINE void with_flag(bool v, const F& f) {
-  if (v) f(Flag<true>{});
-  else f(Flag<false>{});
-}
-
-ACCELNN_INLINE vf zeroed(const float* p, int n) { return n == lanes ? load(p) : load(p, n); }
-ACCELNN_INLINE vf only(vf v, int n) { return n == lanes ? v : select(ramp() < n, v, vf{}); }
-// f(i, u, k): k lanes from i on, into accumulator u of four.
-template <class F> ACCELNN_INLINE void by_fours(int64_t n, const F& f) {
-  int64_t i = 0;
-  for (; i + 4 * lanes <= n; i += 4 * lanes)
-#pragma GCC unroll 4
-    for (int u = 0; u < 4; u++) f(i + u * lanes, u, lanes);
-  for (; i + lanes <= n; i += lanes) f(i, 0, lanes);
-  if (i < n) f(i, 1, int(n - i));
-}
-ACCELNN_INLINE float total(const vf* v) { return sum_of((v[0] + v[1]) + (v[2] + v[3])); }
+using namespace strips;
 
 constexpr int64_t chunk = 4096;         // floats: 16 KiB stay in L1 for the second pass, and sums stay short
 
@@ -72,11 +51,6 @@ template <bool centered> ACCELNN_INLINE Moments moments_of(const float* x, int64
     else m.count += next.count, m.m2 += next.m2;
   }
   return m;
-}
-
-// Whether results of so many floats, from inputs of so many, are worth writing past the caches.
-ACCELNN_INLINE bool goes_past(const void* y, int64_t floats) {
-  return floats * int64_t(sizeof(float)) >= past_cache_bytes && reinterpret_cast<uintptr_t>(y) % sizeof(float) == 0;
 }
 
 }  // namespace norm

@@ -14,17 +14,97 @@ struct Rows {
   double eps;
 };
 
-template <bool weighted, bool biased, bool past>
-ACCELNN_INLINE void normalize_row(const float* x, float* y, int64_t n, float mean, float rstd, const float* w, const float* b, int64_t ahead) {
-  write_row<past>(y, n, [&](int64_t i, int k) INLINED {
-    if constexpr (past) call_for(x + i + ahead);
-    vf z = zeroed(x + i, k) - mean;
-    if constexpr (weighted && biased) z = fma(z * rstd, zeroed(w + i, k), zeroed(b + i, k));
-    else if constexpr (weighted) z = z * rstd * zeroed(w + i, k);
-    else if constexpr (biased) z = fma(z, splat(rstd), zeroed(b + i, k));
-    else z = z * rstd;
-    return z;
+// Short rows are taken several at a time: weights are read once for all of them, and the steps from a sum to a reciprocal deviation, some 100 cycles one
+// after the other, overlap (128 rows of 768: 24 us one by one, ROWS_US by fours).
+constexpr int rows_together = lanes >= 8 ? lanes / 4 : 1;
+constexpr int64_t short_row = 1024;
+
+// f(i, u, k): k lanes from i on, into accumulator u of two; of four where vectors are short, so that no sum is longer than n / 16.
+constexpr int accumulators = lanes >= 8 ? 2 : 4;
+template <class F> ACCELNN_INLINE void by_accumulators(int64_t n, const F& f) {
+  if constexpr (accumulators == 4) return by_fours(n, f);
+  int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    f(i, 0, lanes);
+    f(i + lanes, 1, lanes);
+  }
+  for (; i + lanes <= n; i += lanes) f(i, 0, lanes);
+  if (i < n) f(i, 1, int(n - i));
+}
+template <int rows> struct Sums {
+  vf v[rows][accumulators] = {};
+  ACCELNN_INLINE float total(int r) const {
+    vf sum = v[r][0] + v[r][1];
+    if constexpr (accumulators == 4) sum = sum + (v[r][2] + v[r][3]);
+    return sum_across(sum)[0];
+  }
+};
+
+// As moments_of_chunk, of `rows` rows at a time; the sums of a row do not depend on how many.
+template <int rows, bool centered> ACCELNN_INLINE void moments_of_rows(const float* x, int64_t n, double eps, float* mean, float* rstd) {
+  float m[rows] = {};
+  if constexpr (centered) {
+    Sums<rows> s;
+    by_accumulators(n, [&](int64_t i, int u, int k) INLINED {
+#pragma GCC unroll 4
+      for (int r = 0; r < rows; r++) s.v[r][u] += zeroed(x + r * n + i, k);
+    });
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) m[r] = s.total(r) / float(n);
+  }
+  Sums<rows> d, q;
+  by_accumulators(n, [&](int64_t i, int u, int k) INLINED {
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+      vf t = zeroed(x + r * n + i, k);
+      if constexpr (centered) {
+        t = only(t - m[r], k);
+        d.v[r][u] += t;
+      }
+      q.v[r][u] = fma(t, t, q.v[r][u]);
+    }
   });
+#pragma GCC unroll 4
+  for (int r = 0; r < rows; r++) {
+    const double away = centered ? double(d.total(r)) / double(n) : 0;
+    rstd[r] = Moments{double(n), 0, double(q.total(r)) - away * away * double(n)}.rstd(eps);
+    mean[r] = float(double(m[r]) + away);
+  }
+}
+
+template <int rows, bool weighted, bool biased, bool past>
+ACCELNN_INLINE void normalize(const float* x, float* y, int64_t n, const float* mean, const float* rstd, const float* w, const float* b, int64_t ahead) {
+  const auto one = [&](const float* from, int64_t i, int k, float m, float s, vf weight, vf bias) INLINED {
+    if constexpr (past) call_for(from + i + ahead);
+    const vf z = zeroed(from + i, k) - m;
+    if constexpr (weighted && biased) return fma(z * s, weight, bias);
+    else if constexpr (weighted) return z * s * weight;
+    else if constexpr (biased) return fma(z, splat(s), bias);
+    else return z * s;
+  };
+  if constexpr (rows == 1) {
+    const float m = *mean, s = *rstd;
+    write_row<past>(y, n, [&](int64_t i, int k) INLINED {
+      return one(x, i, k, m, s, weighted ? zeroed(w + i, k) : vf{}, biased ? zeroed(b + i, k) : vf{});
+    });
+  } else {                              // past the caches: only rows that begin on a vector
+    float m[rows], s[rows];
+    for (int r = 0; r < rows; r++) m[r] = mean[r], s[r] = rstd[r];
+    const auto column = [&](int64_t i, int k) INLINED {
+      const vf weight = weighted ? zeroed(w + i, k) : vf{}, bias = biased ? zeroed(b + i, k) : vf{};
+#pragma GCC unroll 4
+      for (int r = 0; r < rows; r++) {
+        const vf v = one(x + r * n, i, k, m[r], s[r], weight, bias);
+        float* to = y + r * n + i;
+        if (k < lanes) store(to, v, k);
+        else if (past) store_past(to, v);
+        else store(to, v);
+      }
+    };
+    int64_t i = 0;
+    for (; i + lanes <= n; i += lanes) column(i, lanes);
+    if (i < n) column(i, int(n - i));
+  }
 }
 
 ACCELNN_INLINE Rows rows_of(const TensorView& x, int64_t dims) {
@@ -34,6 +114,8 @@ ACCELNN_INLINE Rows rows_of(const TensorView& x, int64_t dims) {
 }
 ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const float* x, float* y, float* rstd, float* mean) {
   const int64_t parts = r.count < 64 ? r.count : 64;
+  const bool lies_on_vectors = r.n % lanes == 0 && reinterpret_cast<uintptr_t>(y) % vector_bytes == 0;
+  const bool by_several = r.period == 1 && (lies_on_vectors || !goes_past(y, 2 * r.count * r.n));
   with_flag(r.weight, [&](auto weighted) INLINED {
     with_flag(r.bias, [&](auto biased) INLINED {
       with_flag(goes_past(y, 2 * r.count * r.n), [&](auto past) INLINED {
@@ -41,17 +123,32 @@ ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const floa
         using B = decltype(biased);
         using P = decltype(past);
         parallel(call, parts, r.count * r.n * 6, [&](int64_t part) {
-          // The next row is on its way while this one is written; short rows are called for some KB before.
-          const int64_t ahead = r.n > 2048 ? r.n : 2048;
-          for (int64_t i = r.count * part / parts; i < r.count * (part + 1) / parts; i++) {
+          // What comes next is on its way while this is written.
+          const int64_t ahead = r.n > 2048 ? r.n : 2048 > rows_together * r.n ? 2048
+                                                                              : rows_together * r.n;
+          const int64_t end = r.count * (part + 1) / parts;
+          for (int64_t i = r.count * part / parts; i < end;) {
             const float* from = x + i * r.n;
-            const Moments m = r.centered ? moments_of<true>(from, r.n) : moments_of<false>(from, r.n);
-            const float s = m.rstd(r.eps), c = float(m.mean);
-            rstd[i] = s;
-            if (mean) mean[i] = c;
             const int64_t at = r.period == 1 ? 0 : i % r.period * r.n;
-            normalize_row<W::value, B::value, P::value>(from, y + i * r.n, r.n, c, s, W::value ? r.weight + at : nullptr,
-                                                        B::value ? r.bias + at : nullptr, ahead);
+            const float *w = W::value ? r.weight + at : nullptr, *b = B::value ? r.bias + at : nullptr;
+            float m[rows_together], s[rows_together];
+            int rows = 1;
+            if (r.n > short_row || rows_together == 1) {
+              const Moments one = r.centered ? moments_of<true>(from, r.n) : moments_of<false>(from, r.n);
+              m[0] = float(one.mean), s[0] = one.rstd(r.eps);
+            } else if (end - i >= rows_together && by_several) {
+              rows = rows_together;
+              if (r.centered) moments_of_rows<rows_together, true>(from, r.n, r.eps, m, s);
+              else moments_of_rows<rows_together, false>(from, r.n, r.eps, m, s);
+            } else if (r.centered) moments_of_rows<1, true>(from, r.n, r.eps, m, s);
+            else moments_of_rows<1, false>(from, r.n, r.eps, m, s);
+            for (int k = 0; k < rows; k++) {
+              rstd[i + k] = s[k];
+              if (mean) mean[i + k] = m[k];
+            }
+            if (rows == 1) normalize<1, W::value, B::value, P::value>(from, y + i * r.n, r.n, m, s, w, b, ahead);
+            else normalize<rows_together, W::value, B::value, P::value>(from, y + i * r.n, r.n, m, s, w, b, ahead);
+            i += rows;
           }
           if (P::value) finish_past();
         });
@@ -63,47 +160,57 @@ ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const floa
 
 // What flows back
 
-struct GradRow {
-  const float *dy, *x;
-  float* dx;
-  float mean, rstd, c1, c2;             // mean g, mean g z
-};
+struct GradRow { float mean, rstd, c1, c2; };       // c1 = rstd mean g, c2 = rstd mean (g z)
 
-template <bool weighted> ACCELNN_INLINE void sums_of_row(GradRow* row, const float* w, int64_t n, bool centered) {
-  double g_sum = 0, gz_sum = 0;
+// Sum g and sum g (x - mean) of `rows` rows; a row's sums do not depend on how many.
+template <int rows, bool weighted>
+ACCELNN_INLINE void sums_of_rows(const float* dy, const float* x, const float* w, int64_t n, bool centered, GradRow* row) {
+  double g_sum[rows] = {}, gz_sum[rows] = {};
   for (int64_t at = 0; at < n; at += chunk) {
-    vf s[4] = {}, q[4] = {};
-    const float *dy = row->dy + at, *x = row->x + at, *weight = w + at;
-    by_fours(n - at < chunk ? n - at : chunk, [&](int64_t i, int u, int k) INLINED {
-      vf g = zeroed(dy + i, k);
-      if constexpr (weighted) g = g * zeroed(weight + i, k);
-      s[u] += g;
-      q[u] = fma(g, (zeroed(x + i, k) - row->mean) * row->rstd, q[u]);
-    });
-    g_sum += double(total(s));
-    gz_sum += double(total(q));
+    Sums<rows> s, q;
+    float mean[rows];
+    for (int r = 0; r < rows; r++) mean[r] = row[r].mean;
+    const auto one = [&](int64_t i, int u, int k) INLINED {
+      const vf weight = weighted ? zeroed(w + at + i, k) : vf{};
+#pragma GCC unroll 4
+      for (int r = 0; r < rows; r++) {
+        vf g = zeroed(dy + r * n + at + i, k);
+        if constexpr (weighted) g = g * weight;
+        s.v[r][u] += g;
+        q.v[r][u] = fma(g, zeroed(x + r * n + at + i, k) - mean[r], q.v[r][u]);
+      }
+    };
+    by_accumulators(n - at < chunk ? n - at : chunk, one);
+    for (int r = 0; r < rows; r++) g_sum[r] += double(s.total(r)), gz_sum[r] += double(q.total(r));
   }
-  row->c1 = centered ? float(g_sum / double(n)) : 0.0f;
-  row->c2 = float(gz_sum / double(n));
+  for (int r = 0; r < rows; r++) {
+    const double share = double(row[r].rstd) / double(n);
+    row[r].c1 = centered ? float(g_sum[r] * share) : 0.0f;
+    row[r].c2 = float(gz_sum[r] * share * double(row[r].rstd));
+  }
 }
 
 // Several rows at a time: the sums over rows are read and written once for all of them.
 template <int rows, bool weighted, int params, bool past>
-ACCELNN_INLINE void grad_of_rows(const GradRow* row, const float* w, float* dw, float* db, int64_t n, int64_t ahead) {
+ACCELNN_INLINE void grad_of_rows(const float* dy, const float* x, float* dx, int64_t stride, const GradRow* given, const float* w, float* dw, float* db,
+                                 int64_t n, int64_t ahead) {
+  GradRow row[rows];
+  for (int r = 0; r < rows; r++) row[r] = given[r];
   const auto columns = [&](int64_t i, int k) INLINED {
     const vf weight = weighted ? zeroed(w + i, k) : vf{};
     vf dweight = params > 0 ? zeroed(dw + i, k) : vf{}, dbias = params > 1 ? zeroed(db + i, k) : vf{};
 #pragma GCC unroll 4
-    for (int j = 0; j < rows; j++) {
-      const GradRow& r = row[j];
-      const vf dy = zeroed(r.dy + i, k), z = (zeroed(r.x + i, k) - r.mean) * r.rstd;
-      if constexpr (past) call_for(r.dy + i + ahead), call_for(r.x + i + ahead);
-      if (params > 0) dweight = fma(dy, z, dweight);
-      if (params > 1) dbias += dy;
-      const vf g = weighted ? dy * weight : dy, dx = ((g - r.c1) - z * r.c2) * r.rstd;
-      if (k < lanes) store(r.dx + i, dx, k);
-      else if (past) store_past(r.dx + i, dx);
-      else store(r.dx + i, dx);
+    for (int r = 0; r < rows; r++) {
+      const float *pdy = dy + r * stride + i, *px = x + r * stride + i;
+      if constexpr (past) call_for(pdy + ahead), call_for(px + ahead);
+      const vf g = zeroed(pdy, k), z = (zeroed(px, k) - row[r].mean) * row[r].rstd;
+      if (params > 0) dweight = fma(g, z, dweight);
+      if (params > 1) dbias += g;
+      const vf v = fma(z, splat(-row[r].c2), fma(weighted ? g * weight : g, splat(row[r].rstd), splat(-row[r].c1)));
+      float* to = dx + r * stride + i;
+      if (k < lanes) store(to, v, k);
+      else if (past) store_past(to, v);
+      else store(to, v);
     }
     if (k < lanes) {
       if (params > 0) store(dw + i, dweight, k);
@@ -135,18 +242,26 @@ template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows
         const int64_t first = samples * part / parts, last = samples * (part + 1) / parts, ahead = 4 * r.period * r.n;
         for (int64_t s = first; s < last; s += 4)
           for (int64_t g = 0; g < r.period; g++) {
-            const int64_t rows = last - s < 4 ? last - s : 4;
+            const int64_t rows = last - s < 4 ? last - s : 4, stride = r.period * r.n, at = s * stride + g * r.n;
             const float* w = W::value ? r.weight + g * r.n : nullptr;
+            float *dwg = dw + g * r.n, *dbg = db + g * r.n;
             GradRow row[4];
             for (int64_t k = 0; k < rows; k++) {
               const int64_t i = (s + k) * r.period + g;
-              row[k] = {t.dy + i * r.n, t.x + i * r.n, dx + i * r.n, t.mean ? t.mean[i] : 0.0f, t.rstd[i], 0, 0};
-              sums_of_row<W::value>(&row[k], w, r.n, r.centered);
+              row[k] = {t.mean ? t.mean[i] : 0.0f, t.rstd[i], 0, 0};
             }
-            float *dwg = dw + g * r.n, *dbg = db + g * r.n;
-            if (rows == 4) grad_of_rows<4, W::value, params, P::value>(row, w, dwg, dbg, r.n, ahead);
-            else
-              for (int64_t k = 0; k < rows; k++) grad_of_rows<1, W::value, params, P::value>(row + k, w, dwg, dbg, r.n, ahead);
+            if (rows == 4) {
+              if (rows_together > 1 && r.period == 1 && r.n <= short_row) sums_of_rows<4, W::value>(t.dy + at, t.x + at, w, r.n, r.centered, row);
+              else
+                for (int64_t k = 0; k < 4; k++) sums_of_rows<1, W::value>(t.dy + at + k * stride, t.x + at + k * stride, w, r.n, r.centered, row + k);
+              grad_of_rows<4, W::value, params, P::value>(t.dy + at, t.x + at, dx + at, stride, row, w, dwg, dbg, r.n, ahead);
+              continue;
+            }
+            for (int64_t k = 0; k < rows; k++) {
+              const int64_t from = at + k * stride;
+              sums_of_rows<1, W::value>(t.dy + from, t.x + from, w, r.n, r.centered, row + k);
+              grad_of_rows<1, W::value, params, P::value>(t.dy + from, t.x + from, dx + from, stride, row + k, w, dwg, dbg, r.n, ahead);
+            }
           }
         if (P::value) finish_past();
       });

@@ -54,10 +54,10 @@ template <class T> Status topk(const Call& call) {
 
 }  // namespace
 
-#define PUBLISH(dtype, type)                                                      \
-  Status argmax_##dtype##_ref(const Call& call);                                  \
-  Status argmax_##dtype##_ref(const Call& call) { return argmax<type>(call); }    \
-  Status topk_##dtype##_ref(const Call& call);                                    \
+#define PUBLISH(dtype, type)                                                   \
+  Status argmax_##dtype##_ref(const Call& call);                               \
+  Status argmax_##dtype##_ref(const Call& call) { return argmax<type>(call); } \
+  Status topk_##dtype##_ref(const Call& call);                                 \
   Status topk_##dtype##_ref(const Call& call) { return topk<type>(call); }
 PUBLISH(f32, float)
 PUBLISH(i8, int8_t)

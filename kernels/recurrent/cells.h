@@ -5,23 +5,24 @@
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
 
-// e^x = power (1 + rest), power a power of two, rest = e^r - 1 with |r| <= ln 2 / 2, accurate for small x too. x is cut to +-25, where a logistic function is
-// 1e-11 from its end and a product of three stays finite. As vec.h's exp, in two pieces. NaN passes: it is the operand that a comparison falls back on.
+// e^x = power (1 + rest), power a power of two, rest = 2^f - 1 with |f| <= 1/2 as f times a polynomial, accurate for small x too. x is cut to +-25, where a
+// logistic function is 1e-11 from its end and a product of three stays finite. x / ln 2 is rounded once: e^x then errs by |x| 2^-24 of itself, which a
+// logistic function or tanh multiplies by at most 0.23 / |x|. vec.h's two-part reduction has three multiply-adds more: 17.3 instead of 15.8 ns for 16 LSTM
+// cells. NaN passes: it is the operand that a comparison falls back on.
 struct Exponential {
   vf power, rest;
   ACCELNN_INLINE explicit Exponential(vf x) {
-    const vf high = splat(25.0f), low = splat(-25.0f), magic = splat(12582912.0f);
+    const vf high = splat(36.0f), low = splat(-36.0f), magic = splat(12582912.0f);
+    x = x * 1.44269504f;
     x = high < x ? high : x;
     x = low > x ? low : x;
-    const vf shifted = fma(x, splat(1.44269504f), magic), n = shifted - magic;
-    vf r = fma(n, splat(-0.693359375f), x);
-    r = fma(n, splat(2.12194440e-4f), r);
-    vf p = fma(r, splat(1.9875691500e-4f), splat(1.3981999507e-3f));
-    p = fma(p, r, splat(8.3334519073e-3f));
-    p = fma(p, r, splat(4.1665795894e-2f));
-    p = fma(p, r, splat(1.6666665459e-1f));
-    p = fma(p, r, splat(5.0000001201e-1f));
-    rest = fma(p, r * r, r);
+    const vf shifted = x + magic, f = x - (shifted - magic);
+    vf p = fma(f, splat(1.546145160e-4f), splat(1.339087692e-3f));
+    p = fma(p, f, splat(9.618056660e-3f));
+    p = fma(p, f, splat(5.550357080e-2f));
+    p = fma(p, f, splat(2.402265092e-1f));
+    p = fma(p, f, splat(6.931471880e-1f));
+    rest = p * f;
     power = as_float((as_bits(shifted) << 23) + 0x3f800000);
   }
   ACCELNN_INLINE vf less_one() const { return fma(power, rest, power - 1.0f); }     // e^x - 1

@@ -2,7 +2,7 @@
 // are in L1 when its gates are computed. Parts are ranges of hidden blocks; they meet once a step.
 #pragma once
 #include "pool.h"
-#include "recurrent/cells.h"
+#include "recurrent/cell_rows.h"
 #include "recurrent/panels.h"
 
 namespace accelnn {
@@ -19,11 +19,6 @@ ACCELNN_INLINE Range range_of(int64_t n, int64_t parts, int64_t part) { return {
 // (1 MiB of weights in a circle through 1 MiB of cache would never hit it): 8 to 10 % at batch 1, H = 256. No bit knows.
 template <class F> ACCELNN_INLINE void zigzag(Range r, bool turned, const F& f) {
   for (int64_t i = r.begin; i < r.end; i++) f(turned ? r.begin + r.end - 1 - i : i);
-}
-
-ACCELNN_INLINE vf cut(vf x, vf clip) {
-  x = clip < x ? clip : x;
-  return -clip > x ? -clip : x;
 }
 
 struct RecurrentForward {
@@ -178,12 +173,14 @@ struct RecurrentForward {
     int64_t row = 0;
     for (int64_t i = k - k % p.chunk; i < k; i++) row += rows(i);
     float* const sums = s.sums + row * p.sums_row;
+    const CellRows step = cells(k);
     zigzag(blocks, k & 1, [&](int64_t q) {
       float* const c = sums + q * p.slots * unit_block;
       recurrent_product(s.h[k & 1], p.h_row, n, q, 0, p.late ? 2 : p.gates, c);
       if (p.late) return reset(k, n, q, c);
-      cells(k, n, q, c);
+      cell_rows(p.cell, step, q * unit_block, c);
     });
+    if (!p.late) finish(k, blocks);
   }
   // linear_before_reset = 0: a second round, once r h of all units is there.
   void late_step(int64_t k, Range blocks) {
@@ -193,8 +190,9 @@ struct RecurrentForward {
     for (int64_t q = blocks.begin; n && q < blocks.end; q++) {
       float* const c = s.sums + row * p.sums_row + q * p.slots * unit_block;
       recurrent_product(s.u, p.u_row, n, q, 2, 3, c);
-      cells(k, n, q, c);
+      cell_rows(p.cell, cells(k), q * unit_block, c);
     }
+    finish(k, blocks);
   }
   void reset(int64_t k, int64_t n, int64_t q, float* c) {
     for (int64_t i = 0; i < n; i++)
@@ -205,99 +203,61 @@ struct RecurrentForward {
       }
   }
 
-  void cells(int64_t k, int64_t n, int64_t q, float* sums) {
-    switch (p.cell) {
-      case cell::lstm: return cells_of<cell::lstm>(k, n, q, sums);
-      case cell::gru: return cells_of<cell::gru>(k, n, q, sums);
-      case cell::rnn_tanh: return cells_of<cell::rnn_tanh>(k, n, q, sums);
-      default: return cells_of<cell::rnn_relu>(k, n, q, sums);
-    }
-  }
-  template <int kind> void cells_of(int64_t k, int64_t n, int64_t q, const float* sums) {
-    const int64_t t = time(k), H = p.hidden, at = q * unit_block;
-    const vf limit = splat(clip);
-    for (int64_t i = 0; i < n; i++, sums += p.sums_row) {
-      const int64_t b = s.order[i];
-      const bool last = rows(k + 1) <= i || k + 1 == p.steps;             // of this sequence (one that runs backwards ends with the others)
-      float* const save = gates_of(t, b);
-      float* const before = before_of(t, b);
-      for (int64_t j = 0; j < unit_block && at + j < H; j += lanes) {
-        const int64_t unit = at + j;
-        const int some = int(H - unit < lanes ? H - unit : lanes);
-        const auto put = [&](float* to, vf v) __attribute__((always_inline)) {
-          if (some == lanes) store(to, v);
-          else store(to, v, some);
-        };
-        const auto sum = [&](int slot) __attribute__((always_inline)) {
-          const vf v = load(sums + slot * unit_block + j);
-          return clip > 0 ? cut(v, limit) : v;
-        };
-        const vf h_before = load(s.h[k & 1] + i * p.h_row + (p.projected ? 0 : unit));
-        vf h;
-        if constexpr (kind == cell::lstm) {
-          float* const c = s.c + i * p.padded() + unit;
-          const vf c_before = load(c);
-          const LstmCell x(sum(0), sum(1), sum(2), sum(3), c_before);
-          store(c, x.c);
-          h = x.h;
-          if (save) {
-            put(save + unit, 1.0f / x.i);
-            put(save + H + unit, 1.0f / x.f);
-            put(save + 2 * H + unit, x.g / (x.g + 2.0f));
-            put(save + 3 * H + unit, 1.0f / x.o);
-            put(save + 4 * H + unit, c_before);
-            if (p.projected) put(save + 5 * H + unit, h);
-          }
-          if (last) put(call.out[2].as<float>() + (d * p.batch + b) * H + unit, x.c);
-        } else if constexpr (kind == cell::gru) {
-          // With a clip the sum of n is cut as a whole: r's product goes in beforehand.
-          vf inner = load(sums + 2 * unit_block + j), rest = load(sums + 3 * unit_block + j);
-          const vf r = sum(0);
-          vf divided = inner;
-          if (p.late || clip > 0) {
-            rest = rest + (p.late ? inner : inner / sigmoid_denominator(r));
-            if (clip > 0) rest = cut(rest, limit);
-            divided = vf{};
-          }
-          const GruCell x(r, sum(1), rest, divided, h_before);
-          h = x.h;
-          if (save) {
-            put(save + unit, 1.0f / x.r);
-            put(save + H + unit, 1.0f / x.z);
-            put(save + 2 * H + unit, x.n / (x.n + 2.0f));
-            put(save + 3 * H + unit, inner);
-          }
-        } else {
-          h = kind == cell::rnn_tanh ? tanh_of(sum(0)) : max(sum(0), vf{});
-          if (save) put(save + unit, h);
-        }
-        if (p.projected) {
-          store(s.u + i * p.u_row + unit, h);
-          continue;
-        }
-        store(s.h[(k + 1) & 1] + i * p.h_row + unit, h);
-        put(y_of(t, b) + unit, h);
-        if (before) put(before + unit, h_before);
-        if (last) put(call.out[1].as<float>() + (d * p.batch + b) * H + unit, h);
-      }
-    }
+  CellRows cells(int64_t k) const {
+    CellRows r = {};
+    r.n = rows(k);
+    r.units = p.hidden;
+    r.h = s.h[k & 1];
+    r.h_row = p.h_row;
+    r.h_new = p.projected ? s.u : s.h[(k + 1) & 1];
+    r.h_new_row = p.projected ? p.u_row : p.h_row;
+    r.c = s.c;
+    r.c_row = p.padded();
+    r.sums_row = p.sums_row;
+    r.gates = gates_of(time(k), 0);
+    r.gates_row = p.saved * p.hidden;
+    r.order = s.order;
+    r.clip = clip;
+    r.late = p.late;
+    r.projected = p.projected;
+    return r;
   }
 
-  // h = u w_hr^T for blocks of outputs, then where it goes.
+  // States [begin, end) of a step to y, to `before`, and of sequences that end here to h. Rows at a time: block by block every sequence's row of y is another
+  // page, eight times a step.
+  void deliver(int64_t k, int64_t begin, int64_t end) {
+    if (begin >= end) return;
+    const int64_t n = rows(k), t = time(k), ended = rows(k + 1);          // all sequences that run backwards end with the last step
+    const size_t bytes = size_t(end - begin) * 4;
+    const float *const h = s.h[k & 1] + begin, *const h_new = s.h[(k + 1) & 1] + begin;
+    for (int64_t i = 0; i < n; i++) {
+      const int64_t b = s.order[i];
+      std::memcpy(y_of(t, b) + begin, h_new + i * p.h_row, bytes);
+      if (float* const before = before_of(t, b)) std::memcpy(before + begin, h + i * p.h_row, bytes);
+      if (i >= ended) std::memcpy(call.out[1].as<float>() + (d * p.batch + b) * p.outputs + begin, h_new + i * p.h_row, bytes);
+    }
+  }
+  void deliver_c(int64_t k, int64_t begin, int64_t end) {
+    for (int64_t i = rows(k + 1); begin < end && i < rows(k); i++)
+      std::memcpy(call.out[2].as<float>() + (d * p.batch + s.order[i]) * p.hidden + begin, s.c + i * p.padded() + begin, size_t(end - begin) * 4);
+  }
+  // After the cells of hidden blocks.
+  void finish(int64_t k, Range blocks) {
+    const int64_t begin = blocks.begin * unit_block, end = blocks.end * unit_block < p.hidden ? blocks.end * unit_block : p.hidden;
+    if (!p.projected) deliver(k, begin, end);
+    if (s.c) deliver_c(k, begin, end);
+  }
+
+  // h = u w_hr^T for blocks of outputs.
   void project(int64_t k, Range blocks) {
-    const int64_t n = rows(k), t = time(k), P = p.outputs;
+    const int64_t n = rows(k);
     for (int64_t q = blocks.begin; n && q < blocks.end; q++) {
-      const int64_t at = q * unit_block, some = P - at < unit_block ? P - at : unit_block;
+      const int64_t at = q * unit_block;
       float* const to = s.h[(k + 1) & 1] + at;
       if (n == 1) row_by_panel<1>(p.hidden, s.u, s.w_hr + at * p.hidden, to, false);
       else rows_by_panel(n, p.hidden, s.u, p.u_row, s.w_hr + at * p.hidden, unit_block, unit_block, int(unit_block), nullptr, to, p.h_row, false);
-      for (int64_t i = 0; i < n; i++) {
-        const int64_t b = s.order[i];
-        std::memcpy(y_of(t, b) + at, to + i * p.h_row, size_t(some) * 4);
-        if (float* const before = before_of(t, b)) std::memcpy(before + at, s.h[k & 1] + i * p.h_row + at, size_t(some) * 4);
-        if (rows(k + 1) <= i || k + 1 == p.steps) std::memcpy(call.out[1].as<float>() + (d * p.batch + b) * P + at, to + i * p.h_row, size_t(some) * 4);
-      }
     }
+    deliver(k, blocks.begin * unit_block, blocks.end * unit_block < p.outputs ? blocks.end * unit_block : p.outputs);
   }
 
   // What lies beyond the sequences' ends.

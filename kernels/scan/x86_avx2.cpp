@@ -2,8 +2,8 @@
 
 namespace accelnn {
 
-#define PUBLISH(dtype, type)                                                                 \
-  Status cumulate_##dtype##_x86_avx2(const Call& call);                                          \
+#define PUBLISH(dtype, type)                            \
+  Status cumulate_##dtype##_x86_avx2(const Call& call); \
   Status cumulate_##dtype##_x86_avx2(const Call& call) { return scan_rows::cumulate<type>(call); }
 PUBLISH(f32, float)
 PUBLISH(i32, int32_t)

@@ -104,6 +104,20 @@ def _static(x: Inputs, threads: int) -> Prepared:
     return session(nodes, {"a": a}, {"w": w, "zero": zero, "s": scale}, (a.shape[0], w.shape[1]), threads)
 
 
+def _qconv(x: Inputs, threads: int) -> Prepared:
+    """QLinearConv: the same sums and the same scale, as a quotient of three. Channels last it is onnxruntime's own op."""
+    a, zero, _, scale, _, out_zero = x.arrays
+    g, w = x.note, x.note["w"]
+    image = a.shape[1:3] if g["last"] else a.shape[2:]
+    out = [(s + 2 * g["padding"] - g["dilation"] * (k - 1) - 1) // g["stride"] + 1 for s, k in zip(image, w.shape[2:])]
+    constants = {"xs": np.float32(1), "xz": zero, "w": w, "ws": scale, "wz": np.zeros(len(scale), np.int8), "ys": np.float32(1), "yz": out_zero}
+    own: dict[str, Any] = {"domain": "com.microsoft", "channels_last": 1} if g["last"] else {}
+    conv = node("QLinearConv", ["x", *constants], kernel_shape=w.shape[2:], strides=[g["stride"]] * 2, pads=[g["padding"]] * 4,
+                dilations=[g["dilation"]] * 2, group=g["groups"], **own)  # fmt: skip
+    shape = (a.shape[0], *out, w.shape[0]) if g["last"] else (a.shape[0], w.shape[0], *out)
+    return session([conv], {"x": a}, {k: np.asarray(v) for k, v in constants.items()}, shape, threads, "uint8")
+
+
 def _nbits(level: int) -> Make:
     """Weights of four bits as onnxruntime packs them; accuracy level 4 makes the activations int8, 0 leaves them."""
     def make(x: Inputs, threads: int) -> Prepared:
@@ -138,6 +152,8 @@ WORKS: dict[str, dict[str, Make]] = {
     "conv2d": {"ort Conv": _conv2d},
     "lstm": {"ort": _recurrent},
     "gru": {"ort": _recurrent},
+    "qconv2d_packed": {"ort QLinearConv": _qconv},
+    "qconv2d_last": {"ort QLinearConv": _qconv},
     "softmax": {"ort": _same_shape("Softmax", axis=-1)},
     "log_softmax": {"ort": _same_shape("LogSoftmax", axis=-1)},
     "max_pool2d": {"ort": _pool("MaxPool")},

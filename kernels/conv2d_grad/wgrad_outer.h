@@ -1,0 +1,66 @@
+// dw with channels in the lanes: dy and x are turned to channels last once, then every tap is a product over pixels, 14 outputs by 32 channels in registers.
+#pragma once
+#include "conv2d_grad/conv2d_wgrad.h"
+#include "conv2d_grad/layout.h"
+#include "conv2d_grad/outer_tile.h"
+#include "conv2d_grad/turn.h"
+#include "pool.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+namespace wgrad_outer {
+
+// Sums [tap][output][32] of one output into dw [channel][tap].
+inline void put(const float* sums, int64_t plane, int64_t taps, int64_t channels, float* dw, bool add) {
+  if (!add) return transpose(sums, plane, taps, channels, dw, taps);
+  for (int64_t c = 0; c < channels; c++)
+    for (int64_t k = 0; k < taps; k++) dw[c * taps + k] += sums[k * plane + c];
+}
+
+inline Status run(const Call& call, const conv::Geometry& g) {
+  const TensorView &dy = call.in[0], &x = call.in[1], &dw = call.out[0];
+  const conv_grad::OuterLayout l = conv_grad::outer_layout(g);
+  constexpr int64_t wide = conv_grad::panel_width;
+  char* const work = static_cast<char*>(call.work);
+  float *const seen = reinterpret_cast<float*>(work + l.x), *const out = reinterpret_cast<float*>(work + l.y);
+  const int64_t taps = g.r * g.s, flops = 2 * g.n * g.o * g.pixels * g.k, out_tiles = tiles_of(g.og), panels = conv::divide_up(g.cg, wide);
+  const int64_t step = g.sw * l.x_pixel, row = g.sh * l.width * l.x_pixel;      // of x, from one output's pixel to the next, from row to row
+
+  for (int64_t first = 0; first < g.n; first += l.images) {
+    const int64_t images = conv::at_most(l.images, g.n - first);
+    parallel(call, images * l.height, flops / 8, [&](int64_t unit) {
+      const int64_t i = unit / l.height, h = unit % l.height;
+      turn({x.as<float>() + (first + i) * g.c * g.h * g.w, g.c, g.h, g.w}, h - g.top, -g.left, 1, l.width, seen + unit * l.width * l.x_pixel, l.x_pixel);
+      if (h < g.oh)
+        turn({dy.as<float>() + (first + i) * g.o * g.pixels, g.o, g.oh, g.ow}, h, 0, 1, g.ow, out + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel);
+    });
+    const int64_t units = g.groups * out_tiles * panels;
+    parallel(call, l.parts, flops, [&](int64_t part) {
+      float* const sums = reinterpret_cast<float*>(work + l.part + part * l.slice);
+      for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
+        const int64_t group = unit / out_tiles / panels, c = unit / out_tiles % panels * wide, channels = conv::at_most(wide, g.cg - c);
+        const int64_t o = tile_start(g.og, out_tiles, unit % out_tiles), outs = tile_start(g.og, out_tiles, unit % out_tiles + 1) - o;
+        const float* const y0 = out + group * g.og + o;
+        const float* const x0 = seen + group * g.cg + c;
+        bool add = false;
+        for (int64_t i = 0; i < images; i++)
+          for (int64_t h = 0; h < g.oh; h += l.band, add = true) {
+            const int64_t rows = conv::at_most(l.band, g.oh - h);
+            for (int64_t r = 0; r < g.r; r++)
+              for (int64_t s = 0; s < g.s; s++)
+                for (int64_t j = 0; j < channels; j += tile_columns)
+                  outer_bodies.height[outs]({rows, g.ow, y0 + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel, 0,
+                                             x0 + ((i * l.height + h * g.sh + r * g.dh) * l.width + s * g.dw) * l.x_pixel + j, step, row - g.ow * step,
+                                             sums + (r * g.s + s) * outs * wide + j, wide, add});
+          }
+        for (int64_t i = 0; i < outs; i++)
+          put(sums + i * wide, outs * wide, taps, channels, dw.as<float>() + ((group * g.og + o + i) * g.cg + c) * taps, first > 0);
+      }
+    });
+  }
+  return {};
+}
+
+}  // namespace wgrad_outer
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn
