@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import AttributeValueError, ShapeError
 from ..core.tensor import Tensor
-from ..ops import cross_entropy, log_sigmoid, maximum, nll_loss, where
+from ..ops import cross_entropy, logsigmoid, maximum, nll_loss, where
 from ..ops.loss import reduced, reduction_code
 from .module import Module
 
@@ -127,7 +127,7 @@ class BCEWithLogitsLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         self.same(input, target)
-        positive = log_sigmoid(input)
+        positive = logsigmoid(input)
         if self.pos_weight is not None:
             positive = positive * ((self.pos_weight - 1.0) * target + 1.0)
         loss = (1.0 - target) * input - positive
@@ -229,7 +229,7 @@ class SoftMarginLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         self.same(input, target)
-        return self.reduce(-log_sigmoid(target.float() * input))
+        return self.reduce(-logsigmoid(target.float() * input))
 
 
 class GaussianNLLLoss(_Loss):

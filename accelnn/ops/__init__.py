@@ -3,10 +3,46 @@
 from __future__ import annotations
 
 from ..core.questions import connect
-from . import (  # noqa: F401
-    activation, arrange, attention, border, channel_norm, conv, conv_bounds, conv_nd, conv_nhwc, conv_transpose,
-    decode, dynamic, elementwise, formula, functions, indexing, loss, matmul, normalize, order, packed, planes, pool, pool_nhwc, pooling, qconv, quantized,
-    random, recurrent, recurrent_math, reduce, resizing, rotary, row_norm, shape, sparse, weight_only, window)
+from . import (  # noqa: F401, I001
+    activation,
+    arrange,
+    attention,
+    border,
+    channel_norm,
+    conv,
+    conv_bounds,
+    conv_nd,
+    conv_nhwc,
+    conv_transpose,
+    decode,
+    dynamic,
+    elementwise,
+    formula,
+    functions,
+    indexing,
+    loss,
+    matmul,
+    normalize,
+    order,
+    packed,
+    planes,
+    pool,
+    pool_nhwc,
+    pooling,
+    qconv,
+    quantized,
+    random,
+    recurrent,
+    recurrent_math,
+    reduce,
+    resizing,
+    rotary,
+    row_norm,
+    shape,
+    sparse,
+    weight_only,
+    window,
+)
 from .activation import *  # noqa: F403
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
@@ -19,6 +55,7 @@ from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .functions import *  # noqa: F403
 from .indexing import *  # noqa: F403
+from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .normalize import *  # noqa: F403
 from .order import *  # noqa: F403
@@ -47,6 +84,7 @@ __all__ += dynamic.__all__
 __all__ += elementwise.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
+__all__ += loss.__all__
 __all__ += matmul.__all__
 __all__ += normalize.__all__
 __all__ += order.__all__

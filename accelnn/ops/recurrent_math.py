@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import BFLOAT16, from_bfloat16
-from ..core.registry import OPS
-from ..core.tensor import Tensor, apply, as_tensor, zeros
+from ..core.tensor import Tensor, apply, zeros
+from .arrange import cat
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 UNITS = 16  # of a panel: kernels/recurrent/recurrent.h
@@ -76,7 +76,7 @@ class Tensors:
 
     @staticmethod
     def stack(parts: Sequence[Tensor], like: Tensor, shape: Any) -> Tensor:
-        return join([p.unsqueeze(0) for p in parts]) if parts else Tensors.zeros(like, 0, *shape)
+        return cat([p.unsqueeze(0) for p in parts]) if parts else Tensors.zeros(like, 0, *shape)
 
     @staticmethod
     def zeros(like: Tensor, *shape: int) -> Tensor:
@@ -87,22 +87,6 @@ class Tensors:
     @staticmethod
     def has_step(lengths: Tensor, t: int, like: Tensor) -> Tensor:
         return (lengths.float() > float(t)).float().unsqueeze(1)
-
-
-def join(parts: Sequence[Tensor]) -> Tensor:
-    """Tensors one behind the other along the first dimension."""
-    if len(parts) == 1:
-        return parts[0]
-    if "concat" in OPS:
-        return apply("concat", *parts, axis=0)
-    rows, total, at = sum(len(p) for p in parts), None, 0
-    for part in parts:      # products with 0/1 columns: exact, and every derivative is there
-        place = np.zeros((rows, len(part)), np.float32)
-        place[at + np.arange(len(part)), np.arange(len(part))] = 1
-        term = apply("matmul", as_tensor(place), part.reshape(len(part), -1))
-        total, at = term if total is None else total + term, at + len(part)
-    assert total is not None
-    return total.reshape(rows, *parts[0].shape[1:])
 
 
 def unpack(panels: Any, units: int, rows: int) -> Any:
