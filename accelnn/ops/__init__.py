@@ -27,6 +27,7 @@ from . import (  # noqa: F401, I001
     packed,
     planes,
     pool,
+    pool_nhwc,
     pooling,
     qconv,
     quantized,
