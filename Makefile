@@ -27,6 +27,7 @@ $(STAMP)/cross: $(STAMP)/base
 	touch $@
 $(STAMP)/parity: $(STAMP)/base
 	$(PIP) torch onnx onnxruntime scikit-learn
+	$(PIP) --no-deps aeon
 	touch $@
 $(STAMP)/editable: $(STAMP)/base setup.py pyproject.toml
 	$(PIP) --no-build-isolation --no-deps -e .

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytestmark = pytest.mark.proof
+
+ROOT = Path(__file__).resolve().parents[1]
+# What an example has to reach on unseen real data: the median of seeds 0 to 4.
+EXAMPLES = {"vowels_bigru.py": 96.0, "patches_transformer.py": 96.0, "digits_batchnorm.py": 98.0}
 
 PROGRAM = """
 import json, sys, numpy as np, accelnn as an
@@ -53,3 +59,14 @@ def test_every_instruction_set_learns_the_same() -> None:
 
 def test_training_twice_and_with_any_threads_gives_the_same_weights() -> None:
     assert len({learn(1, ACCELNN_NUM_THREADS=n)["weights"] for n in ("1", "2", "2")}) == 1
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES))
+def test_examples_learn(example: str) -> None:
+    found = []
+    for seed in range(5):
+        done = subprocess.run([sys.executable, str(ROOT / "examples" / example), str(seed)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(float(re.findall(r"([\d.]+)% of", done.stdout)[-1]))
+    print(example, found)
+    assert float(np.median(found)) >= EXAMPLES[example]

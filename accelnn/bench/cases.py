@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from .. import _C
 from ..core.dtypes import DType, as_dtype
 from ..core.errors import AttributeValueError
 from ..core.registry import OPS
-from . import works_conv, works_conv_backward, works_lowp  # noqa: F401  (fill the table)
 from .works import WORKS, Work, work_named
 
 SHAPES = Path(__file__).with_name("shapes.toml")
+for _path in sorted(SHAPES.parent.glob("works_*.py")):  # each fills the table with the works of its family
+    import_module(f".{_path.stem}", __package__)
 
 
 @dataclass(frozen=True)

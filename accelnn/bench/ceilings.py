@@ -32,12 +32,15 @@ def read_bytes(level: str, threads: int) -> int:
 
 def measure(threads: int, milliseconds: float = 30.0, repeats: int = 4) -> dict[str, Any]:
     """{"fma": {"name": ..., "rate": operations/s}, ..., "read": {"L1": bytes/s ...}, "read_4k": {...}}: the best of `repeats`, since nothing makes a
-    loop quicker than the machine. Instructions that the CPU (or ACCELNN_ISA) lacks are left out. read_4k: the same on pages of 4 KiB."""
+    loop quicker than the machine. Instructions that the CPU (or ACCELNN_ISA) lacks are left out. read_4k: the same on pages of 4 KiB. copy: from memory
+    to memory past the caches, bytes read and written."""
     found: dict[str, Any] = {}
     for kind in KINDS:
         seen = [x for _ in range(repeats) if (x := _C.ceiling(kind, 0, milliseconds, threads)) is not None]
         if seen:
             found[kind] = {"name": seen[0][0], "rate": max(rate for _, rate in seen)}
+    if seen := [x for _ in range(repeats) if (x := _C.ceiling("copy", read_bytes("DRAM", threads), milliseconds, threads)) is not None]:
+        found["copy"] = {"name": seen[0][0], "rate": max(rate for _, rate in seen)}
     for key, huge in (("read", True), ("read_4k", False)):
         found[key] = {level: max(_read(level, threads, milliseconds, huge) for _ in range(repeats)) for level in LEVELS}
     return found
@@ -64,8 +67,8 @@ def best(several: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def kinds(found: dict[str, Any]) -> list[str]:
-    """Every limit by its name: fma, int8, bf16, read L1 ..."""
-    return [k for k in KINDS if k in found] + [f"read {level}" for level in found["read"]]
+    """Every limit by its name: fma, int8, bf16, copy, read L1 ..."""
+    return [k for k in (*KINDS, "copy") if k in found] + [f"read {level}" for level in found["read"]]
 
 
 def rate_of(found: dict[str, Any], kind: str) -> float:
@@ -77,10 +80,13 @@ def rate_of(found: dict[str, Any], kind: str) -> float:
 
 def binding(ceilings: dict[str, Any], peak: str, flops: float, nbytes: float, working_set: int, threads: int) -> dict[str, Any]:
     """Which limit holds this work: {"name", "kind", "rate", "unit", "work", "seconds" that it takes at least}. The roofline: the slower of arithmetic at
-    its instruction's peak and all bytes once at the bandwidth of the level that holds the inputs of all calls."""
+    its instruction's peak and all bytes once at the bandwidth of the level that holds the inputs of all calls. With `peak` "copy", work that writes as
+    much as it reads: beyond the caches its limit is the copy."""
     level = level_of(working_set, threads)
     limits = [{"name": level, "kind": f"read {level}", "rate": ceilings["read"][level], "unit": "B/s", "work": nbytes}]
-    if flops and peak in ceilings:
+    if peak == "copy" and level == "DRAM" and "copy" in ceilings:
+        limits = [{"name": "copy", "kind": "copy", "rate": ceilings["copy"]["rate"], "unit": "B/s", "work": nbytes}]
+    if flops and peak in KINDS and peak in ceilings:
         limits.append({"name": ceilings[peak]["name"].split()[-1], "kind": peak, "rate": ceilings[peak]["rate"], "unit": "OP/s", "work": flops})
     for limit in limits:
         limit["seconds"] = limit["work"] / limit["rate"]

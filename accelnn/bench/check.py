@@ -13,7 +13,8 @@ from ..core.registry import Op
 
 TINY = 1e-37  # results in the range of denormals
 # Their references are carried out in the op's own arithmetic: every bit is known.
-EXACT = {"copy", "matmul_pack", "qmatmul", "qconv2d", "quantize_linear", "one_hot", "random_uniform", "max_pool2d"}
+EXACT = {"copy", "matmul_pack", "qmatmul", "qconv2d", "qconv2d_packed", "quantize_linear", "one_hot", "random_uniform", "max_pool2d",
+         "concat", "pad", "flip", "take", "embedding", "gather", "gather_nd", "topk"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,18 @@ def truth_of(op: Op, arrays: Sequence[Any], attrs: dict[str, Any], outputs: Sequ
     if exact:
         return Truth(values, [0.0] * len(values))
     if op.bound is not None:
-        allowed = op.bound(*inputs, **attrs) + TINY
-        rounded = (allowed + np.abs(values[0])) * 2.0**-8 if DType.bfloat16 in outputs else 0.0       # to bfloat16, once more
-        return Truth(values, [allowed + rounded])
+        bounds = op.bound(*inputs, **attrs)
+        allowed = [b + TINY for b in (bounds if isinstance(bounds, tuple) else (bounds,))]
+        return Truth(values, [_rounded(a, v) if d == DType.bfloat16 else a for a, v, d in zip(allowed, values, outputs, strict=True)])
     if DType.bfloat16 in outputs:
         return Truth(values, [np.abs(v) * 2.0**-8 for v in values])
     naive = [np.asarray(v, np.float64) for v in _listed(op.reference(*arrays, **attrs))]
     return Truth(values, [naive_allowance(n, v) for n, v in zip(naive, values)])
+
+
+def _rounded(allowed: Any, value: np.ndarray) -> Any:
+    """To bfloat16, once more."""
+    return allowed + (allowed + np.abs(value)) * 2.0**-8
 
 
 def naive_allowance(naive: np.ndarray, value: np.ndarray) -> float:

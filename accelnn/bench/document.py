@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 import subprocess
 import sys
@@ -71,6 +72,22 @@ def finish(document: dict[str, Any], after: dict[str, Any]) -> None:
         if r["threads"] == session["threads"] and "share" in r:
             new = limits.rate_of(session["ceilings"], r["bound_kind"])
             r["share"], r["limit_rate"] = r["share"] * r["limit_rate"] / new, new
+
+
+def text(document: dict[str, Any]) -> str:
+    """The document as a file: a line for each case, so that two records can be read side by side, and four digits of what is known to two."""
+    short = _short(document)
+    listed = {key: ",\n  ".join(json.dumps(v) for v in short.pop(key)) for key in ("sessions", "rows")}
+    head = json.dumps(short, indent=1).removesuffix("\n}")
+    return head + "".join(f',\n "{key}": [\n  {lines}\n ]' for key, lines in listed.items()) + "\n}\n"
+
+
+def _short(x: Any) -> Any:
+    if isinstance(x, float):
+        return float(f"{x:.4g}")
+    if isinstance(x, dict):
+        return {k: _short(v) for k, v in x.items()}
+    return [_short(v) for v in x] if isinstance(x, (list, tuple)) else x
 
 
 def check(found: Any, name: str) -> dict[str, Any]:

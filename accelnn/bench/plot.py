@@ -12,6 +12,7 @@ from .stats import geomean
 
 COLORS = ("#0b6e99", "#d1495b", "#3a7d44", "#8f5db7", "#c77f1a", "#2a2a72", "#8a5a44", "#5b8e7d", "#b23a48", "#4f6d7a")
 INK, FAINT = "#222222", "#8a8a8a"
+CROWD = 40  # points in a panel
 
 
 def roofline(document: dict[str, Any], path: Path) -> None:
@@ -98,13 +99,17 @@ def _angle(axes: Any) -> float:
 
 
 def _labels(axes: Any, rows: list[dict[str, Any]], x_of: list[float]) -> None:
-    """Names beside the points, as many as fit without covering each other: the largest differences first."""
+    """Names beside the points, as many as fit without covering anything: the largest differences first, and of a crowd one of each group."""
     from matplotlib.patheffects import withStroke
 
     axes.figure.canvas.draw()
     halo = [withStroke(linewidth=2.2, foreground="white")]
     taken = [_box(axes, x, speed / 1e9) for r, x in zip(rows, x_of) for speed in (r["flop_rate"], _peer_rate(r)) if speed]
+    taken += [t.get_window_extent(axes.figure.canvas.get_renderer()) for t in axes.texts]
+    named: set[str] = set()
     for r, x in sorted(zip(rows, x_of), key=lambda pair: -abs(math.log(pair[0]["ratio"] or 1))):
+        if len(rows) > CROWD and r["group"] in named:
+            continue
         text = r["label"].split(":")[0] + (f"  {r['ratio']:.2f}x" if r["ratio"] else "")
         for offset, align in (((7, -3), "left"), ((-7, -3), "right"), ((7, 5), "left"), ((-7, 5), "right"), ((7, -11), "left"), ((-7, -11), "right")):
             label = axes.annotate(text, (x, r["flop_rate"] / 1e9), xytext=offset, textcoords="offset points", fontsize=7, color=INK, ha=align,
@@ -112,6 +117,7 @@ def _labels(axes: Any, rows: list[dict[str, Any]], x_of: list[float]) -> None:
             box, inside = label.get_window_extent(axes.figure.canvas.get_renderer()), axes.get_window_extent()
             if box.x0 >= inside.x0 and box.x1 <= inside.x1 and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
+                named.add(r["group"])
                 break
             label.remove()
 

@@ -31,7 +31,7 @@ def _three(x: float) -> str:
 
 def speed(r: dict[str, Any]) -> str:
     """In the unit of whatever binds: bytes of a level, or operations."""
-    if r["bound_kind"].startswith("read"):
+    if r["bound_kind"] not in UNITS:
         return f"{_three(r['byte_rate'] / 1e9)} GB/s"
     return f"{_three(r['flop_rate'] / 1e9)} G{UNITS[r['bound_kind']]}"
 
@@ -89,11 +89,12 @@ def _wrapped(text: str) -> str:
 
 
 def ceilings(found: dict[str, Any]) -> list[str]:
-    """The machine's limits in two lines."""
+    """The machine's limits, a line a kind."""
     peaks = [f"{found[k]['name'].split()[-1]} {_three(found[k]['rate'] / 1e9)} G{UNITS[k]}" for k in ("fma", "int8", "bf16") if k in found]
     reads = [f"{level} {_three(rate / 1e9)}" for level, rate in found["read"].items()]
     small = _three(found["read_4k"]["DRAM"] / 1e9)
-    return [f"  limits  {', '.join(peaks)} ({found['fma']['name'].split()[0]})", f"  reads   {', '.join(reads)} GB/s; on 4 KiB pages DRAM {small}"]
+    copies = [f"  copies  memory to memory, past the caches {_three(found['copy']['rate'] / 1e9)} GB/s"] if "copy" in found else []
+    return [f"  limits  {', '.join(peaks)} ({found['fma']['name'].split()[0]})", f"  reads   {', '.join(reads)} GB/s; on 4 KiB pages DRAM {small}", *copies]
 
 
 class Printer:

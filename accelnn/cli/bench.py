@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench import Job, Pace, Printer, cases, load, measure, peers
-from ..bench.document import check, default_threads
+from ..bench.document import check, default_threads, text
 from ..bench.worker import start
 from ..core.errors import AttributeValueError, DeviceError, FormatError
 from .terminal import paint, wants_color
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json == "-":
         print(json.dumps(found))
     elif args.json:
-        write(Path(args.json), json.dumps(found, indent=1) + "\n")
+        write(Path(args.json), text(found))
     if args.plot:
         from ..bench.plot import roofline
 
@@ -113,16 +113,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ..bench.compare import compare, lines
 
         changes = compare(old, found)
-        for text in lines(changes, printer.paint, old, found):
-            printer.say(text)
+        for line in lines(changes, printer.paint, old, found):
+            printer.say(line)
         regressed = any(c.verdict < 0 for c in changes)
     return int(regressed or any("error" in r or r.get("beaten_by") for r in found["rows"]))
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str) -> None:
     """Beside, then renamed: a record is whole or not there."""
     import os
 
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
+    beside.write_text(content)
     beside.replace(path)

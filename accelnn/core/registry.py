@@ -63,7 +63,8 @@ class Op:
     is a dy for every output. `composition`, for a fused op, is the same function in plain ops: its derivative comes from there when no vjp is given.
     samples() yields (tuple of input Specs or arrays, attrs): contract tests, gradient checks and the quick benchmark draw from it.
     cost(*specs, **attrs) -> (floating-point operations, bytes moved).
-    bound(*float64 arrays, **attrs) -> the error, element by element, that the contract allows (where one can be proved: gamma_K |A||B| for a product);
+    bound(*float64 arrays, **attrs) -> the error, element by element, that the contract allows (where one can be proved: gamma_K |A||B| for a product), a
+    tuple for several outputs;
     without one a row may err twice as much as the reference carried out in float32, plus 4 ulp of the largest result."""
 
     name: str

@@ -1,11 +1,33 @@
 """Layers with torch's names, arguments, parameter names and defaults. A layer's fields are the layer."""
 
-from . import init
-from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from .layers import GELU, AvgPool2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential, Sigmoid, SiLU, Softmax, Tanh
-from .loss import CrossEntropyLoss, MSELoss, l1_penalty, l2_penalty
-from .module import Module, Parameter
+from . import activation, attention, containers, conv, dropout, init, layers, loss, module, norm, pool, recurrent, reshape, sparse, transformer
+from .activation import *  # noqa: F403
+from .attention import *  # noqa: F403
+from .containers import *  # noqa: F403
+from .conv import *  # noqa: F403
+from .dropout import *  # noqa: F403
+from .layers import *  # noqa: F403
+from .loss import *  # noqa: F403
+from .module import *  # noqa: F403
+from .norm import *  # noqa: F403
+from .pool import *  # noqa: F403
+from .recurrent import *  # noqa: F403
+from .reshape import *  # noqa: F403
+from .sparse import *  # noqa: F403
+from .transformer import *  # noqa: F403
 
-__all__ = ["AvgPool2d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d",
-           "CrossEntropyLoss", "Dropout", "Flatten", "GELU", "Linear", "MSELoss", "MaxPool2d", "Module", "Parameter", "ReLU",
-           "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "init", "l1_penalty", "l2_penalty"]  # fmt: skip
+__all__ = ["init"]
+__all__ += activation.__all__
+__all__ += attention.__all__
+__all__ += containers.__all__
+__all__ += conv.__all__
+__all__ += dropout.__all__
+__all__ += layers.__all__
+__all__ += loss.__all__
+__all__ += module.__all__
+__all__ += norm.__all__
+__all__ += pool.__all__
+__all__ += recurrent.__all__
+__all__ += reshape.__all__
+__all__ += sparse.__all__
+__all__ += transformer.__all__

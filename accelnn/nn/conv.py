@@ -58,8 +58,9 @@ class _Conv(Module):
 
 class _Forward(_Conv):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-                 bias: bool = True, padding_mode: str = "zeros") -> None:  # fmt: skip
+                 bias: bool = True, padding_mode: str = "zeros", *, exact: bool = False) -> None:  # fmt: skip
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, 0, dilation, groups, bias, padding_mode)
+        self.exact = exact
 
     def forward(self, x: Tensor) -> Tensor:
         x, alone = self._batched(x)
@@ -68,8 +69,7 @@ class _Forward(_Conv):
             sizes = x.shape[2:]
             x = border(x, *paddings(self.n, pad, sizes, self.kernel_size, self.stride, self.dilation, type(self).__name__), self.padding_mode)
             pad = 0
-        exact = {"exact": True} if getattr(self, "exact", False) else {}
-        y = (conv1d, conv2d, conv3d)[self.n - 1](x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups, **exact)
+        y = (conv1d, conv2d, conv3d)[self.n - 1](x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups, self.exact)
         return y.reshape(*y.shape[1:]) if alone else y
 
 
@@ -86,10 +86,6 @@ class Conv2d(_Forward):
     'replicate', 'circular'. exact (not torch's): no Winograd, see `conv2d`."""
 
     n = 2
-
-    def __init__(self, *args: Any, exact: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.exact = exact
 
 
 class Conv3d(_Forward):
@@ -142,3 +138,6 @@ class ConvTranspose3d(_Transposed):
     """y[N,O,OD,OH,OW] from x[N,C,D,H,W] (or without N)."""
 
     n = 3
+
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
+from ..core.errors import AttributeValueError, ShapeError
+from ..core.tensor import Tensor, no_grad, tensor
 from ..ops.random import uniform
 
 
@@ -22,3 +26,139 @@ def kaiming_uniform(shape: tuple[int, ...], fan_in: int, gain: float = math.sqrt
 def xavier_uniform(shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
     """Glorot and Bengio 2010."""
     return uniform_array(shape, math.sqrt(6.0 / (fan_in + fan_out)))
+
+
+def normal_array(shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0) -> np.ndarray:
+    """float32 from N(mean, std^2): Box and Muller, 1958."""
+    n = int(np.prod(shape, dtype=np.int64))
+    u = uniform(2, (n + 1) // 2).numpy().astype(np.float64)
+    r, angle = np.sqrt(-2 * np.log1p(-u[0])), 2 * np.pi * u[1]
+    return np.asarray(np.concatenate([r * np.cos(angle), r * np.sin(angle)])[:n].reshape(shape) * std + mean, np.float32)
+
+
+# torch.nn.init: they fill the tensor that is given and return it.
+
+
+def _filled(t: Tensor, values: Any) -> Tensor:
+    with no_grad():
+        return t.assign(tensor(np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float32), t.shape)), t.dtype))  # type: ignore[arg-type]
+
+
+def _known(t: Tensor) -> tuple[int, ...]:
+    return tuple(int(s) for s in t.shape)  # type: ignore[arg-type]
+
+
+def _fans(t: Tensor) -> tuple[int, int]:
+    if t.ndim < 2:
+        raise ShapeError(f"fan in and fan out of {t.spec}; at least two dimensions are expected")
+    n: Any = 1
+    for s in t.shape[2:]:
+        n *= s
+    return t.shape[1] * n, t.shape[0] * n
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """torch's recommended gains."""
+    known = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
+    if nonlinearity in known or nonlinearity in ("linear", "sigmoid") or nonlinearity.startswith("conv"):
+        return known.get(nonlinearity, 1.0)
+    raise AttributeValueError(f"calculate_gain: {nonlinearity!r} is not known")
+
+
+def uniform_(t: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+    return _filled(t, uniform(*t.shape).numpy() * np.float32(b - a) + np.float32(a))
+
+
+def normal_(t: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    return _filled(t, normal_array(t.shape, mean, std))  # type: ignore[arg-type]
+
+
+def trunc_normal_(t: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+    """N(mean, std^2) between a and b, by the inverse of its distribution function."""
+    if not (a < b and std > 0):
+        raise AttributeValueError(f"trunc_normal_: std {std} between {a} and {b}")
+    normal = NormalDist(mean, std)
+    low, high = max(normal.cdf(a), 1e-12), min(normal.cdf(b), 1 - 1e-12)
+    shares = low + (high - low) * uniform(*t.shape).numpy().astype(np.float64)
+    return _filled(t, np.clip(np.vectorize(normal.inv_cdf, otypes=[np.float64])(shares), a, b))
+
+
+def constant_(t: Tensor, val: float) -> Tensor:
+    return _filled(t, val)
+
+
+def ones_(t: Tensor) -> Tensor:
+    return _filled(t, 1.0)
+
+
+def zeros_(t: Tensor) -> Tensor:
+    return _filled(t, 0.0)
+
+
+def eye_(t: Tensor) -> Tensor:
+    if t.ndim != 2:
+        raise ShapeError(f"eye_: two dimensions expected, not {t.spec}")
+    rows, columns = _known(t)
+    return _filled(t, np.eye(rows, columns))
+
+
+def dirac_(t: Tensor, groups: int = 1) -> Tensor:
+    """Convolution weights [O, C, ...] that hand their channels through."""
+    if not 3 <= t.ndim <= 5 or t.shape[0] % groups:
+        raise ShapeError(f"dirac_: weights [O, C, ...] of a convolution in {groups} groups expected, not {t.spec}")
+    shape = _known(t)
+    w, per = np.zeros(shape, np.float32), shape[0] // groups
+    middle = tuple(s // 2 for s in shape[2:])
+    for g in range(groups):
+        for i in range(min(per, shape[1])):
+            w[(g * per + i, i, *middle)] = 1
+    return _filled(t, w)
+
+
+def xavier_uniform_(t: Tensor, gain: float = 1.0) -> Tensor:
+    """Glorot and Bengio, 2010: within gain sqrt(6 / (fan in + fan out))."""
+    bound = gain * math.sqrt(6.0 / sum(_fans(t)))
+    return uniform_(t, -bound, bound)
+
+
+def xavier_normal_(t: Tensor, gain: float = 1.0) -> Tensor:
+    return normal_(t, 0.0, gain * math.sqrt(2.0 / sum(_fans(t))))
+
+
+def _kaiming(t: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise AttributeValueError(f"kaiming: mode {mode!r}; expected fan_in or fan_out")
+    return calculate_gain(nonlinearity, a) / math.sqrt(_fans(t)[mode == "fan_out"])
+
+
+def kaiming_uniform_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """He et al., 2015."""
+    bound = math.sqrt(3.0) * _kaiming(t, a, mode, nonlinearity)
+    return uniform_(t, -bound, bound)
+
+
+def kaiming_normal_(t: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    return normal_(t, 0.0, _kaiming(t, a, mode, nonlinearity))
+
+
+def orthogonal_(t: Tensor, gain: float = 1.0) -> Tensor:
+    """Orthonormal rows (or columns, if there are fewer of them) times gain (Saxe et al., 2013)."""
+    if t.ndim < 2:
+        raise ShapeError(f"orthogonal_: at least two dimensions expected, not {t.spec}")
+    rows: Any = t.shape[0]
+    columns: Any = t.numel() // rows
+    q, r = np.linalg.qr(normal_array((max(rows, columns), min(rows, columns))).astype(np.float64))
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return _filled(t, gain * (q if rows >= columns else q.T).reshape(t.shape))  # type: ignore[arg-type]
+
+
+def sparse_(t: Tensor, sparsity: float, std: float = 0.01) -> Tensor:
+    """N(0, std^2) with the share `sparsity` of each column zero (Martens, 2010)."""
+    if t.ndim != 2:
+        raise ShapeError(f"sparse_: two dimensions expected, not {t.spec}")
+    w: np.ndarray = normal_array(t.shape, 0.0, std)  # type: ignore[arg-type]
+    order = np.argsort(uniform(*t.shape).numpy(), 0)
+    np.put_along_axis(w, order[: math.ceil(sparsity * w.shape[0])], 0, 0)
+    return _filled(t, w)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..core.tensor import Tensor
-from ..ops import avg_pool2d, dropout, gelu, linear, max_pool2d, silu, softmax
+from ..ops import dropout, linear
 from . import init
 from .module import Module, Parameter
 
@@ -28,68 +28,6 @@ class Linear(Module):
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
 
 
-class MaxPool2d(Module):
-    """Largest element of each window."""
-
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
-        super().__init__()
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        return max_pool2d(x, self.kernel_size, self.stride, self.padding)
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride or self.kernel_size}, padding={self.padding}"
-
-
-class AvgPool2d(Module):
-    """Mean of each window."""
-
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True) -> None:
-        super().__init__()
-        self.kernel_size, self.stride, self.padding, self.count_include_pad = kernel_size, stride, padding, count_include_pad
-
-    def forward(self, x: Tensor) -> Tensor:
-        return avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.count_include_pad)
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride or self.kernel_size}, padding={self.padding}"
-
-
-class ReLU(Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.relu()
-
-
-class Sigmoid(Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.sigmoid()
-
-
-class Tanh(Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x.tanh()
-
-
-class GELU(Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return gelu(x)
-
-
-class SiLU(Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return silu(x)
-
-
-class Softmax(Module):
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        return softmax(x, self.dim)
-
-
 class Flatten(Module):
     """Dimensions start_dim..end_dim as one."""
 
@@ -104,7 +42,7 @@ class Flatten(Module):
 class Dropout(Module):
     """While training: zeroes each element with probability p and scales the rest by 1 / (1 - p)."""
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         self.p = p
 
@@ -116,25 +54,38 @@ class Dropout(Module):
 
 
 class Sequential(Module):
-    """Layers one after another; their names are their positions."""
+    """Layers one after another; their names are their positions, or the keys of one dictionary."""
 
-    def __init__(self, *layers: Module) -> None:
+    def __init__(self, *layers: Any) -> None:
         super().__init__()
-        self.layers = list(layers)
+        named = layers[0] if len(layers) == 1 and isinstance(layers[0], dict) else None
+        self.layers = list(layers) if named is None else list(named.values())
+        self.names = [] if named is None else list(named)
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        return ((str(i), layer) for i, layer in enumerate(self.layers))
+        return zip([*self.names, *(str(i) for i in range(len(self.names), len(self.layers)))], self.layers)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Any:
         for layer in self.layers:
             x = layer(x)
         return x
 
-    def __getitem__(self, i: int) -> Module:
-        return self.layers[i]
+    def append(self, layer: Module) -> Sequential:
+        self.layers.append(layer)
+        return self
+
+    def extend(self, layers: Iterable[Module]) -> Sequential:
+        self.layers.extend(layers)
+        return self
+
+    def __getitem__(self, i: int | slice) -> Any:
+        return Sequential(*self.layers[i]) if isinstance(i, slice) else self.layers[i]
 
     def __len__(self) -> int:
         return len(self.layers)
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.layers)
+
+
+__all__ = ["Dropout", "Flatten", "Linear", "Sequential"]

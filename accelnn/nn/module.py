@@ -23,17 +23,17 @@ class Module:
     def __init__(self) -> None:
         self.training = True
 
-    def forward(self, *args: Any) -> Any:
+    def forward(self, *args: Any, **named: Any) -> Any:
         raise Error(f"{type(self).__name__} defines no forward()")
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **named: Any) -> Any:
         trace = mode.trace
         if trace is None:
-            return self.forward(*args)
+            return self.forward(*args, **named)
         trace.modules.append((self, self.training))
         trace.path.append(trace.name_of(self))
         try:
-            return self.forward(*args)
+            return self.forward(*args, **named)
         finally:
             trace.path.pop()
 
@@ -121,3 +121,6 @@ class Module:
         lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
         body = self.extra_repr() + ("\n  " + "\n  ".join(lines) + "\n" if lines else "")
         return f"{type(self).__name__}({body})"
+
+
+__all__ = ["Module", "Parameter"]

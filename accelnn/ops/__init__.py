@@ -1,42 +1,61 @@
-"""What each operation is, one row an op: shape rule, float64 reference, gradient, cost, samples."""
+"""What each operation is, one row an op: shape rule, float64 reference, gradient, cost, samples. What a module lists in `__all__` is accelnn's."""
 
 from __future__ import annotations
 
-from ..core.tensor import connect
+from ..core.questions import connect
 from . import (  # noqa: F401
-    conv,
-    conv_nhwc,
-    conv_transpose,
-    dynamic,
-    elementwise,
-    matmul,
-    normalize,
-    planes,
-    pool,
-    quantized,
-    random,
-    reduce,
-    shape,
-    sparse,
-    weight_only,
-)  # fmt: skip
-from .conv import conv2d
-from .conv_nd import conv1d, conv3d, conv_transpose1d, conv_transpose3d
-from .conv_transpose import conv_transpose2d
-from .dynamic import dynamic_qmatmul, quantize_weight
-from .elementwise import clip, gelu, maximum, minimum, silu, where
-from .matmul import linear
-from .normalize import cross_entropy, log_softmax, one_hot, softmax
-from .packed import Packed, pack
-from .pool import avg_pool2d, max_pool2d
-from .quantized import dequantize, quantize
-from .random import dropout, seed, uniform as rand
-from .sparse import SparseWeight, matmul_sparse, pack_sparse, sparsify
-from .weight_only import Int4Weight, matmul_int4, quantize_int4
+    activation, arrange, attention, border, channel_norm, conv, conv_bounds, conv_nd, conv_nhwc, conv_transpose,
+    decode, dynamic, elementwise, formula, functions, indexing, loss, matmul, normalize, order, packed, planes, pool, pooling, qconv, quantized,
+    random, recurrent, recurrent_math, reduce, resizing, rotary, row_norm, shape, sparse, weight_only, window)
+from .activation import *  # noqa: F403
+from .arrange import *  # noqa: F403
+from .attention import *  # noqa: F403
+from .channel_norm import *  # noqa: F403
+from .conv import *  # noqa: F403
+from .conv_nd import *  # noqa: F403
+from .conv_transpose import *  # noqa: F403
+from .decode import *  # noqa: F403
+from .dynamic import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .functions import *  # noqa: F403
+from .indexing import *  # noqa: F403
+from .matmul import *  # noqa: F403
+from .normalize import *  # noqa: F403
+from .order import *  # noqa: F403
+from .packed import *  # noqa: F403
+from .pooling import *  # noqa: F403
+from .quantized import *  # noqa: F403
+from .random import *  # noqa: F403
+from .resizing import *  # noqa: F403
+from .rotary import *  # noqa: F403
+from .row_norm import *  # noqa: F403
+from .sparse import *  # noqa: F403
+from .weight_only import *  # noqa: F403
 
 connect()
 
-__all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-           "conv_transpose3d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
-           "linear", "log_softmax", "matmul_int4", "matmul_sparse", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
-           "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
+__all__: list[str] = []
+__all__ += activation.__all__
+__all__ += arrange.__all__
+__all__ += attention.__all__
+__all__ += channel_norm.__all__
+__all__ += conv.__all__
+__all__ += conv_nd.__all__
+__all__ += conv_transpose.__all__
+__all__ += decode.__all__
+__all__ += dynamic.__all__
+__all__ += elementwise.__all__
+__all__ += functions.__all__
+__all__ += indexing.__all__
+__all__ += matmul.__all__
+__all__ += normalize.__all__
+__all__ += order.__all__
+__all__ += packed.__all__
+__all__ += pooling.__all__
+__all__ += quantized.__all__
+__all__ += random.__all__
+__all__ += resizing.__all__
+__all__ += rotary.__all__
+__all__ += row_norm.__all__
+__all__ += sparse.__all__
+__all__ += weight_only.__all__

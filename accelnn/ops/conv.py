@@ -237,8 +237,9 @@ conv2d_wgrad = Op("conv2d_wgrad", _wgrad_shape, _wgrad_reference, samples=_gradi
 def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, exact: int = 0, **g: int) -> Any:
     if activation:
         raise ShapeError("conv2d with a fused activation has no gradient; passes fuse after differentiation")
-    dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], exact=exact, **g) if needs_gradient(x) else None
-    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], exact=exact, **g)
+    g |= {"exact": exact} if exact else {}
+    dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], **g) if needs_gradient(x) else None
+    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
     bias, residual = [*rest[:-1], None, None][:2]
     return (dx, dw, None if bias is None else dy.sum((0, 2, 3)), None if residual is None else dy)[: 2 + len(rest[:-1])]
 
@@ -262,22 +263,15 @@ def pair(x: int | tuple[int, int]) -> tuple[int, int]:
     return (x, x) if isinstance(x, int) else (int(x[0]), int(x[1]))
 
 
-def geometry(stride: Any, padding: Any, dilation: Any, groups: int) -> dict[str, int]:
-    """Torch's arguments as the op's attributes."""
-    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
-    if min(sh, sw, dh, dw, groups) < 1 or min(ph, pw) < 0:
-        raise ShapeError(f"conv2d: stride {stride}, padding {padding}, dilation {dilation}, groups {groups}")
-    return dict(zip(GEOMETRY, (sh, sw, ph, pw, ph, pw, dh, dw, groups)))
-
-
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
            exact: bool = False) -> Tensor:  # fmt: skip
     """x[N,C,H,W] * weight[O,C/groups,R,S] + bias[O] -> [N,O,OH,OW]; sizes are ints or pairs (height, width).
 
     padding: zeros at both sides, (top, left, bottom, right), or 'valid', 'same' (stride 1), 'same_upper', 'same_lower' (window.paddings).
-    exact: no fast algorithm (Winograd), here or in the gradients, whose errors are bounded by the largest numbers that a tile of the image sees and not
-    by an output's own terms."""
-    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d()
-    if exact:
-        g["exact"] = 1
+    exact: no fast algorithm (Winograd), here and in the gradients, whose errors are bounded by the largest numbers that a tile of the image sees and
+    not by an output's own terms."""
+    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact)
     return apply("conv2d", x, weight, **g) if bias is None else apply("conv2d", x, weight, bias, **g)
+
+
+__all__ = ["conv2d"]

@@ -26,11 +26,12 @@ def _as_row(x: Tensor) -> Tensor:
     return x.reshape(x.shape[0], x.shape[1], 1, x.shape[2])
 
 
-def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
-    """x[N,C,L] * weight[O,C/groups,S] + bias[O] -> [N,O,OL]. padding: as in conv2d."""
+def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+           exact: bool = False) -> Tensor:  # fmt: skip
+    """x[N,C,L] * weight[O,C/groups,S] + bias[O] -> [N,O,OL]. padding, exact: as in conv2d."""
     _ranks("conv1d", 1, x, weight)
     w = window(1, "conv1d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
-    y = _apply("conv2d", _as_row(x), _as_row(weight), bias, **w.attrs2d())
+    y = _apply("conv2d", _as_row(x), _as_row(weight), bias, **w.attrs2d(exact))
     return y.reshape(y.shape[0], y.shape[1], y.shape[3])
 
 
@@ -47,15 +48,16 @@ def _depth(w: Window) -> dict[str, int]:
     return dict(kernel=int(w.kernel[0]), stride=w.stride[0], dilation=w.dilation[0], front=w.before[0], back=w.after[0])
 
 
-def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+           exact: bool = False) -> Tensor:  # fmt: skip
     """x[N,C,D,H,W] * weight[O,C/groups,T,R,S] + bias[O] -> [N,O,OD,OH,OW]. padding: one int, three, six (front, top, left, back, bottom, right), or a word
-    as in conv2d."""
+    as in conv2d; exact: as there."""
     _ranks("conv3d", 3, x, weight)
     w = window(3, "conv3d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
     (n, c, d, h, width), (o, per_group, t, r, s) = x.shape, weight.shape
     slabs = apply("unfold_planes", x.reshape(n, c, d, h * width), **_depth(w))
     od = slabs.shape[1]
-    y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d())
+    y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d(exact))
     return y.reshape(n, od, *y.shape[1:]).permute(0, 2, 1, 3, 4)
 
 
@@ -73,3 +75,6 @@ def conv_transpose3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stri
         raise ShapeError(f"conv_transpose3d: nothing is left of {x.spec} under this padding")
     z = apply("fold_planes", y.reshape(n, d, o, t, product((oh, ow))), size=size, **depth).reshape(n, o, size, oh, ow)
     return z if bias is None else z + bias.reshape(o, 1, 1, 1)
+
+
+__all__ = ["conv1d", "conv3d", "conv_transpose1d", "conv_transpose3d"]

@@ -54,9 +54,8 @@ def plan_of(x: Spec, w: Spec, attrs: dict[str, Any]) -> str:
     g = {**GEOMETRY, **{k: v for k, v in attrs.items() if k in GEOMETRY}}
     n, c, h, width = map(_known, x.shape)
     o, per_group, r, s = map(_known, w.shape)
-    if g["groups"] > 1:
-        small = per_group == o // g["groups"] and per_group in (1, 2, 4, 8)
-        return "lanes" if small else "panels"
+    if g["groups"] > 1 and per_group == o // g["groups"] and per_group in (1, 2, 4, 8):
+        return "lanes"
     strides, dilations = (g["stride_h"], g["stride_w"]), (g["dilation_h"], g["dilation_w"])
     if attrs.get("exact"):
         return "panels"
@@ -64,7 +63,7 @@ def plan_of(x: Spec, w: Spec, attrs: dict[str, Any]) -> str:
     ow = _known(out_size(width, s, strides[1], dilations[1], g["pad_left"], g["pad_right"]))
     if (r, s) == (7, 7) and strides == (2, 2) and dilations == (1, 1) and c <= 4 and o >= 16 and oh * ow >= 256:
         return "folded"
-    if strides != (1, 1) or c < 16 or o < 16:
+    if strides != (1, 1) or per_group < 16 or o < 16 or (g["groups"] > 1 and o // g["groups"] % PANEL):
         return "panels"
     # Multiply-adds an output, tiles over the edge included. F(4,3) reads 36 numbers a weight: few tiles would wait for them alone.
     found = ("panels", r * s * 0.85)
@@ -99,9 +98,10 @@ def packed_shape(w: Sequence[AnySize], groups: int, algorithm: int) -> tuple[Any
 
 def _check_algorithm(name: str, w: Sequence[Any], groups: int, algorithm: int) -> None:
     o, per_group, r, s = w
-    three, channelwise = (r, s) == (3, 3) and groups == 1, per_group == o // groups and per_group in (1, 2, 4, 8)
+    products = groups == 1 or o // groups % PANEL == 0
+    three, channelwise = (r, s) == (3, 3) and products, per_group == o // groups and per_group in (1, 2, 4, 8)
     fits = {PANELS: True, WINOGRAD2: three, WINOGRAD4: three, LANES: channelwise,
-            WINOGRAD5: (r, s) == (5, 5) and groups == 1, FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4}  # fmt: skip
+            WINOGRAD5: (r, s) == (5, 5) and products, FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4}  # fmt: skip
     if not fits.get(algorithm, False):
         known = ALGORITHMS[algorithm] if 0 <= algorithm < len(ALGORITHMS) else algorithm
         raise ShapeError(f"{name}: weights {tuple(w)} in {groups} groups are not for the algorithm {known}")
@@ -224,15 +224,17 @@ def _by_tiles(x: Any, u: Any, g: dict[str, int], algorithm: int, oh: int, ow: in
         at, bt, d, u = np.abs(at), np.abs(bt), np.abs(d), np.abs(u)
     t, m, n, o = len(bt), len(at), len(d), u.shape[1]
     v = np.einsum("ik,nabckl,jl->nabijc", bt, d, bt, optimize=True)
-    products = np.einsum("nabijc,ijco->nabijo", v, u.reshape(t, t, len(u) // (t * t), o), optimize=True)
-    each = np.einsum("pi,nabijo,qj->noabpq", at, products, at, optimize=True)
-    y = np.zeros((n, o, oh + m * g["dilation_h"], ow + m * g["dilation_w"]), each.dtype)
+    u, k = u.reshape(t, t, len(u) // (t * t), o), g["groups"]
+    each = [np.einsum("nabijc,ijco->nabijo", a, b, optimize=True) for a, b in zip(np.split(v, k, -1), np.split(u, k, -1))]
+    products = np.concatenate(each, -1)
+    found = np.einsum("pi,nabijo,qj->noabpq", at, products, at, optimize=True)
+    y = np.zeros((n, o, oh + m * g["dilation_h"], ow + m * g["dilation_w"]), found.dtype)
     for i, top in enumerate(_places(oh, m, g["dilation_h"])):
         for j, left in enumerate(_places(ow, m, g["dilation_w"])):
             for p in range(m):
                 for q in range(m):
                     if (h := top + p * g["dilation_h"]) < oh and (w := left + q * g["dilation_w"]) < ow:
-                        y[:, :, h, w] = each[:, :, i, j, p, q]
+                        y[:, :, h, w] = found[:, :, i, j, p, q]
     return y[:, :, :oh, :ow]
 
 
@@ -302,6 +304,8 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int], int], ...] 
     ((1, 17, 13, 16), (33, 17, 3, 3), {"dilation_h": 3, "dilation_w": 2, "pad_top": 3, "pad_left": 2, "pad_bottom": 3, "pad_right": 2}, WINOGRAD4),
     ((2, 9, 14, 9), (20, 9, 5, 5), {"pad_top": 2, "pad_left": 2, "pad_bottom": 2, "pad_right": 2}, WINOGRAD5),
     ((1, 16, 20, 23), (16, 16, 5, 5), {"dilation_h": 2, "dilation_w": 2, "pad_top": 4, "pad_left": 1}, WINOGRAD5),
+    ((1, 60, 9, 14), (48, 20, 3, 3), {"groups": 3, "pad_top": 1, "pad_left": 1}, WINOGRAD4),
+    ((2, 192, 9, 9), (192, 32, 3, 3), {"groups": 6, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}, WINOGRAD2),
     ((1, 3, 33, 41), (20, 3, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_top": 3, "pad_left": 3, "pad_bottom": 3, "pad_right": 3}, FOLDED),
     ((2, 4, 30, 9), (7, 4, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_left": 1}, FOLDED),
     ((1, 1, 8, 200), (16, 1, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_bottom": 2}, FOLDED),

@@ -114,3 +114,6 @@ def conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stri
     operands = (x, weight) if bias is None else (x, weight, bias)
     attrs = w.attrs2d() | ({"exact": 1} if exact else {})
     return apply("conv_transpose2d", *operands, output_padding_h=eh, output_padding_w=ew, **attrs)
+
+
+__all__ = ["conv_transpose2d"]

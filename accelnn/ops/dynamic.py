@@ -144,3 +144,6 @@ def dynamic_qmatmul(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | Non
 def pack(weight: Tensor) -> Tensor:
     """int8[K, N], transposed or not -> [ceil(N/16), ceil(K/4) + 1, 64], the panels that the kernels read."""
     return apply("matmul_pack", weight)
+
+
+__all__ = ["dynamic_qmatmul", "quantize_weight"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.dims import Shape, product
 from ..core.dtypes import DType
-from ..core.errors import DTypeError, ShapeError
+from ..core.errors import AttributeValueError, DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
@@ -237,9 +237,14 @@ def clip(x: Tensor, low: float, high: float) -> Tensor:
 
 def silu(x: Tensor) -> Tensor:
     """x * sigmoid(x)."""
-    return x * x.sigmoid()
+    return apply("silu", x)
 
 
-def gelu(x: Tensor) -> Tensor:
-    """x * Phi(x), the exact form with erf (Hendrycks and Gimpel, 2016)."""
-    return x * 0.5 * (apply("erf", x * math.sqrt(0.5)) + 1.0)
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """x * Phi(x) (Hendrycks and Gimpel, 2016); approximate="tanh": their formula with tanh."""
+    if approximate not in ("none", "tanh"):
+        raise AttributeValueError(f"gelu: approximate {approximate!r}; expected none or tanh")
+    return apply("gelu" if approximate == "none" else "gelu_tanh", x)
+
+
+__all__ = ["clip", "gelu", "maximum", "minimum", "silu", "where"]

@@ -175,3 +175,6 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     rows = x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x
     y = apply("matmul", rows, weight.mT) if bias is None else apply("matmul", rows, weight.mT, bias)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
+
+
+__all__ = ["linear"]

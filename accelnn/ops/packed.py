@@ -48,3 +48,6 @@ class Packed:
 def pack(weight: Tensor) -> Packed:
     """A weight [K, N] in the kernels' layout: worth it from the second product on. `an.freeze` and `an.compile` do it by themselves."""
     return Packed(weight)
+
+
+__all__ = ["Packed", "pack"]

@@ -11,7 +11,7 @@ from ..core.dtypes import DType
 from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
-from ..core.tensor import Tensor, apply, apply_all
+from ..core.tensor import Tensor, apply
 from .conv import columns, out_size, pair
 
 NAMES = ("kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right")
@@ -167,13 +167,3 @@ def _(dy: Tensor, x: Tensor, y: Tensor, **w: int) -> Any:
 @avg_pool2d_grad.vjp
 def _(g: Tensor, dy: Tensor, dx: Tensor, in_h: int, in_w: int, **w: int) -> Any:
     return apply("avg_pool2d", g, **w)
-
-
-def max_pool2d(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
-    """Largest element of each window of x[N,C,H,W] (float32 or uint8); padding never wins."""
-    return apply_all("max_pool2d", x, **window(kernel_size, stride, padding))[0]
-
-
-def avg_pool2d(x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, count_include_pad: bool = True) -> Tensor:
-    """Mean of each window of x[N,C,H,W]."""
-    return apply("avg_pool2d", x, count_include_pad=int(count_include_pad), **window(kernel_size, stride, padding))

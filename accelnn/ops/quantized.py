@@ -163,3 +163,6 @@ def quantize(x: Tensor, scale: Tensor, zero: Tensor, axis: int = 1) -> Tensor:
 def dequantize(q: Tensor, scale: Tensor, zero: Tensor | None = None, axis: int = 1) -> Tensor:
     """(q - zero) * scale."""
     return apply("dequantize_linear", q, scale, axis=axis) if zero is None else apply("dequantize_linear", q, scale, zero, axis=axis)
+
+
+__all__ = ["dequantize", "quantize"]

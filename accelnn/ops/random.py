@@ -61,3 +61,9 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not 0.0 <= p < 1.0:
         raise AttributeValueError(f"dropout: p = {p} is not in [0, 1)")
     return where(uniform(x.shape) >= p, x * (1.0 / (1.0 - p)), 0.0) if training and p else x
+
+
+rand = uniform
+
+
+__all__ = ["dropout", "rand", "seed"]

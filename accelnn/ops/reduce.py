@@ -11,7 +11,7 @@ from ..core.dtypes import DType
 from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, apply
 from .matmul import gamma
 
 KINDS = ("sum", "mean", "max", "min", "prod")
@@ -47,7 +47,8 @@ def _reducer(kind: str, numpy_function: Any) -> Op:
     def bound(x: Any, axes: Shape, keepdim: bool) -> Any:
         """gamma_n sum|x|; maxima and minima are exact."""
         size, n = np.abs(x).sum(axis=tuple(axes), keepdims=keepdim), max(int(np.prod([x.shape[a] for a in axes])), 1)
-        return {"sum": gamma(n + 1) * size, "mean": gamma(n + 2) * size / n}.get(kind, 0 * size)
+        return {"sum": gamma(n + 1) * size, "mean": gamma(n + 2) * size / n,
+                "prod": gamma(n) * np.abs(numpy_function(x, axis=tuple(axes), keepdims=keepdim))}.get(kind, 0 * size)
 
     return Reduce(kind, _shape, lambda x, axes, keepdim: numpy_function(x, axis=tuple(axes), keepdims=keepdim), kernel="reduce", strided=True,
                   samples=_samples, bound=bound, cost=_cost)  # fmt: skip
@@ -57,6 +58,7 @@ sum_ = _reducer("sum", np.sum)
 mean = _reducer("mean", np.mean)
 max_ = _reducer("max", np.max)
 min_ = _reducer("min", np.min)
+prod_ = _reducer("prod", np.prod)
 
 
 def _keep(t: Tensor, x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -81,6 +83,18 @@ def _extreme(dy: Tensor, x: Tensor, y: Tensor, axes: tuple[int, ...], keepdim: b
     """Shared equally among ties, as numpy-style autograd does."""
     hit = (x == _keep(y, x, axes)).float()
     return hit * (_keep(dy, x, axes) / hit.sum(axes, keepdim=True))
+
+
+@prod_.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor, axes: tuple[int, ...], keepdim: bool) -> Any:
+    """What stands before times what stands behind: right where factors are 0 too."""
+    kept = [i for i in range(x.ndim) if i not in axes]
+    front = x.permute((*kept, *axes))
+    flat = front.reshape(*(x.shape[i] for i in kept), -1)
+    scans = [apply("cumprod", flat, axis=len(kept), exclusive=True, reverse=r) for r in (False, True)]
+    others = (scans[0] * scans[1]).reshape(*front.shape)
+    order = (*kept, *axes)
+    return others.permute(tuple(order.index(i) for i in range(x.ndim))) * _keep(dy, x, axes)
 
 
 max_.vjp(_extreme)

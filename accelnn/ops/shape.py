@@ -12,7 +12,7 @@ from ..core.dtypes import DType, as_dtype
 from ..core.errors import ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
-from ..core.tensor import Tensor, apply
+from ..core.tensor import Tensor
 from .elementwise import broadcast
 
 
@@ -102,16 +102,6 @@ def _(dy: Tensor, x: Tensor, y: Tensor, axes: tuple[int, ...]) -> Any:
 @expand.vjp
 def _(dy: Tensor, x: Tensor, y: Tensor, shape: Shape) -> Any:
     return dy  # autograd sums it to the shape of x
-
-
-@slice_.vjp
-def _(dy: Tensor, x: Tensor, y: Tensor, axis: int, start: int, length: int, step: int) -> Any:
-    """A product with the 0/1 matrix that puts the slice back in its place; exact, because every sum has one term."""
-    n: Any = x.shape[axis]
-    place = np.zeros((length, n), np.float32)
-    place[np.arange(length), start + step * np.arange(length)] = 1
-    last = dy.transpose(axis, -1)
-    return apply("matmul", last.reshape(-1, length), place).reshape(*last.shape[:-1], n).transpose(axis, -1)
 
 
 @alias.vjp

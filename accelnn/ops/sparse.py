@@ -13,11 +13,11 @@ from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply, tensor
-from .matmul import gamma
+from .dynamic import SMALLEST
+from .matmul import EPS, gamma
 
 STRIP = 16  # columns of a block
 DEPTH = {DType.float32: 1, DType.int8: 4}  # rows of a block: 64 bytes
-LEAST = 2.0**-100  # activations of a smaller range count as zeros (matmul_sparse.h)
 
 
 def _check(name: str, a: Spec, first: Spec, index: Spec, values: Spec, dtype: DType, columns: Any, bias: Spec | None) -> Spec:
@@ -71,11 +71,13 @@ def _reference_int8(a: Any, first: Any, index: Any, values: Any, scale: Any, sum
 
 
 def _bound_int8(a: Any, first: Any, index: Any, values: Any, scale: Any, sums: Any, bias: Any = None, columns: Any = None) -> Any:
-    """Half a step of the row's activations times |W|, and four roundings of the result."""
-    weights = np.abs(dense(first, index, values, a.shape[-1], columns)) * np.abs(scale)
-    step = (np.maximum(a.max(-1, initial=0), 0) - np.minimum(a.min(-1, initial=0), 0))[..., None]
-    error = np.where(step < LEAST, step, step / 255 * (0.5 + 2.0**-14)) * weights.sum(0)
-    return error + gamma(5) * (np.abs(a) @ weights + error + (0 if bias is None else np.abs(bias)))
+    """As of dynamic_qmatmul: half a step of the row's activations times |W|, four roundings, and one of scale * step that may be a denormal's."""
+    sizes = np.abs(dense(first, index, values, a.shape[-1], columns)).astype(np.float64)
+    weights = sizes * np.abs(scale)
+    span = (np.maximum(a.max(-1, initial=0), 0) - np.minimum(a.min(-1, initial=0), 0))[..., None]
+    step = np.maximum(span / 255, SMALLEST) * (1 + 2 * EPS)
+    error = step * (0.5 + 2.0**-12) * weights.sum(0)
+    return error + gamma(5) * (np.abs(a) @ weights + error + (0 if bias is None else np.abs(bias))) + 2.0**-149 * 255 * sizes.sum(0)
 
 
 def _cost(a: Spec, first: Spec, index: Spec, values: Spec, *_: Any, columns: Any = None) -> Any:
@@ -207,3 +209,6 @@ def matmul_sparse(x: Tensor, w: SparseWeight, bias: Tensor | None = None) -> Ten
     if w.scale is None or w.sums is None:
         return apply("matmul_sparse", x, w.first, w.index, w.values, *last, columns=w.shape[1])
     return apply("matmul_sparse_int8", x, w.first, w.index, w.values, w.scale, w.sums, *last, columns=w.shape[1])
+
+
+__all__ = ["SparseWeight", "matmul_sparse", "pack_sparse", "sparsify"]

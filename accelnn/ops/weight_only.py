@@ -243,3 +243,6 @@ def matmul_int4(x: Tensor, w: Int4Weight, bias: Tensor | None = None, compute: s
         raise ShapeError(f"matmul_int4: {x.spec} against weights of {w.shape[0]} rows")
     operands = (x, w.packed) if bias is None else (x, w.packed, bias)
     return apply("matmul_int4", *operands, columns=w.shape[1], group=w.group, zero_points=int(w.zero_points), compute=COMPUTE[compute])
+
+
+__all__ = ["Int4Weight", "matmul_int4", "quantize_int4"]

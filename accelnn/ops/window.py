@@ -23,13 +23,13 @@ class Window:
     dilation: tuple[int, ...]
     groups: int
 
-    def attrs2d(self) -> dict[str, int]:
+    def attrs2d(self, exact: bool = False) -> dict[str, int]:
         """The attributes of conv2d, for the last two dimensions; one dimension is a picture of one row."""
         (sh, sw), (top, left), (bottom, right), (dh, dw) = (
             (fill, *v)[-2:] if len(v) == 1 else v[-2:] for v, fill in ((self.stride, 1), (self.before, 0), (self.after, 0), (self.dilation, 1))
         )
         return dict(stride_h=sh, stride_w=sw, pad_top=top, pad_left=left, pad_bottom=bottom, pad_right=right, dilation_h=dh, dilation_w=dw,
-                    groups=self.groups)  # fmt: skip
+                    groups=self.groups, **({"exact": 1} if exact else {}))  # fmt: skip
 
 
 def each(n: int, value: Any, what: str, name: str, least: int) -> tuple[int, ...]:

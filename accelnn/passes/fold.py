@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..core.dispatch import contiguous, run
-from ..core.graph import Graph, Node, Value, rewrite, symbolic
+from ..core.graph import Graph, Node, Value, rewrite, symbolic, users
 from ..core.registry import OPS
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, tensor
 
 
 def constant(tensor: Tensor, label: str = "") -> Value:
@@ -24,5 +26,42 @@ def fold(graph: Graph) -> Graph:
         views = [None if v is None else v.node.data.view for v in inputs]
         results = run(OPS[node.op], views, node.attrs, node.outputs)
         return [constant(Tensor(contiguous(view), literal=True), node.label) for view in results]
+
+    return rewrite(graph, change)
+
+
+OUTPUT_AXIS = {"conv2d": 0, "matmul": 1}  # of the weights of products that a scale of their outputs can go into
+
+
+def fold_batch_norm(graph: Graph) -> Graph:
+    """Batch norm by constant statistics, of a convolution or product by constant weights that nobody else reads, goes into weights and bias:
+    ((w x + b) - mean) s + bias = (w s) x + ((b - mean) s + bias), s = weight / sqrt(var + eps), in float64 and rounded once."""
+    readers = users(graph)
+
+    def array(v: Value | None) -> np.ndarray | None:
+        return np.asarray(v.node.data.numpy(), np.float64) if v is not None and v.node.op == "constant" else None
+
+    def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.op != "batch_norm_infer" or inputs[0] is None or node.inputs[0] is None:
+            return None
+        product, (mean, var, *affine) = inputs[0].node, map(array, inputs[1:])
+        axis = OUTPUT_AXIS.get(product.op)
+        if axis is None or readers[node.inputs[0]] != [node] or product.attrs.get("activation") or product.attrs.get("packed"):
+            return None
+        others = product.inputs[3:]
+        weights, bias = array(product.inputs[1]), array(product.inputs[2]) if len(product.inputs) > 2 else None
+        known = all(v is None or a is not None for v, a in zip(inputs[1:], (mean, var, *affine)))
+        if not known or weights is None or mean is None or var is None or any(v is not None for v in others):
+            return None
+        if (bias is None and len(product.inputs) > 2 and product.inputs[2] is not None) or weights.ndim <= axis or weights.shape[axis] != len(mean):
+            return None
+        if product.op == "matmul" and (weights.ndim != 2 or len(node.outputs[0].shape) != 2):
+            return None
+        gain, shift = (*affine, None, None)[:2]
+        scale = (1.0 if gain is None else gain) / np.sqrt(var + node.attrs["eps"])
+        moved = ((0.0 if bias is None else bias) - mean) * scale + (0.0 if shift is None else shift)
+        wide = scale.reshape([-1 if i == axis else 1 for i in range(weights.ndim)])
+        made = [constant(Tensor(tensor((a).astype(np.float32)).view, literal=True), node.label) for a in (weights * wide, moved)]
+        return [Value(Node(product.op, (product.inputs[0], *made), product.attrs, node.outputs, product.label))]
 
     return rewrite(graph, change)

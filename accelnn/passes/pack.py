@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..core.graph import Graph, Node, Value, rewrite
 from ..core.registry import OPS
 from ..core.tensor import Tensor, apply, no_grad
+from ..ops.recurrent_math import GATES
 
 WINDOWS = ("permute", "alias", "detach")
-PACKINGS = ("matmul_pack", "conv2d_pack")
+RECURRENT_WEIGHTS = (1, 2, 6, 7)  # w_ih and w_hh of both directions
+PACKINGS = ("matmul_pack", "conv2d_pack", "recurrent_pack")
 
 
 def _source(v: Value) -> Node:
@@ -26,23 +29,33 @@ def is_fixed(v: Value, written: set[int]) -> bool:
 
 
 def pack(graph: Graph, states: bool = False) -> Graph:
-    """matmul and qmatmul by a constant matrix get a `matmul_pack` before it; `fold` then runs that. With `states` also those by a tensor that the
-    graph only reads; `hoist` then takes the packing out of the graph."""
+    """matmul and qmatmul by a constant matrix get a `matmul_pack` before it, recurrent layers a `recurrent_pack` before each weight; `fold` then runs that.
+    With `states` also those by a tensor that the graph only reads; `hoist` then takes the packing out of the graph."""
     written = {id(state) for state, _ in graph.updates}
 
     def is_weight(v: Value) -> bool:
-        source = _source(v)
-        fixed = source.op == "constant" or (states and source.op == "state" and id(source) not in written)
-        return fixed and len(v.spec.shape) == 2
+        return (states or _source(v).op == "constant") and is_fixed(v, written) and len(v.spec.shape) == 2
+
+    def packed(weight: Value, op: str, attrs: dict[str, Any], label: str) -> Value:
+        return Value(Node(op, (weight,), attrs, OPS[op].specs([weight.spec], attrs), label))
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.op in GATES and not node.attrs.get("packed"):
+            weights = [i for i in RECURRENT_WEIGHTS if i < len(inputs) and inputs[i] is not None]
+            w_hh = inputs[2]
+            if w_hh is None or not all(is_weight(v) for i in weights if (v := inputs[i]) is not None):
+                return None
+            gates = GATES[node.op]
+            replaced = [packed(v, "recurrent_pack", {"gates": gates}, node.label) if i in weights and v is not None else v for i, v in enumerate(inputs)]
+            attrs = {**node.attrs, "packed": 1, "hidden": w_hh.spec.shape[0] // gates}
+            made = Node(node.op, replaced, attrs, node.outputs, node.label)
+            return [Value(made, i) for i in range(len(node.outputs))]
         at = {"matmul": 1, "qmatmul": 2}.get(node.op)
-        weights = inputs[at] if at is not None else None
-        if at is None or weights is None or node.attrs.get("packed") or not is_weight(weights) or len(node.outputs[0].shape) != 2:
+        matrix = inputs[at] if at is not None else None
+        if at is None or matrix is None or node.attrs.get("packed") or not is_weight(matrix) or len(node.outputs[0].shape) != 2:
             return None
-        packing = Node("matmul_pack", (weights,), {}, OPS["matmul_pack"].specs([weights.spec], {}), node.label)
-        operands = [*inputs[:at], Value(packing), *inputs[at + 1 :]]
-        attrs = {**node.attrs, "packed": 1} | ({"columns": weights.spec.shape[1]} if node.op == "matmul" else {})
+        operands = [*inputs[:at], packed(matrix, "matmul_pack", {}, node.label), *inputs[at + 1 :]]
+        attrs = {**node.attrs, "packed": 1} | ({"columns": matrix.spec.shape[1]} if node.op == "matmul" else {})
         return [Value(Node(node.op, operands, attrs, node.outputs, node.label))]
 
     return rewrite(graph, change)

@@ -14,7 +14,7 @@ from ..core.graph import Graph, Node, Spec, Value, users
 from ..core.registry import OPS, Op
 from ..ops.shape import _contiguous_strides, is_contiguous
 
-OPTIONAL_OUTPUTS = {"max_pool2d": (1,), "random_uniform": (1,)}  # not computed when nobody reads them
+OPTIONAL_OUTPUTS = {"max_pool2d": (1,), "random_uniform": (1,), "lstm": (3, 4), "gru": (2, 3), "rnn": (2, 3)}  # not computed when nobody reads them
 END = 1 << 31
 
 

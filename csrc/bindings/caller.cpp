@@ -13,7 +13,7 @@ namespace {
 constexpr int most = 32, most_outputs = 8;      // operands, results
 constexpr size_t most_answers = 1024;           // of an op; then all are forgotten
 
-struct Hooks {                                  // of accelnn.core.tensor
+struct Hooks {                                  // of accelnn.core.questions
   PyObject *slow, *resolve, *tape, *mixed;
 } hooks;
 

@@ -36,7 +36,7 @@ const Ceiling* find_ceiling(const std::string& kind) {
     known |= kind == c->kind;
     if (kind == c->kind && (c->isa & caps().isa) == c->isa) return c;
   }
-  if (!known) refuse(Code::attribute, "ceiling: '" + kind + "' is none of fma, int8, bf16, read");
+  if (!known) refuse(Code::attribute, "ceiling: '" + kind + "' is none of fma, int8, bf16, read, copy");
   return nullptr;
 }
 

@@ -21,7 +21,7 @@ enum Exit { done = 0,
             run_failed = 3 };
 
 const char help[] =
-    "Runs the neural network that is inside this program.\n"
+    "Runs the neural network inside this program.\n"
     "\n"
     "  %s --input x.npy                     print the outputs in short\n"
     "  %s --input x.npy --output y.npy      write them\n"
@@ -30,9 +30,9 @@ const char help[] =
     "  --input [name=]file    a numpy .npy file; names and shapes: --info\n"
     "  --output [name=]file   written beside, then renamed\n"
     "  --info                 inputs, outputs, kernels, sizes\n"
-    "  --bench                latency, for the given input or for zeros\n"
-    "  --repeat N             runs of --bench (default: about a second of them)\n"
-    "  --threads N            default: the CPUs this process may use\n"
+    "  --bench                latency, for the input or for zeros\n"
+    "  --repeat N             runs of --bench (default: a second of them)\n"
+    "  --threads N            default: the CPUs it may use\n"
     "  --help\n"
     "\n"
     "Environment: ACCELNN_ISA=base|avx2|...|native caps the instructions,\n"
@@ -161,7 +161,7 @@ void Model::complete(bool zeros) {
 
 void info(const Model& m, bool zeros) {
   const Plan& p = *m.plan;
-  printf("%s: a network compiled by accelnn, %s bytes (weights %s)\n", program, grouped(int64_t(p.bytes())).text,
+  printf("%s: a network by accelnn, %s bytes (weights %s)\n", program, grouped(int64_t(p.bytes())).text,
          grouped(int64_t(p.weight_bytes())).text);
   const PortKind kinds[] = {PortKind::input, PortKind::output};
   for (const PortKind kind : kinds)

@@ -21,6 +21,7 @@ namespace {
 
 constexpr int max_threads = 256;
 constexpr int64_t spin_ns = 50'000;                 // after the last job; then the worker sleeps
+constexpr int64_t worth_stream = 1'000'000;          // from about 25 us on, sleepers are woken for those of a stream of calls that follow
 constexpr int64_t worth_hot = 100'000;              // about 2 us of work: handing it to a spinning worker costs 0.1-0.3 us
 
 constexpr size_t stack_bytes = 1 << 20;             // kernels keep tiles of 64 KB on the stack; musl's default is 128 KB
@@ -62,6 +63,7 @@ State state;
 Pool the_pool;
 std::atomic<TeamParallel> team_parallel{nullptr};   // another runtime's threads instead of ours
 std::atomic<TeamMost> team_most{nullptr};
+std::atomic<int64_t> last_asked{0};                 // when work worth a stream met sleepers
 int wanted = 0;                                     // 0: not yet decided
 pthread_mutex_t setup = PTHREAD_MUTEX_INITIALIZER;
 
@@ -208,8 +210,11 @@ constexpr int64_t worth_team = 2'000'000;
 
 bool worth_threads(const Pool*, int64_t worth) {
   if (team_parallel.load(std::memory_order_relaxed)) return worth >= worth_team;
-  const bool asleep = state.sleeping.load(std::memory_order_relaxed) > 0;
-  return worth >= (asleep ? worth_waking : worth_hot);
+  if (state.sleeping.load(std::memory_order_relaxed) == 0) return worth >= worth_hot;
+  if (worth >= worth_waking || worth < worth_stream) return worth >= worth_waking;
+  // The second of two such calls in a row wakes the sleepers, for the third: they stay awake while the gaps are shorter than their spinning.
+  const int64_t now = now_ns(), before = last_asked.exchange(now, std::memory_order_relaxed);
+  return now - before < spin_ns + worth / (worth_waking / 100'000);
 }
 
 namespace {

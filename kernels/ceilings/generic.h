@@ -1,6 +1,6 @@
 #pragma once
 #include "ceilings/ceilings.h"
-#include "vec.h"
+#include "stream.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -40,6 +40,20 @@ inline void ceiling_read(int64_t steps, const void* data, int64_t bytes, void* s
   }
   for (int k = 1; k < 8; k++) v[0] ^= v[k];
   std::memcpy(sink, &v[0], sizeof v[0]);
+}
+
+// From the first half of the memory to the second, past the caches: what an elementwise kernel on large arrays can reach.
+inline void ceiling_copy(int64_t steps, const void* data, int64_t bytes, void* sink) {
+  const int64_t half = bytes / 2 / int64_t(sizeof(float));
+  const float* from = static_cast<const float*>(data);
+  float* to = const_cast<float*>(from) + half;
+  for (int64_t s = 0; s < steps; s++)
+    for (int64_t i = 0; i < half; i += 8 * lanes) {
+#pragma GCC unroll 8
+      for (int k = 0; k < 8; k++) store_past(to + i + k * lanes, load(from + i + k * lanes));
+    }
+  finish_past();
+  std::memcpy(sink, to, sizeof(vf));
 }
 
 }  // namespace ACCELNN_TARGET

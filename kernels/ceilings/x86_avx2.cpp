@@ -15,6 +15,7 @@ static void ceiling_madd(int64_t steps, const void*, int64_t, void* sink) {
 
 const Ceiling ceilings_x86_avx2[] = {{"fma", "AVX2 FMA", isa::avx2, 2.0 * chains * lanes, ceiling_fma},
                                      {"int8", "AVX2 vpmaddwd", isa::avx2, 4.0 * chains * lanes, ceiling_madd},
-                                     {"read", "AVX2 loads", isa::avx2, 0, ceiling_read}};
+                                     {"read", "AVX2 loads", isa::avx2, 0, ceiling_read},
+                                     {"copy", "AVX2 loads and non-temporal stores", isa::avx2, 0, ceiling_copy}};
 
 }  // namespace accelnn

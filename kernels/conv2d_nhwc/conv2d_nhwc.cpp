@@ -21,9 +21,10 @@ PackedShape packed_shape(int algorithm, int64_t o, int64_t per_group, int64_t r,
 }
 
 Status check_algorithm(const char* op, int algorithm, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups) {
+  const bool products = groups == 1 || (o / groups) % 16 == 0;
   const bool fits = algorithm == panels                  ? true
-      : algorithm == winograd2 || algorithm == winograd4 ? r == 3 && s == 3 && groups == 1
-      : algorithm == winograd5                           ? r == 5 && s == 5 && groups == 1
+      : algorithm == winograd2 || algorithm == winograd4 ? r == 3 && s == 3 && products
+      : algorithm == winograd5                           ? r == 5 && s == 5 && products
       : algorithm == folded                              ? r == 7 && s == 7 && groups == 1 && per_group <= 4
       : algorithm == lanes_of                            ? per_group == o / groups && (per_group == 1 || per_group == 2 || per_group == 4 || per_group == 8)
                                                          : false;

@@ -5,15 +5,15 @@
 //   attributes: conv2d's nine, activation, channels (O), kernel_h, kernel_w (R, S), algorithm
 // conv2d_pack(w[O, C/g, R, S]) -> packed; attributes groups, algorithm. Column j of panel q is output 16 q + j (of its group), zero beyond the last.
 //   panels     [g ceil((O/g)/16), R S C/g, 16]   rows (p, q, c)
-//   winograd2  [ceil(O/16), 16 C, 16]            3x3, stride 1, no groups: U = G w G^T of F(2,3), rows (tap of U, c)
-//   winograd4  [ceil(O/16), 36 C, 16]            the same of F(4,3)
-//   winograd5  [ceil(O/16), 36 C, 16]            5x5, stride 1, no groups: F(2,5)
+//   winograd2  [ceil(O/16), 16 C/g, 16]          3x3, stride 1, one group or O/g a multiple of 16: U = G w G^T of F(2,3), rows (tap, c)
+//   winograd4  [ceil(O/16), 36 C/g, 16]          the same of F(4,3)
+//   winograd5  [ceil(O/16), 36 C/g, 16]          5x5, stride 1, groups alike: F(2,5)
 //   folded     [ceil(O/16), 36 4C, 16]           7x7, stride 2, C <= 4: 2x2 pixels folded into channels (row, column, c) make it 4x4 taps; F(3,4)
 //   lanes      [ceil(O/16), R S C/g, 16]         C/g = O/g in {1, 2, 4, 8}: a vector of outputs looks at its own channels, whatever their groups
 // All contiguous; y may be the residual's own memory and overlaps nothing else. Any N, O, C from 0.
 // Error before the activation. panels, lanes: gamma_(K+3) (sum |X| |w| + |residual| + |bias|), K = C/g R S.
 // Winograd, tile by tile, d_c what the tile sees of channel c:
-//   gamma_(C'+24) ( |A^T| (sum_c |U_c| (|B^T| |d_c| |B|)) |A| + |residual| + |bias| ),  C' = C (folded: 4C)
+//   gamma_(C'+24) ( |A^T| (sum_c |U_c| (|B^T| |d_c| |B|)) |A| + |residual| + |bias| ),  C' = C/g (folded: 4C)
 // so at most c gamma_(C'+24) sum_c max|d_c| max|w_c|, c = 64 (winograd2), 540 (winograd4), 800 (folded), 1160 (winograd5): a large pixel reaches all outputs of its
 // tile. U is computed in double and rounded once. Points 0, +-1, infinity, and for the six 0, +-2/3, +-3/2, infinity: 3 to 4 times less error than with
 // 0, +-1, +-2 for the same work. NaN and infinities reach every output of their tile.
@@ -72,7 +72,8 @@ Direct direct_plan(const Geometry& g);
 // transformed together first (`shared`), and the units are columns.
 struct Winograd {
   int64_t m, size, points, fold;        // fold: 2 where 2x2 pixels become channels
-  int64_t channels, th, tw, tiles;      // channels a tile sees; tiles of an image down, across; of all images
+  int64_t channels, th, tw, tiles;      // channels that a product sums; tiles of an image down, across; of all images
+  int64_t chunk, chunks;                // groups that are transformed together
   int64_t block, blocks;                // most tiles of a block
   bool shared;
   int64_t row, plane, out_plane;        // elements between tiles and between points of the transformed input; between points of the products

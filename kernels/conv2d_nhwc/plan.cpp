@@ -79,7 +79,10 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
   p.size = algorithm == winograd2 ? 4 : 6;
   p.points = p.size * p.size;
   p.fold = algorithm == folded ? 2 : 1;
-  p.channels = algorithm == folded ? 4 * g.c : g.c;
+  p.channels = algorithm == folded ? 4 * g.c : g.cg;
+  // 128 channels: their transforms stay in L2 beside the products.
+  p.chunk = at_most(at_least(128 / at_least(p.channels, 1), 1), g.groups);
+  p.chunks = divide_up(g.groups, p.chunk);
   // With dilation d, every d-th pixel of a row is a convolution without: tiles i, i + 1, ... i + d - 1 belong to so many.
   p.th = g.dh * divide_up(divide_up(g.oh, g.dh), p.m);
   p.tw = g.dw * divide_up(divide_up(g.ow, g.dw), p.m);
@@ -87,8 +90,9 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
   // 28 tiles: their transform, one panel of products and (64 channels) the weights stay in L2. 14 to 56 differ by 3 %, 196 lose 30 %.
   // Four blocks at least, for as many threads; where that would leave less than 12 rows to a product, columns are divided instead.
   constexpr int64_t most = 28, least = 12;
-  p.shared = p.fold == 1 && p.tiles < 4 * least;
-  p.blocks = p.shared ? 1 : at_most(round_up(divide_up(p.tiles, most), 4), at_least(p.tiles, 1));
+  p.shared = p.fold == 1 && g.groups == 1 && p.tiles < 4 * least;
+  p.blocks = p.shared ? 1 : p.tiles < 4 * least ? divide_up(p.tiles, most)
+                                                : round_up(divide_up(p.tiles, most), 4);
   p.block = divide_up(p.tiles, p.blocks);
   if (p.fold == 2) {                    // of one image, whose folded rows are in the slice
     const int64_t each = at_least(divide_up(p.th * p.tw, 3 * most), 1);
@@ -96,10 +100,10 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
     p.block = divide_up(p.th * p.tw, each);
   }
   const auto spread = [](int64_t n) { return n % 512 == 0 ? n + 16 : n; };           // a multiple of 2 KiB apart, they would share L1 sets: 3 to 10 %
-  p.row = spread(round_up(at_least(p.channels, 1), 16));
+  p.row = spread(round_up(at_least(p.chunk * p.channels, 1), 16));
   p.plane = spread(p.block * p.row);
   p.out_plane = spread(p.block * 32);
-  p.units = p.shared ? divide_up(g.o, 32) : p.blocks;
+  p.units = p.shared ? divide_up(g.o, 32) : times(p.blocks, p.chunks);
   p.parts = at_most(p.units, most_parts);
   Cut shared, slice;
   p.zeros = shared.take(p.row);

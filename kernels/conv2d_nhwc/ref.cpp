@@ -89,7 +89,7 @@ void transformed(const Geometry& g, const Matrices& a, int fold, const float* x,
 void by_tiles(const Call& call, const Geometry& g, int algorithm) {
   const Matrices a(algorithm);
   const int fold = algorithm == conv::folded ? 2 : 1;
-  const int64_t channels = fold == 2 ? 4 * g.c : g.c;
+  const int64_t channels = fold == 2 ? 4 * g.c : g.cg;
   const float *x = call.in[0].as<float>(), *packed = call.in[1].as<float>();
   for (int64_t n = 0; n < g.n; n++)
     for (int64_t h = 0; h < g.oh; h += h % g.dh == g.dh - 1 ? (a.m - 1) * g.dh + 1 : 1)          // as many tiles side by side as the dilation
@@ -98,7 +98,7 @@ void by_tiles(const Call& call, const Geometry& g, int algorithm) {
           double products[6][6] = {};
           for (int64_t c = 0; c < channels; c++) {
             double v[6][6];
-            transformed(g, a, fold, x, n, h, w, c, v);
+            transformed(g, a, fold, x, n, h, w, o / g.og * g.cg + c, v);
             for (int i = 0; i < a.t; i++)
               for (int j = 0; j < a.t; j++)
                 products[i][j] += v[i][j] * double(packed[((o / 16 * a.t * a.t + i * a.t + j) * channels + c) * 16 + o % 16]);

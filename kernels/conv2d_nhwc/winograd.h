@@ -46,6 +46,47 @@ template <class T> void transform_tile(const float* const* pixel, int64_t channe
   }
 }
 
+// The products of one point: c[i] = a[i] b for R tiles, V vectors of outputs. f32_tile of matmul/gemm.h without what only a matrix product needs: of 12
+// channels (a folded first layer) that is a third of the time.
+template <int R, int V> void point_tile(int64_t k, const float* a, int64_t a_row, const float* b, int64_t b_panel, float* c) {
+  vf acc[R][V];
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++) acc[i][j] = vf{};
+  const float *a5 = a + 5 * a_row, *a10 = a + 10 * a_row;
+  for (; k > 0; k--, a++, a5++, a10++, b += panel_columns) {
+    vf bv[V];
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++) {
+      const float* const p = b + j / vectors_per_panel * b_panel + j % vectors_per_panel * lanes;
+      bv[j] = load(p);
+      if (R >= prefetch_rows && j * lanes % 16 == 0) __builtin_prefetch(p + 8 * panel_columns);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++) {
+      const vf x = splat((i < 5 ? a : i < 10 ? a5
+                                             : a10)[i % 5 * a_row]);
+#pragma GCC unroll 8
+      for (int j = 0; j < V; j++) acc[i][j] = fma(x, bv[j], acc[i][j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++) store(c + i * tile_columns + j * lanes, acc[i][j]);
+}
+using PointTile = void (*)(int64_t, const float*, int64_t, const float*, int64_t, float*);
+template <int V> struct PointTiles {
+  PointTile height[tile_rows + 1];
+  constexpr PointTiles() : height{} { fill<tile_rows>(); }
+  template <int R> constexpr void fill() {
+    height[R] = point_tile<R, V>;
+    if constexpr (R > 1) fill<R - 1>();
+  }
+};
+template <int V> constexpr PointTiles<V> point_tiles;
+
 template <class T> struct WinogradCall {
   static constexpr int S = T::size, M = T::m, P = S * S;
   const conv::Geometry& g;
@@ -62,49 +103,46 @@ template <class T> struct WinogradCall {
   }
 
   // The tile's inputs where they lie in x.
-  ACCELNN_INLINE void transform(int64_t tile, float* to) const {
+  ACCELNN_INLINE void transform(int64_t tile, int64_t channel, int64_t channels, float* to) const {
     const int64_t n = tile / (p.th * p.tw), top = start(tile / p.tw % p.th, g.dh) - g.top, left = start(tile % p.tw, g.dw) - g.left;
-    const float* const from = x + n * g.h * g.w * g.c;
+    const float* const from = x + n * g.h * g.w * g.c + channel;
     const float* pixel[P];
     for (int i = 0; i < S; i++)
       for (int j = 0; j < S; j++) {
         const int64_t h = top + i * g.dh, w = left + j * g.dw;
         pixel[i * S + j] = h >= 0 && h < g.h && w >= 0 && w < g.w ? from + (h * g.w + w) * g.c : zeros;
       }
-    transform_tile<T>(pixel, p.channels, to, p.plane);
+    transform_tile<T>(pixel, channels, to, p.plane);
   }
 
-  // Output columns o0..o1 (o0 a multiple of 32) of tiles first..first + count - 1, whose transforms are v.
+  // Outputs o0..o1 of one group (o0 a multiple of 16) of tiles first..first + count - 1, whose transforms are v.
   void columns(int64_t first, int64_t count, const float* v, int64_t o0, int64_t o1, float* products) const {
     const int64_t panel = P * p.channels * panel_columns, tiles = tiles_of(count), end = conv::round_up(o1, panel_columns);
     for (int64_t o = o0; o < end; o += tile_columns) {
       const int width = int(conv::at_most(tile_columns, end - o));
-      for (int point = 0; point < P; point++) {
-        const float* const b = packed + o / panel_columns * panel + o % panel_columns + point * p.channels * panel_columns;
+      const PointTile* const height = width == tile_columns ? point_tiles<tile_vectors>.height : point_tiles<1>.height;
+      const float* b = packed + o / panel_columns * panel + o % panel_columns;
+      for (int point = 0; point < P; point++, b += p.channels * panel_columns)
         for (int64_t i = 0; i < tiles; i++) {                   // even blocks: 16 tiles are 8 + 8, not 14 + 2
           const int64_t t0 = tile_start(count, tiles, i), t1 = tile_start(count, tiles, i + 1);
-          F32Tile t;
-          t.k = p.channels;
-          t.a = v + point * p.plane + t0 * p.row, t.a_row = p.row;
-          t.b = b, t.b_row = panel_columns, t.b_panel = panel;
-          t.c = products + point * p.out_plane + t0 * tile_columns, t.c_row = tile_columns;
-          t.columns = width;
-          t.add = nullptr;
-          f32_tile(int(t1 - t0), t, {});
+          height[t1 - t0](p.channels, v + point * p.plane + t0 * p.row, p.row, b, panel, products + point * p.out_plane + t0 * tile_columns);
         }
-      }
       for (int64_t t = 0; t < count; t++) {
         const int64_t tile = first + t, n = tile / (p.th * p.tw), h = start(tile / p.tw % p.th, g.dh), w = start(tile % p.tw, g.dw);
         const int rows = inside(h, g.oh, g.dh), cols = inside(w, g.ow, g.dw);
         const int64_t at = ((n * g.oh + h) * g.ow + w) * g.o;
-        for (int j = 0; j < width && o + j < o1; j += lanes) back(products + t * tile_columns + j, at + o + j, o + j, rows, cols);
+        for (int j = 0; j < width && o + j < o1; j += lanes) {
+          const float* const from = products + t * tile_columns + j;
+          // 36 streams are more than the hardware follows
+          for (int q = 0; q < P; q++) __builtin_prefetch(from + q * p.out_plane + tile_columns);
+          if (rows == M && cols == M && o + j + lanes <= g.o) back_whole(from, at + o + j, o + j);
+          else back(from, at + o + j, o + j, rows, cols);
+        }
       }
     }
   }
 
-  ACCELNN_INLINE void back(const float* products, int64_t at, int64_t o, int rows, int cols) const {
-    const int n = int(conv::at_most(lanes, g.o - o));
-    vf e[M * S];
+  ACCELNN_INLINE void across(const float* products, vf* e) const {
 #pragma GCC unroll 6
     for (int c = 0; c < S; c++) {
       vf q[S];
@@ -112,6 +150,26 @@ template <class T> struct WinogradCall {
       for (int r = 0; r < S; r++) q[r] = load(products + (r * S + c) * p.out_plane);
       T::out(q, 1, e + c, S);
     }
+  }
+  ACCELNN_INLINE void back_whole(const float* products, int64_t at, int64_t o) const {
+    vf e[M * S];
+    across(products, e);
+    const int64_t down = g.dh * g.ow * g.o, right = g.dw * g.o;          // copies: the stores might overwrite what they are made of
+    const Finish f = finish;
+    float* const to = y;
+#pragma GCC unroll 4
+    for (int r = 0; r < M; r++) {
+      vf q[M];
+      T::out(e + r * S, 1, q, 1);
+#pragma GCC unroll 4
+      for (int c = 0; c < M; c++) finish_vector(f, q[c], to, at + r * down + c * right, o, lanes);
+    }
+  }
+  // A tile that ends outside of the image, or channels that end inside the vector.
+  __attribute__((noinline)) void back(const float* products, int64_t at, int64_t o, int rows, int cols) const {
+    const int n = int(conv::at_most(lanes, g.o - o));
+    vf e[M * S];
+    across(products, e);
     for (int r = 0; r < rows; r++) {
       vf q[M];
       T::out(e + r * S, 1, q, 1);
@@ -129,7 +187,7 @@ Status conv2d_winograd(const Call& call, const conv::Geometry& g, int algorithm,
   std::memset(zeros, 0, size_t(p.row) * 4);
   const WinogradCall<T> w = {g, p, x, packed, zeros, y, {bias, residual, how}};
   float* const all = reinterpret_cast<float*>(work + p.v);
-  if (p.shared) parallel(call, p.tiles, nhwc_flops(g) / 32, [&](int64_t tile) { w.transform(tile, all + tile * p.row); });
+  if (p.shared) parallel(call, p.tiles, nhwc_flops(g) / 32, [&](int64_t tile) { w.transform(tile, 0, g.c, all + tile * p.row); });
   parallel(call, p.parts, nhwc_flops(g) / 2, [&](int64_t part) {
     char* const slice = work + p.part + part * p.slice;
     float* const products = reinterpret_cast<float*>(slice + p.products);
@@ -139,9 +197,10 @@ Status conv2d_winograd(const Call& call, const conv::Geometry& g, int algorithm,
         continue;
       }
       float* const v = reinterpret_cast<float*>(slice + p.v);
-      const int64_t first = tile_start(p.tiles, p.blocks, unit), count = tile_start(p.tiles, p.blocks, unit + 1) - first;
-      for (int64_t t = 0; t < count; t++) w.transform(first + t, v + t * p.row);
-      w.columns(first, count, v, 0, g.o, products);
+      const int64_t block = unit / p.chunks, first = tile_start(p.tiles, p.blocks, block), count = tile_start(p.tiles, p.blocks, block + 1) - first;
+      const int64_t g0 = unit % p.chunks * p.chunk, g1 = conv::at_most(g0 + p.chunk, g.groups);
+      for (int64_t t = 0; t < count; t++) w.transform(first + t, g0 * g.cg, (g1 - g0) * g.cg, v + t * p.row);
+      for (int64_t group = g0; group < g1; group++) w.columns(first, count, v + (group - g0) * g.cg, group * g.og, (group + 1) * g.og, products);
     }
   });
   return {};

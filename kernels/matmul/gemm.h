@@ -69,7 +69,7 @@ void f32_tile_body(const F32Tile& t, const Epilogue& e) {
   // A run-time row stride fits the registers as three base pointers and multiples {1, 2, 3, 4} of it: no copy of A with a constant stride needed.
   const int64_t s = t.a_row, ahead = t.ahead ? t.ahead : 8 * t.b_row;
   const float *a0 = t.a, *a5 = a0 + 5 * s, *a10 = a0 + 10 * s, *b = t.b;
-  if (t.add)                  // 95.5 -> 102 GFLOP/s at 2048
+  if (t.add || t.ahead)       // 95.5 -> 102 GFLOP/s at 2048
     for (int i = 0; i < R; i++)
       for (int j = 0; j < V; j++) __builtin_prefetch(t.c + i * t.c_row + j * lanes, 1, 2);
   for (int64_t k = 0; k < t.k; k++, b += t.b_row) {

@@ -45,9 +45,7 @@ __attribute__((noinline)) void i8_tile_body(const I8Tile& t, int32_t (*sums)[i8_
 #pragma GCC unroll 16
     for (int i = 0; i < R; i++) {
       const char* row = i < 5 ? a0 : a5;
-      int32_t four;
-      __builtin_memcpy(&four, row + i % 5 * s + 4 * k, 4);
-      const Bytes x = take_apart<UnsignedIsBroadcast>(splat(four));
+      const Bytes x = broadcast_bytes<UnsignedIsBroadcast>(row + i % 5 * s + 4 * k);
 #pragma GCC unroll 8
       for (int j = 0; j < V; j++) acc[i][j] = UnsignedIsBroadcast ? dot4(acc[i][j], x, bv[j]) : dot4(acc[i][j], bv[j], x);
     }

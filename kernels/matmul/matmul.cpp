@@ -130,6 +130,16 @@ MatmulProblem matmul_problem(const Call& call) {
     p.column_parts = column_parts_of(p.m, p.n, p.k, 1);
     p.b_bytes = size_t(p.column_parts * fresh_block * 4);
   }
+  p.shared = p.copy_b && !p.item_parts && !p.fresh;
+  if (p.shared) {
+    p.copied_a_row = k_block + 16;
+    p.block_rows = clamp(caps().l2 / (3 * 4 * k_block) / 14 * 14, 42, 504);        // a third of L2: 168 rows of 1 MiB
+    p.row_parts = (p.m + p.block_rows - 1) / p.block_rows;
+    p.column_parts = column_parts_of(p.m, p.n, p.k, p.row_parts);
+    if (p.copy_a) p.a_bytes = size_t(p.row_parts * p.column_parts * p.block_rows * p.copied_a_row * 4);
+    p.state_bytes = size_t(round_up((p.k / k_block + 1) * (p.n / fresh_columns + 1), 64));
+    p.b_bytes += p.state_bytes;
+  }
   return p;
 }
 

@@ -32,7 +32,7 @@ enum class MatmulPath : uint8_t { tiles,      // register tiles of gemm.h: b in 
                                   dots,       // up to 4 rows, b transposed
                                   swapped };  // more rows, b transposed: y^T = b^T a^T
 
-// A checked call, taken apart. A function of shapes and strides alone.
+// A checked call, taken apart. A function of shapes and strides; block_rows also of the size of L2, which changes no bit.
 struct MatmulProblem {
   int64_t batch, m, n, k;             // batch dims that only repeat b are folded into m
   int64_t a_row, a_k, b_k, b_column;  // strides of one item, in elements
@@ -41,11 +41,14 @@ struct MatmulProblem {
   bool turned;                        // one column: computed as one row, y^T = b^T a^T
   bool copy_a, copy_b;                // a -> rows at copied_a_row (swapped: panels of a^T); b -> panels
   bool fresh;                         // b's panels are made where they are used, block by block
+  bool shared;                        // b's panels are made by the part that needs them first, a is copied block by block
   int64_t copied_a_row;               // elements
   int64_t row_parts, column_parts;    // of one item
   int64_t unit;                       // columns that a part has a multiple of
   int64_t item_parts;                 // so many parts go through items of their own, copies included; 0: one item after the other, each in parts
   size_t a_bytes, b_bytes;            // workspace of an item, multiples of 64
+  int64_t block_rows;                 // shared: of a that stay in L2
+  size_t state_bytes;                 // of b_bytes, at the end: who packs which panels
   ACCELNN_INLINE int64_t slots() const { return item_parts ? item_parts : m && n && batch ? 1
                                                                                           : 0; }
 };
@@ -56,7 +59,7 @@ bool addressable(int64_t rows, int64_t columns);                         // a co
 int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts);       // whole strips each
 int64_t batch_offset(const TensorView&, int64_t item, int batch_dims);   // in elements
 
-constexpr int64_t k_block = 512;      // 128: 77, 256: 86, 384: 87, 512: 93 GFLOP/s at 2048
+constexpr int64_t k_block = 512;      // 128: 77, 256: 86, 384: 87, 512: 93 GFLOP/s at 2048. Not from the caches of a machine: it orders the sums
 constexpr int64_t row_block = 168;    // 12 tiles of 14 rows x k_block of A stay in L2; 84 and 280 are within noise
 constexpr int64_t fresh_rows = 2 * row_block, fresh_columns = 128, fresh_block = fresh_columns * k_block;      // 256 KiB of panels
 constexpr int64_t strip = 32;         // columns that one part at least has: the widest tile

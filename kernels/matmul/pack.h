@@ -25,7 +25,7 @@ ACCELNN_INLINE void transpose_4x4(const float* from, int64_t from_step, float* t
 }
 
 // to[r * to_row + c] = from[r * row + c * column], r in [0, rows), c in [0, columns)
-inline void gather(const float* from, int64_t row, int64_t column, int64_t rows, int64_t columns, float* to, int64_t to_row) {
+inline __attribute__((noinline)) void gather(const float* from, int64_t row, int64_t column, int64_t rows, int64_t columns, float* to, int64_t to_row) {
   if (column == 1) {
     for (int64_t r = 0; r < rows; r++, from += row, to += to_row) {
       int64_t c = 0;
@@ -56,7 +56,7 @@ inline void pack_panel(const float* from, int64_t b_k, int64_t b_column, int64_t
 // Panels of `columns` columns, `panel` elements apart. Side by side where rows of b are contiguous: a row's 512 bytes in one go, where 64 of a panel
 // in each pass would open every page eight times (768 x 3072: 1.3 ms, transposed 0.7).
 constexpr int64_t panels_abreast = 8;
-inline void pack_panels(const float* from, int64_t b_k, int64_t b_column, int64_t rows, int64_t columns, float* to, int64_t panel) {
+inline __attribute__((noinline)) void pack_panels(const float* from, int64_t b_k, int64_t b_column, int64_t rows, int64_t columns, float* to, int64_t panel) {
   if (b_column == 1)
     for (; columns >= panels_abreast * 16; columns -= panels_abreast * 16, from += panels_abreast * 16, to += panels_abreast * panel)
       for (int64_t k = 0; k < rows; k++)

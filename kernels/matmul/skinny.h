@@ -31,8 +31,6 @@ inline void finish_sums(const Product& p, const float* sums, int64_t sums_row, i
 // --- up to 4 rows, B [K, N] row by row: sums += a[., k] b[k, .], for four k at a time that are 16 rows of B apart: four streams, each sequential for
 // 16 rows, keep the memory busiest (34.2 GB/s; a quarter of B apart 32.1, eight neighbouring rows 29.1, four 28.5). Software prefetch cost 13 to 20 %,
 // register tiles down K half.
-constexpr int rows_depth(int m) { return lanes < 16 && m == 4 ? 2 : 4; }     // the factors stay in registers beside the sums
-
 template <int M, int R>
 void add_rows(int64_t columns, const float* a, int64_t a_row, int64_t a_step, const float* b, int64_t b_step, float* sums, int64_t sums_row, bool first) {
   vf x[M][R];
@@ -63,7 +61,9 @@ constexpr int64_t rows_run = 16;
 constexpr int64_t rows_columns = 4096;  // of the sums of one row that stay near the core
 template <int M>
 void product_by_rows(const Product& p, int64_t n0, int64_t n1) {
-  constexpr int R = rows_depth(M);
+  // Also where 16 registers do not hold the factors of 4 rows: reloaded from the stack they cost less than twice as many passes over the sums (AVX2,
+  // 4 x 4096 x 4096: 5.7 ms with 2 rows of B at a time, 4.4 with 4).
+  constexpr int R = 4;
   constexpr int64_t most = rows_columns / M / lanes * lanes;      // a last vector is stored whole
   float sums[M * most];
   for (int64_t j = n0; j < n1; j += most) {
@@ -81,20 +81,64 @@ void product_by_rows(const Product& p, int64_t n0, int64_t n1) {
   }
 }
 
-// --- 5 to 32 rows, B [K, N]: wide tiles over so few rows of B at a time that all tiles of rows find the strip in L1. Strips that were copied to L2
-// first ran at half the speed, tiles of the usual 32 columns at 60 to 90 % (more rows of B in flight for fewer bytes of each).
-#if defined(__AVX512F__)
-constexpr int strip_rows = 8, strip_vectors = 3;
-#elif defined(__AVX2__)
-constexpr int strip_rows = 4, strip_vectors = 3;
-#else
-constexpr int strip_rows = tile_rows, strip_vectors = tile_vectors;
-#endif
+// --- 5 to 32 rows, B [K, N]: strips of so few rows of B at a time that all tiles of rows find them in L1, and while a strip is used, the next one is
+// fetched to L2: rows of B are far apart, no hardware prefetcher follows. Each strip is copied into panels first, where its lines do not share cache sets
+// and a tile reads whole lines. AVX2, 16 x 4096 x 4096: 7.3 ms, read in place (4 x 24 tiles) 12.4, OpenBLAS 8.5 to 9.4; without fetching the next strip
+// 10 to 11, with blocks of 512 or 1024 columns, so as to read longer runs, 15.
+constexpr int64_t strip_columns = 64;
+inline __attribute__((noinline)) void product_by_copied_strips(const Product& p, int64_t n0, int64_t n1) {
+  constexpr int64_t deepest = lanes == 16 ? 64 : 128;
+  float panels[strip_columns * deepest];
+  const int64_t depth = p.m <= 16 ? 64 : deepest, tiles = tiles_of(p.m);      // more rows pay for more of C to and fro: 10 % at 32 rows
+  F32Tile t;
+  t.a_row = p.a_row;
+  t.b_row = panel_columns;
+  t.c_row = p.n;
+  int64_t k0 = 0;
+  do {                                  // once even without k: bias and residual remain
+    t.k = p.k - k0 < depth ? p.k - k0 : depth;
+    t.b_panel = t.k * panel_columns;
+    const Epilogue whole = k0 + t.k == p.k ? p.epilogue : p.epilogue.unfinished();
+    for (int64_t js = n0; js < n1; js += strip_columns) {
+      const int64_t end = js + strip_columns < n1 ? js + strip_columns : n1;
+      const int64_t calls = tiles * ((end - js + tile_columns - 1) / tile_columns);
+      int64_t call = 0, fetched = 0;
+      const float* const b = p.b + k0 * p.b_row + js;
+      int64_t whole_columns = 0;
+      for (; whole_columns + panel_columns <= end - js; whole_columns += panel_columns)
+        for (int64_t k = 0; k < t.k; k++)
+          for (int v = 0; v < panel_columns; v += lanes) store(panels + whole_columns * t.k + k * panel_columns + v, load(b + k * p.b_row + whole_columns + v));
+      if (whole_columns < end - js) pack_panel(b + whole_columns, p.b_row, 1, t.k, end - js - whole_columns, panels + whole_columns * t.k);
+      const float* next = end < n1 ? b + strip_columns : b + depth * p.b_row - (js - n0);
+      for (int64_t j = js; j < end; j += t.columns) {
+        t.columns = int(end - j < tile_columns ? end - j : tile_columns);
+        t.b = panels + (j - js) / panel_columns * t.b_panel + (j - js) % panel_columns;
+        for (int64_t i = 0; i < tiles; i++) {
+          const int64_t i0 = tile_start(p.m, tiles, i);
+          for (const int64_t until = depth * ++call / calls; fetched < until; fetched++, next += p.b_row)
+            for (int64_t v = 0; v < strip_columns; v += 16) __builtin_prefetch(next + v, 0, 2);
+          t.a = p.a + i0 * p.a_row + k0;
+          t.c = p.c + i0 * p.n + j;
+          t.add = k0 ? t.c : p.residual ? p.residual + i0 * p.n + j
+                                        : nullptr;
+          f32_tile(int(tile_start(p.m, tiles, i + 1) - i0), t, whole.at(i0, j));
+        }
+      }
+    }
+    k0 += t.k;
+  } while (k0 < p.k);
+}
 
+// With 32 registers and vectors of a whole line, wide tiles read B in place: up to 16 rows, or where the strides of B allow it. 8 x 48: tiles of the usual
+// 32 columns ran at 60 to 90 % (more rows of B in flight for fewer bytes of each). 32 x 4096 x 4096: in place 1.13 of OpenBLAS, copied 1.32; 16 rows in
+// place 1.58, copied 1.48; 32 x 3072 x 768 in place 1.56, copied 1.41.
+#if defined(__AVX512F__)
 inline void product_by_strips(const Product& p, int64_t n0, int64_t n1) {
+  constexpr int strip_rows = 8, strip_vectors = 3;
   constexpr int64_t width = strip_vectors * lanes;
   // Rows of B at a multiple of 4 KiB share one set of L1: 16 of them then, not 256 (8 rows of A: 59 instead of 35 GFLOP/s).
   const uint64_t bytes = uint64_t(p.b_row) * 4, low = bytes & (0 - bytes);
+  if (p.m > 16 && low >= 4096) return product_by_copied_strips(p, n0, n1);
   const int64_t depth = low >= 4096 ? 16 : low <= 256 ? 256
                                                       : int64_t(65536 / low);
   const int64_t tiles = tiles_of(p.m, strip_rows);
@@ -120,7 +164,7 @@ inline void product_by_strips(const Product& p, int64_t n0, int64_t n1) {
         t.add = k0 ? t.c : p.residual ? p.residual + i0 * p.n + j
                                       : nullptr;
         const Epilogue e = whole.at(i0, j);
-        if (t.columns == width && width != tile_columns) {
+        if (t.columns == width) {
           f32_tiles<strip_vectors, strip_rows>.height[rows](t, e);
           activate_tile(t, int(rows), t.columns, e);
         } else {
@@ -132,6 +176,9 @@ inline void product_by_strips(const Product& p, int64_t n0, int64_t n1) {
     k0 = k1;
   } while (k0 < p.k);
 }
+#else
+inline void product_by_strips(const Product& p, int64_t n0, int64_t n1) { product_by_copied_strips(p, n0, n1); }
+#endif
 
 // --- up to 4 rows, B transposed: dot products of rows of A with columns of B, both contiguous along k. Four columns at a time, one of each quarter
 // of B: four sequential streams (31.0 GB/s; one stream 26.8, four neighbouring columns 25.8, eight 26.0).

@@ -77,7 +77,7 @@ void prepare(const Call& call, int64_t group, Prepared* out) {
 
   int last[max_values];                  // last instruction that reads the value; n_code: an output needs it at the end
   int direct_at[max_out];                // instruction that writes the output; n_code: a copy at the end
-  for (int v = 0; v < n_values; v++) last[v] = -1, p.direct[v] = -1, p.slot[v] = -1, p.splat_at[v] = p.tail_at[v] = 0;
+  for (int v = 0; v < n_values; v++) last[v] = -1, p.direct[v] = -1, p.slot[v] = -1, p.splat_at[v] = p.tail_at[v] = p.temp_at[v] = 0, p.read_back[v] = false;
   for (int k = 0; k < n_code; k++) {
     const int64_t* word = program.code + 4 * k;
     for (int j = 0; j < opcodes[word[0]].operands; j++) last[word[1 + j]] = k;
@@ -122,22 +122,20 @@ void prepare(const Call& call, int64_t group, Prepared* out) {
     for (int o = 0; o < p.n_out && p.source[i] == Source::dense; o++)
       if (call.in[i].data == call.out[o].data && (last[i] > direct_at[o] || last[i] == n_code)) p.source[i] = Source::gathered;
 
-  // Linear scan: a slot is free again behind the last read, and an instruction may write over its own operand (four vectors are read, then written).
-  int16_t free_slots[max_values];
-  int n_free = 0, n_slots = 0;
-  auto take = [&](int v) { p.slot[v] = n_free ? free_slots[--n_free] : int16_t(n_slots++); };
-  for (int i = 0; i < n_in; i++)
-    if (p.source[i] == Source::gathered) take(i);
   for (int t = 0; t < p.n_steps; t++) {
     const Step& s = p.steps[t];
-    const int k = s.to - n_in;
+    const int before = t ? p.steps[t - 1].to : -1;                    // still in registers
     const uint8_t operand[3] = {s.a, s.b, s.c};
-    for (int j = 0; j < 3; j++) {
-      bool repeated = false;
-      for (int before = 0; before < j; before++) repeated |= operand[before] == operand[j];
-      if (!repeated && p.slot[operand[j]] >= 0 && last[operand[j]] == k) free_slots[n_free++] = p.slot[operand[j]];
-    }
-    if (p.direct[s.to] < 0) take(s.to);
+    for (int j = 0; j < 3; j++) p.read_back[operand[j]] = p.read_back[operand[j]] || operand[j] != before;
+  }
+  for (int o = 0; o < p.n_out; o++) {                                  // two outputs of one value: the second is copied from the first
+    const int64_t v = p.out_value[o];
+    if (p.direct[v] >= 0 && p.direct[v] != o) p.read_back[v] = true;
+  }
+  int n_slots = 0;
+  for (int v = 0; v < n_values; v++) {
+    const bool gathered = v < n_in && p.source[v] == Source::gathered, converted = v >= n_in && last[v] == n_code && !p.scalar[v] && p.direct[v] < 0;
+    if (gathered || converted) p.slot[v] = int16_t(n_slots++);
   }
 
   int64_t at = 0;
@@ -145,11 +143,12 @@ void prepare(const Call& call, int64_t group, Prepared* out) {
     if (last[v] < 0) continue;
     if (p.scalar[v]) p.splat_at[v] = at, at += group;
     else if (p.direct[v] >= 0 || (v < n_in && p.source[v] == Source::dense)) p.tail_at[v] = at, at += group;
+    else if (v >= n_in && p.slot[v] < 0 && p.read_back[v]) p.temp_at[v] = at, at += group;
   }
   for (int i = 0; i < n_in; i++) p.pattern_at[i] += at;
   at += pattern_used;
   p.slots_at = at;
-  p.tile = 512;
+  p.tile = n_slots || pattern_used ? 512 : whole_part;
   if (n_slots * (p.tile + slack) > tile_floats) {
     p.tile = (tile_floats / n_slots - slack) / 64 * 64;
     if (p.tile < 64) p.tile = 64;

@@ -8,6 +8,7 @@ namespace pointwise_program {
 constexpr int max_in = 16, max_out = 8, max_instructions = 64, max_values = max_in + max_instructions;
 constexpr int64_t slack = 16;            // floats behind a slot that a fill may overwrite
 constexpr int64_t tile_floats = 6144;    // all tile slots together: 24 KB, so that they and the streams through them stay in 32 KB of L1
+constexpr int64_t whole_part = 1 << 20;  // the tile where nothing is copied into one
 constexpr int64_t pattern_floats = 3072;
 constexpr int64_t area_floats = 16384;   // a thread's whole area, on its stack: 64 KB
 
@@ -44,8 +45,9 @@ struct Prepared {
   int64_t period[max_in];
   bool scalar[max_values];               // the same value in every element: computed once a part
   int8_t direct[max_values];             // output that the value is computed into, or -1
-  int16_t slot[max_values];              // tile slot, or -1
-  int64_t splat_at[max_values], tail_at[max_values], pattern_at[max_in];   // offsets into the area
+  bool read_back[max_values];            // some step but the next one reads it, so it is kept: in its output, or in a group of its own
+  int16_t slot[max_values];              // tile slot (gathered inputs; outputs that are converted), or -1
+  int64_t splat_at[max_values], tail_at[max_values], temp_at[max_values], pattern_at[max_in];   // offsets into the area
   int64_t slots_at;
   Step once[max_instructions], steps[max_instructions];
   int64_t out_value[max_out];

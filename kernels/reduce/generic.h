@@ -2,8 +2,8 @@
 // Segments of 64 leaves are whole subtrees, so a reduction that is split over threads has the tree of one that is not.
 #pragma once
 #include "copy/generic.h"
+#include "lanes.h"
 #include "reduce/reduce.h"
-#include "vec.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -35,12 +35,11 @@ template <class F> ACCELNN_INLINE vf load_first(const float* p, int n) {      //
   for (int l = 0; l < lanes; l++) lane[l] = l;
   return select(lane < n, load(p, n), splat(F::identity));
 }
-template <class F> ACCELNN_INLINE float across(vf v) {
-  float part[lanes];
-  std::memcpy(part, &v, sizeof v);
-  for (int step = lanes / 2; step; step /= 2)
-    for (int i = 0; i < step; i++) part[i] = F::of(part[i], part[i + step]);
-  return part[0];
+// By rotations: through scalar registers 16 lanes took as long as a row of 1024 elements.
+template <class F, int step = lanes / 2> ACCELNN_INLINE float across(vf v) {
+  v = F::of(v, rotate<step>(v));
+  if constexpr (step > 1) return across<F, step / 2>(v);
+  return v[0];
 }
 
 // Position in a nest of dims, innermost first.
@@ -98,18 +97,19 @@ template <class F> float reduce_along(const ReduceLoops& l, const float* x, int6
   for (int64_t leaf = first; leaf < last; leaf++) {
     const int64_t begin = l.pieces > 1 ? leaf % l.pieces * piece : 0, end = l.pieces > 1 && begin + piece < l.run ? begin + piece : l.run;
     const int64_t left = l.reduced.count - leaf / l.pieces * l.rows_per_leaf, rows = left < l.rows_per_leaf ? left : l.rows_per_leaf;
+    // What is new comes first: then a maximum waits for one instruction of the one before, and asks for NaN beside it.
     vf acc[4] = {splat(F::identity), splat(F::identity), splat(F::identity), splat(F::identity)};
     for (int64_t r = 0; r < rows; r++) {
       const float* p = x + row.offset;
       int64_t i = begin;
       for (; i + 4 * lanes <= end; i += 4 * lanes)
 #pragma GCC unroll 4
-        for (int u = 0; u < 4; u++) acc[u] = F::of(acc[u], load(p + i + u * lanes));
+        for (int u = 0; u < 4; u++) acc[u] = F::of(load(p + i + u * lanes), acc[u]);
 #pragma GCC unroll 4
       for (int u = 0; u < 4; u++) {
         const int64_t n = end - i - u * lanes;
         if (n <= 0) break;
-        acc[u] = F::of(acc[u], n >= lanes ? load(p + i + u * lanes) : load_first<F>(p + i + u * lanes, int(n)));
+        acc[u] = F::of(n >= lanes ? load(p + i + u * lanes) : load_first<F>(p + i + u * lanes, int(n)), acc[u]);
       }
       if (l.pieces == 1 || leaf % l.pieces == l.pieces - 1) row.next();
     }
@@ -135,7 +135,7 @@ template <class F, bool whole> Columns reduce_columns(const ReduceLoops& l, cons
     for (int64_t r = 1; r < rows; r++) {
       row.next();
 #pragma GCC unroll 4
-      for (int u = 0; u < 4; u++) acc.v[u] = F::of(acc.v[u], load_column<F, whole>(x + row.offset, u, width));
+      for (int u = 0; u < 4; u++) acc.v[u] = F::of(load_column<F, whole>(x + row.offset, u, width), acc.v[u]);
     }
     row.next();
     tree.push(acc);

@@ -1,5 +1,5 @@
-// Rows of up to one vector (10 classes) stay in one register from load to store: a masked store that is loaded again does not forward. Longer rows:
-// maximum, exponentials with their sum, result.
+// Softmax of short rows, and one_hot: what small programs contain. Rows of up to one vector (10 classes) stay in one register from load to store: a masked
+// store that is loaded again does not forward. Longer rows: maximum, exponentials with their sum, result; wide.h is quicker.
 #pragma once
 #include "lanes.h"
 #include "one_hot.h"
@@ -10,7 +10,7 @@ inline namespace ACCELNN_TARGET {
 namespace softmax {
 
 // On a lambda that is called with a constant and with a variable n: g++ would inline neither.
-#define INLINED __attribute__((always_inline))
+#define INLINED_ROW __attribute__((always_inline))
 
 // -inf behind the end: no maximum, and exp makes it 0. (Where the maximum is -inf or NaN itself these lanes become NaN, as does the whole row.)
 ACCELNN_INLINE vf lanes_of(const float* p, int n) { return n == lanes ? load(p) : select(ramp() < n, load(p, n), splat(-__builtin_inff())); }
@@ -28,13 +28,13 @@ template <class F> ACCELNN_INLINE void in_lanes(int64_t c, const F& body) {
 // In every lane. A NaN may be passed over here: its own exp(x - max) is NaN and brings it into the sum.
 ACCELNN_INLINE vf max_of_row(const float* x, int64_t c) {
   vf m = splat(-__builtin_inff());
-  in_lanes(c, [&](int64_t i, int n) INLINED { m = larger(lanes_of(x + i, n), m); });
+  in_lanes(c, [&](int64_t i, int n) INLINED_ROW { m = larger(lanes_of(x + i, n), m); });
   return max_across(m);
 }
 // Sum of exp(x - m) in every lane; the exponentials go to e unless it is null.
 template <bool Keep> ACCELNN_INLINE vf sum_of_row(const float* x, float* e, vf m, int64_t c) {
   vf sum = {};
-  in_lanes(c, [&](int64_t i, int n) INLINED {
+  in_lanes(c, [&](int64_t i, int n) INLINED_ROW {
     const vf v = exp(lanes_of(x + i, n) - m);
     if constexpr (Keep) put(e + i, v, n);
     sum += v;
@@ -49,82 +49,11 @@ ACCELNN_INLINE void softmax_row(const float* x, float* y, int64_t c) {
     return;
   }
   const vf scale = 1.0f / sum_of_row<true>(x, y, max_of_row(x, c), c);
-  in_lanes(c, [&](int64_t i, int n) INLINED { put(y + i, zeroed(y + i, n) * scale, n); });
+  in_lanes(c, [&](int64_t i, int n) INLINED_ROW { put(y + i, zeroed(y + i, n) * scale, n); });
 }
 ACCELNN_INLINE Status softmax(const Call& call) {
   const Rows r = rows_of(call.in[0]);
   over_rows(call, r, 20, [&](int64_t i) { softmax_row(call.in[0].as<float>() + i * r.c, call.out[0].as<float>() + i * r.c, r.c); });
-  return {};
-}
-
-ACCELNN_INLINE void log_softmax_row(const float* x, float* y, int64_t c) {
-  if (c <= lanes) {
-    const vf v = lanes_of(x, int(c)), d = v - max_across(v);
-    store(y, d - log(sum_across(exp(d))), int(c));
-    return;
-  }
-  const vf m = max_of_row(x, c), lse = log(sum_of_row<false>(x, nullptr, m, c));
-  in_lanes(c, [&](int64_t i, int n) INLINED { put(y + i, (zeroed(x + i, n) - m) - lse, n); });
-}
-ACCELNN_INLINE Status log_softmax(const Call& call) {
-  const Rows r = rows_of(call.in[0]);
-  over_rows(call, r, 20, [&](int64_t i) { log_softmax_row(call.in[0].as<float>() + i * r.c, call.out[0].as<float>() + i * r.c, r.c); });
-  return {};
-}
-
-ACCELNN_INLINE Status softmax_grad(const Call& call) {
-  const Rows r = rows_of(call.in[0]);
-  over_rows(call, r, 4, [&](int64_t row) {
-    const float* dy = call.in[0].as<float>() + row * r.c;
-    const float* y = call.in[1].as<float>() + row * r.c;
-    float* dx = call.out[0].as<float>() + row * r.c;
-    vf dot = {};
-    in_lanes(r.c, [&](int64_t i, int n) INLINED { dot = fma(zeroed(dy + i, n), zeroed(y + i, n), dot); });
-    dot = sum_across(dot);
-    in_lanes(r.c, [&](int64_t i, int n) INLINED { put(dx + i, (zeroed(dy + i, n) - dot) * zeroed(y + i, n), n); });
-  });
-  return {};
-}
-
-ACCELNN_INLINE Status cross_entropy(const Call& call) {
-  const Rows r = rows_of(call.in[0]);
-  const int64_t* labels = call.in[1].as<int64_t>();
-  ACCELNN_TRY(check_labels("cross_entropy", labels, r.count, r.c));
-  over_rows(call, r, 20, [&](int64_t i) {
-    const float* x = call.in[0].as<float>() + i * r.c;
-    vf m, sum;
-    if (r.c <= lanes) {
-      const vf v = lanes_of(x, int(r.c));
-      m = max_across(v);
-      sum = sum_across(exp(v - m));
-    } else {
-      m = max_of_row(x, r.c);
-      sum = sum_of_row<false>(x, nullptr, m, r.c);
-    }
-    call.out[0].as<float>()[i] = log(sum)[0] - (x[labels[i]] - m[0]);
-  });
-  return {};
-}
-
-ACCELNN_INLINE Status cross_entropy_grad(const Call& call) {
-  const Rows r = rows_of(call.in[0]);
-  const int64_t* labels = call.in[1].as<int64_t>();
-  ACCELNN_TRY(check_labels("cross_entropy_grad", labels, r.count, r.c));
-  over_rows(call, r, 20, [&](int64_t row) {
-    const float* x = call.in[0].as<float>() + row * r.c;
-    float* dx = call.out[0].as<float>() + row * r.c;
-    const int64_t label = labels[row];
-    const float dloss = call.in[2].as<float>()[row];
-    if (r.c <= lanes) {
-      const vf v = lanes_of(x, int(r.c)), e = exp(v - max_across(v)), p = e * (1.0f / sum_across(e));
-      store(dx, select(ramp() == int32_t(label), p - 1.0f, p) * dloss, int(r.c));
-      return;
-    }
-    const vf scale = 1.0f / sum_of_row<true>(x, dx, max_of_row(x, r.c), r.c);
-    const float here = dx[label] * scale[0] - 1.0f;
-    in_lanes(r.c, [&](int64_t i, int n) INLINED { put(dx + i, zeroed(dx + i, n) * scale * dloss, n); });
-    dx[label] = here * dloss;
-  });
   return {};
 }
 
@@ -141,7 +70,7 @@ ACCELNN_INLINE Status one_hot(const Call& call) {
   return {};
 }
 
-#undef INLINED
+#undef INLINED_ROW
 
 }  // namespace softmax
 }  // namespace ACCELNN_TARGET

@@ -1,8 +1,9 @@
 #include "softmax.h"
-#include "cross_entropy.h"
-#include "cross_entropy_grad.h"
 #include "log_softmax.h"
+#include "log_softmax_grad.h"
 #include "one_hot.h"
+#include "softmax_axis.h"
+#include "softmax_axis_grad.h"
 #include "softmax_grad.h"
 
 #define ACCELNN_OP softmax
@@ -14,11 +15,14 @@
 #define ACCELNN_OP softmax_grad
 #define ACCELNN_TABLE "softmax/softmax_grad.inc"
 #include "define_op.h"
-#define ACCELNN_OP cross_entropy
-#define ACCELNN_TABLE "softmax/cross_entropy.inc"
+#define ACCELNN_OP log_softmax_grad
+#define ACCELNN_TABLE "softmax/log_softmax_grad.inc"
 #include "define_op.h"
-#define ACCELNN_OP cross_entropy_grad
-#define ACCELNN_TABLE "softmax/cross_entropy_grad.inc"
+#define ACCELNN_OP softmax_axis
+#define ACCELNN_TABLE "softmax/softmax_axis.inc"
+#include "define_op.h"
+#define ACCELNN_OP softmax_axis_grad
+#define ACCELNN_TABLE "softmax/softmax_axis_grad.inc"
 #include "define_op.h"
 #define ACCELNN_OP one_hot
 #define ACCELNN_TABLE "softmax/one_hot.inc"
@@ -59,43 +63,43 @@ Status check_unary(const char* op, const Call& c) {
 Status check_softmax(const Call& c) { return check_unary("softmax", c); }
 Status check_log_softmax(const Call& c) { return check_unary("log_softmax", c); }
 
-Status check_softmax_grad(const Call& c) {
-  const char* op = "softmax_grad";
+Status check_grad(const char* op, const Call& c) {
   ACCELNN_TRY(check_operand(op, "dy", c.in[0], DType::f32));
   ACCELNN_TRY(check_operand(op, "y", c.in[1], DType::f32));
   ACCELNN_TRY(check_operand(op, "dx", c.out[0], DType::f32));
-  ACCELNN_TRY(check_classes(op, c.in[0]));
   ACCELNN_TRY(check_same(op, "dy", c.in[0], "y", c.in[1]));
   ACCELNN_TRY(check_same(op, "dy", c.in[0], "dx", c.out[0]));
   ACCELNN_TRY(check_apart(op, "dy", c.in[0], c.out[0], true));
   return check_apart(op, "y", c.in[1], c.out[0], true);
 }
 
-// logits [N, C], labels [N], and a vector [N] that is the loss or its derivative
-Status check_labelled(const char* op, const Call& c, const char* name, const TensorView& vector) {
-  ACCELNN_TRY(check_operand(op, "logits", c.in[0], DType::f32));
-  ACCELNN_TRY(check_operand(op, "labels", c.in[1], DType::i64));
-  ACCELNN_TRY(check_operand(op, name, vector, DType::f32));
-  ACCELNN_CHECK(c.in[0].rank == 2, shape, "%s: logits are %s, expected 2 dims [N, C]", op, describe(c.in[0]).text);
-  ACCELNN_TRY(check_classes(op, c.in[0]));
-  ACCELNN_CHECK(c.in[1].rank == 1 && c.in[1].shape[0] == c.in[0].shape[0], shape, "%s: labels are %s, expected one for each row of logits %s", op,
-                describe(c.in[1]).text, describe(c.in[0]).text);
-  return check_same(op, "labels", c.in[1], name, vector);
+Status check_softmax_grad(const Call& c) {
+  ACCELNN_TRY(check_grad("softmax_grad", c));
+  return check_classes("softmax_grad", c.in[0]);
 }
-Status check_cross_entropy(const Call& c) {
-  const char* op = "cross_entropy";
-  ACCELNN_TRY(check_labelled(op, c, "loss", c.out[0]));
-  ACCELNN_TRY(check_apart(op, "logits", c.in[0], c.out[0], false));
-  return check_apart(op, "labels", c.in[1], c.out[0], false);
+Status check_log_softmax_grad(const Call& c) {
+  ACCELNN_TRY(check_grad("log_softmax_grad", c));
+  return check_classes("log_softmax_grad", c.in[0]);
 }
-Status check_cross_entropy_grad(const Call& c) {
-  const char* op = "cross_entropy_grad";
-  ACCELNN_TRY(check_labelled(op, c, "dloss", c.in[2]));
-  ACCELNN_TRY(check_operand(op, "dlogits", c.out[0], DType::f32));
-  ACCELNN_TRY(check_same(op, "logits", c.in[0], "dlogits", c.out[0]));
-  ACCELNN_TRY(check_apart(op, "logits", c.in[0], c.out[0], true));
-  ACCELNN_TRY(check_apart(op, "labels", c.in[1], c.out[0], false));
-  return check_apart(op, "dloss", c.in[2], c.out[0], false);
+
+Status check_axis(const char* op, const Call& c, int64_t axis, int64_t log) {
+  const TensorView& x = c.in[0];
+  ACCELNN_CHECK(axis >= 0 && axis < x.rank, attribute, "%s: axis %lld of %s", op, static_cast<long long>(axis), describe(x).text);
+  ACCELNN_CHECK(log == 0 || log == 1, attribute, "%s: log is 0 or 1, got %lld", op, static_cast<long long>(log));
+  ACCELNN_CHECK(x.shape[axis] >= 1, shape, "%s: %s has no elements along axis %lld", op, describe(x).text, static_cast<long long>(axis));
+  return {};
+}
+Status check_softmax_axis(const Call& c) {
+  const char* op = "softmax_axis";
+  ACCELNN_TRY(check_operand(op, "x", c.in[0], DType::f32));
+  ACCELNN_TRY(check_operand(op, "y", c.out[0], DType::f32));
+  ACCELNN_TRY(check_axis(op, c, c.integer(softmax_axis_attr::axis), c.integer(softmax_axis_attr::log)));
+  ACCELNN_TRY(check_same(op, "x", c.in[0], "y", c.out[0]));
+  return check_apart(op, "x", c.in[0], c.out[0], true);
+}
+Status check_softmax_axis_grad(const Call& c) {
+  ACCELNN_TRY(check_grad("softmax_axis_grad", c));
+  return check_axis("softmax_axis_grad", c, c.integer(softmax_axis_grad_attr::axis), c.integer(softmax_axis_grad_attr::log));
 }
 
 Status check_one_hot(const Call& c) {
@@ -112,15 +116,24 @@ Status check_one_hot(const Call& c) {
   return check_apart(op, "labels", labels, y, false);
 }
 
+const char* refuse_short(const Row& row, const Call& c) {
+  return row.tile_m == 2 && c.in[0].shape[c.in[0].rank - 1] <= softmax_short ? "made for longer rows" : nullptr;
+}
+size_t workspace_softmax(const Call& c, const Row& row) {
+  const int64_t classes = c.in[0].shape[c.in[0].rank - 1];
+  return row.tile_m == 2 && c.in[0].count() >= softmax_large_floats ? size_t(softmax_large_parts * classes) * sizeof(float) : 0;
+}
+
 }  // namespace
 
-const Op op_softmax = {"softmax", softmax_attrs, softmax_attr::count_, 1, 1, 1, check_softmax, refuse_nothing, no_workspace};
+const Op op_softmax = {"softmax", softmax_attrs, softmax_attr::count_, 1, 1, 1, check_softmax, refuse_short, workspace_softmax};
+const Op op_log_softmax_grad = {"log_softmax_grad", log_softmax_grad_attrs, log_softmax_grad_attr::count_, 2, 2, 1, check_log_softmax_grad, refuse_nothing,
+                                no_workspace};
+const Op op_softmax_axis = {"softmax_axis", softmax_axis_attrs, softmax_axis_attr::count_, 1, 1, 1, check_softmax_axis, refuse_nothing, no_workspace};
+const Op op_softmax_axis_grad = {"softmax_axis_grad", softmax_axis_grad_attrs, softmax_axis_grad_attr::count_, 2, 2, 1, check_softmax_axis_grad,
+                                 refuse_nothing, no_workspace};
 const Op op_log_softmax = {"log_softmax", log_softmax_attrs, log_softmax_attr::count_, 1, 1, 1, check_log_softmax, refuse_nothing, no_workspace};
 const Op op_softmax_grad = {"softmax_grad", softmax_grad_attrs, softmax_grad_attr::count_, 2, 2, 1, check_softmax_grad, refuse_nothing, no_workspace};
-const Op op_cross_entropy = {"cross_entropy", cross_entropy_attrs, cross_entropy_attr::count_, 2, 2, 1, check_cross_entropy, refuse_nothing,
-                             no_workspace};
-const Op op_cross_entropy_grad = {"cross_entropy_grad", cross_entropy_grad_attrs, cross_entropy_grad_attr::count_, 3, 3, 1, check_cross_entropy_grad,
-                                  refuse_nothing, no_workspace};
 const Op op_one_hot = {"one_hot", one_hot_attrs, one_hot_attr::count_, 1, 1, 1, check_one_hot, refuse_nothing, no_workspace};
 
 }  // namespace accelnn

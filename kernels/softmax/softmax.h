@@ -8,3 +8,10 @@
 #define ACCELNN_OP softmax
 #define ACCELNN_TABLE "softmax/softmax.inc"
 #include "attr_slots.h"
+
+namespace accelnn {
+
+// Rows longer than this have kernels of their own (wide.h). Parts of a call whose result goes past the caches: a row of exponentials each.
+constexpr int64_t softmax_short = 16, softmax_large_parts = 16, softmax_large_floats = 4 << 20;
+
+}  // namespace accelnn

@@ -1,12 +1,15 @@
-#include "generic.h"
+#include "softmax/generic.h"
+#include "softmax/wide.h"
 
 namespace accelnn {
 
 Status softmax_f32_x86_avx512(const Call& c) { return softmax::softmax(c); }
-Status log_softmax_f32_x86_avx512(const Call& c) { return softmax::log_softmax(c); }
-Status softmax_grad_f32_x86_avx512(const Call& c) { return softmax::softmax_grad(c); }
-Status cross_entropy_f32_x86_avx512(const Call& c) { return softmax::cross_entropy(c); }
-Status cross_entropy_grad_f32_x86_avx512(const Call& c) { return softmax::cross_entropy_grad(c); }
+Status softmax_f32_x86_avx512_wide(const Call& c) { return softmax::softmax_wide(c); }
+Status log_softmax_f32_x86_avx512(const Call& c) { return softmax::log_softmax_wide(c); }
+Status softmax_grad_f32_x86_avx512(const Call& c) { return softmax::softmax_grad_wide(c); }
+Status log_softmax_grad_f32_x86_avx512(const Call& c) { return softmax::log_softmax_grad_wide(c); }
+Status softmax_axis_f32_x86_avx512(const Call& c) { return softmax::softmax_axis(c); }
+Status softmax_axis_grad_f32_x86_avx512(const Call& c) { return softmax::softmax_axis_grad(c); }
 Status one_hot_i64_x86_avx512(const Call& c) { return softmax::one_hot(c); }
 
 }  // namespace accelnn

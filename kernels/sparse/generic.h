@@ -1,6 +1,6 @@
 // Block-sparse tiles over vec.h: R rows against the blocks of one strip. No index arithmetic beyond one load a block.
 #pragma once
-#include "lanes.h"
+#include "dynamic_qmatmul/quantize.h"
 #include "matmul/pack.h"
 #include "sparse/matmul_sparse.h"
 
@@ -59,40 +59,26 @@ template <int R> void sparse_tile_f32(const SparseTile& t) {
 // ---- Bytes: exact sums, which wrap like int32.
 
 #if defined(__AVX512VNNI__)
-constexpr int sparse_rows_int8 = 28, sparse_halves = 1;
-struct SparseBytes { vi all; };
-ACCELNN_INLINE SparseBytes take_apart(vi v) { return {v}; }
-template <int R> ACCELNN_INLINE vi sparse_dot(vi acc, const SparseBytes& w, const int32_t* x) {
-  return reinterpret_cast<vi>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(acc), reinterpret_cast<__m512i>(splat(*x)), reinterpret_cast<__m512i>(w.all)));
-}
-#else
-// 255 * 127 * 2 does not fit 16 bits: bytes are widened to 16, even and odd ones apart; the activations once, when they are quantized.
-constexpr int sparse_halves = 2;
-typedef int16_t vs __attribute__((vector_size(vector_bytes)));
-typedef uint16_t vus __attribute__((vector_size(vector_bytes)));
-struct SparseBytes { vi even, odd; };
-ACCELNN_INLINE SparseBytes take_apart(vi v) {
-  return {reinterpret_cast<vi>(reinterpret_cast<vs>(reinterpret_cast<vus>(v) << 8) >> 8), reinterpret_cast<vi>(reinterpret_cast<vs>(v) >> 8)};
-}
-#if defined(__AVX512BW__)
+constexpr int sparse_rows_int8 = 28;
+#elif defined(__AVX512BW__)
 constexpr int sparse_rows_int8 = 24;
-ACCELNN_INLINE vi products(vi a, vi b) { return reinterpret_cast<vi>(_mm512_madd_epi16(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b))); }
 #elif defined(__AVX2__)
 constexpr int sparse_rows_int8 = 4;
-ACCELNN_INLINE vi products(vi a, vi b) { return reinterpret_cast<vi>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b))); }
 #elif defined(__x86_64__)
 constexpr int sparse_rows_int8 = 2;
-ACCELNN_INLINE vi products(vi a, vi b) { return reinterpret_cast<vi>(_mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b))); }
 #else
 constexpr int sparse_rows_int8 = 3;
-ACCELNN_INLINE vi low_half(vi v) { return reinterpret_cast<vi>(reinterpret_cast<vu>(v) << 16) >> 16; }
-ACCELNN_INLINE vi products(vi a, vi b) { return low_half(a) * low_half(b) + (a >> 16) * (b >> 16); }
 #endif
-template <int R> ACCELNN_INLINE vi sparse_dot(vi acc, const SparseBytes& w, const int32_t* x) {
-  return reinterpret_cast<vi>(reinterpret_cast<vu>(acc) + reinterpret_cast<vu>(products(w.even, splat(x[0]))) +
-                              reinterpret_cast<vu>(products(w.odd, splat(x[R]))));
+constexpr int sparse_halves = quad_bytes / 4;
+
+// Four bytes of a row, in every lane; where they are two words of 16-bit numbers, the second lies R words on.
+template <int R> ACCELNN_INLINE Bytes sparse_quad(const int32_t* x) {
+#if defined(ACCELNN_SPLIT_BYTES)
+  return {splat(x[0]), splat(x[R])};
+#else
+  return take_apart<true>(splat(*x));
+#endif
 }
-#endif
 
 template <int R> void sparse_tile_int8(const SparseTile& t) {
   constexpr int V = sparse_vectors, chains = sparse_chains(R * V);
@@ -102,10 +88,15 @@ template <int R> void sparse_tile_int8(const SparseTile& t) {
   const char* values = static_cast<const char*>(t.values);
   const auto add = [&](vi(&to)[R][V], int64_t b) __attribute__((always_inline)) {
     const int32_t* const x = t.panel + int64_t(t.index[b]) * (sparse_halves * R);
-    SparseBytes w[V];
+    Bytes w[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; j++) w[j] = take_apart(load_bits(values + 64 * b + j * vector_bytes));
-    ACCELNN_EACH(to[i][j] = sparse_dot<R>(to[i][j], w[j], x + i));
+    for (int j = 0; j < V; j++) w[j] = take_apart<false>(load_bits(values + 64 * b + j * vector_bytes));
+#pragma GCC unroll 32
+    for (int i = 0; i < R; i++) {
+      const Bytes v = sparse_quad<R>(x + i);
+#pragma GCC unroll 4
+      for (int j = 0; j < V; j++) to[i][j] = dot4(to[i][j], v, w[j]);
+    }
   };
   int64_t b = 0;
   for (; b + chains <= t.count; b += chains)
@@ -169,48 +160,6 @@ inline bool sparse_within(const int32_t* index, int64_t count, int64_t end) {
   return inside;
 }
 
-// One row to u8, the contract's formula; the words beyond K are zero.
-inline void sparse_quantize(const float* a, int64_t k, int32_t* words, float* scale, int32_t* zero) {
-  vf low = {}, high = {};
-  vi largest = {};                                      // of |a| as integers, in which NaN is larger than infinity, larger than all others
-  for (int64_t i = 0; i < k; i += lanes) {
-    const vf v = k - i < lanes ? load(a + i, int(k - i)) : load(a + i);
-    const vi size = as_bits(v) & 0x7fffffff;
-    low = v < low ? v : low;
-    high = larger(v, high);
-    largest = size > largest ? size : largest;
-  }
-  const float hi = max_across(high)[0], lo = -max_across(-low)[0];
-  const bool finite = !any(largest >= 0x7f800000), usable = finite && hi - lo >= sparse_least;
-  const float step = hi / 255.0f - lo / 255.0f, inverse = usable ? 1.0f / step : 0.0f;
-  const float magic = 12582912.0f;                      // 1.5 * 2^23: the sum's low bits are the rounded integer
-  const vf minus = splat(-lo * inverse) + magic;
-  const int32_t z = usable ? (as_bits(minus) - as_bits(splat(magic)))[0] : 0;
-  *zero = z;
-  *scale = usable ? step : finite ? 0.0f
-                                  : __builtin_nanf("");
-  const int64_t padded = (k + 3) / 4 * 4;
-  uint8_t* const bytes = reinterpret_cast<uint8_t*>(words) + (sparse_halves - 1) * padded;
-  for (int64_t i = 0; i < padded; i += lanes) {
-    vi q = {};
-    if (usable && i < k) {
-      q = as_bits((k - i < lanes ? load(a + i, int(k - i)) : load(a + i)) * inverse + magic) - as_bits(splat(magic)) + z;
-      q = q < 255 ? q : vi{} + 255;
-      if (k - i < lanes) q &= ramp() < int32_t(k - i);
-    }
-    if (padded - i < lanes) store_bytes(bytes + i, q, int(padded - i));
-    else store_bytes(bytes + i, q);
-  }
-  if constexpr (sparse_halves == 2)
-    // In place: the bytes lie in the second half of the row's room, where each group is read before a pair of words reaches it.
-    for (int64_t i = 0; i < padded / 4; i++) {
-      uint32_t four;
-      std::memcpy(&four, bytes + 4 * i, 4);
-      words[2 * i] = int32_t(four & 0x00ff00ff);
-      words[2 * i + 1] = int32_t(four >> 8 & 0x00ff00ff);
-    }
-}
-
 inline void sparse_transpose(const int32_t* rows, int64_t row_words, int64_t height, int64_t words, int32_t* panel, int64_t panel_row) {
   gather(reinterpret_cast<const float*>(rows), 1, row_words, words, height, reinterpret_cast<float*>(panel), panel_row);
 }
@@ -220,7 +169,7 @@ ACCELNN_INLINE SparseIsa sparse_isa_f32() {
   return {sparse_rows_f32, 1, [](int rows, const SparseTile& t) { sparse_heights.f32[rows](t); }, nullptr, sparse_within, nullptr, sparse_transpose};
 }
 ACCELNN_INLINE SparseIsa sparse_isa_int8() {
-  return {sparse_rows_int8, sparse_halves, nullptr, [](int rows, const SparseTile& t) { sparse_heights.int8[rows](t); }, sparse_within, sparse_quantize,
+  return {sparse_rows_int8, sparse_halves, nullptr, [](int rows, const SparseTile& t) { sparse_heights.int8[rows](t); }, sparse_within, quantize_rows,
           sparse_transpose};
 }
 

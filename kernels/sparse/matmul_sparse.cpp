@@ -75,7 +75,8 @@ SparseProblem sparse_problem(const Call& call) {
   // Room for two words a group, whichever the ISA wants; float rows are transposed from where they are, a single one is its own panel.
   const double panel = double(p.m) * double(p.words) * (p.int8 ? 8 : 4);
   p.panel_bytes = p.m > 1 ? round_up(panel) : 0;
-  p.row_bytes = p.int8 ? round_up(panel) : 0;
+  p.quad_row = (p.k + 63) / 64 * 16;
+  p.row_bytes = p.int8 ? round_up(double(p.m) * double(p.quad_row) * 8) : 0;
   p.scale_bytes = p.int8 ? round_up(double(p.m) * 4) : 0;
   return p;
 }

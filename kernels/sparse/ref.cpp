@@ -41,21 +41,20 @@ Status matmul_sparse_int8_f32_ref(const Call& call) {
       if (a[k] < lo) lo = a[k];
       if (a[k] > hi) hi = a[k];
     }
-    const bool usable = finite && hi - lo >= sparse_least;
-    const float step = usable ? hi / 255.0f - lo / 255.0f : finite ? 0.0f
-                                                                   : __builtin_nanf("");
-    const float inverse = usable ? 1.0f / step : 0.0f, zero = usable ? __builtin_rintf(-lo * inverse) : 0.0f;
+    float step = (0.5f * hi - 0.5f * lo) / 127.5f;
+    if (step < 1.17549435e-38f) step = 1.17549435e-38f;
+    const float inverse = 1.0f / step, zero = finite ? __builtin_rintf(-lo * inverse) : 0.0f;
     for (int64_t j = 0; j < p.n; j++) {
       uint32_t sum = 0;
       for (int64_t b = call.in[1].as<int32_t>()[j / 16]; b < call.in[1].as<int32_t>()[j / 16 + 1]; b++)
         for (int64_t r = 0; r < 4; r++) {
           const int64_t k = 4 * int64_t(call.in[2].as<int32_t>()[b]) + r;
-          float x = usable && k < p.k ? __builtin_rintf(a[k] * inverse) + zero : 0.0f;
+          float x = (finite && k < p.k ? __builtin_rintf(a[k] * inverse) : 0.0f) + zero;
           if (x > 255.0f) x = 255.0f;
           sum += uint32_t(int32_t(x) * int32_t(call.in[3].as<int8_t>()[b * 64 + j % 16 * 4 + r]));
         }
       sum -= uint32_t(int32_t(zero)) * uint32_t(call.in[5].as<int32_t>()[j]);
-      const float v = float(int32_t(sum)) * (call.in[4].as<float>()[j] * step);
+      const float v = float(int32_t(sum)) * (call.in[4].as<float>()[j] * (finite ? step : __builtin_nanf("")));
       call.out[0].as<float>()[i * p.n + j] = call.in[6].absent() ? v : v + call.in[6].as<float>()[j];
     }
   }

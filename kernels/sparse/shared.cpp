@@ -24,14 +24,26 @@ Status matmul_sparse(const Call& call, const SparseIsa& isa) {
   const float* const a = call.in[0].as<float>();
   const auto start = [&](int64_t tile) { return p.m * tile / tiles; };          // balanced: 29 rows are 15 + 14, not 28 + 1
 
-  if (p.int8) parallel(call, p.m, p.m * p.k * 8, [&](int64_t i) { isa.quantize(a + i * p.k, p.k, quantized + i * row_words, a_scale + i, a_zero + i); });
+  const int64_t quad_row = p.quad_row * halves;
   const int32_t* const rows = p.int8 ? quantized : call.in[0].as<int32_t>();
-  if (p.m > 1)
+  if (p.int8) {
+    constexpr int64_t together = 8;                     // rows quantized and turned while they are in L1
+    const int64_t pieces = (isa.rows + together - 1) / together;
+    parallel(call, tiles * pieces, p.m * p.k * 8, [&](int64_t part) {
+      const int64_t i0 = start(part / pieces), height = start(part / pieces + 1) - i0;
+      const int64_t r0 = part % pieces * together, n = height - r0 < together ? height - r0 : together;
+      if (n <= 0) return;
+      int32_t* const to = quantized + (i0 + r0) * quad_row;
+      isa.quantize(a + (i0 + r0) * p.k, p.k, n, p.k, reinterpret_cast<char*>(to), quad_row * 4, a_scale + i0 + r0, a_zero + i0 + r0);
+      if (p.m > 1) isa.transpose(to, quad_row, n, row_words, panels + i0 * row_words + r0, height);
+    });
+  } else if (p.m > 1) {
     parallel(call, 4 * tiles, p.m * p.k * 8, [&](int64_t part) {
       const int64_t tile = part / 4, i0 = start(tile), height = start(tile + 1) - i0;
       const int64_t k0 = row_words * (part % 4) / 4, k1 = row_words * (part % 4 + 1) / 4;
       isa.transpose(rows + i0 * row_words + k0, row_words, height, k1 - k0, panels + i0 * row_words + k0 * height, height);
     });
+  }
 
   // About 16 parts, of 100 000 multiply-adds at least; the tiles' panels stay near the core while the strips' blocks stream past.
   const double work_done = double(p.m) * double(p.blocks) * (p.int8 ? 64 : 16);
@@ -44,7 +56,7 @@ Status matmul_sparse(const Call& call, const SparseIsa& isa) {
   parallel(call, tiles * column_parts, worth, [&](int64_t part) {
     const int64_t tile = part / column_parts, column_part = part % column_parts, i0 = start(tile);
     SparseTile t;
-    t.panel = (p.m > 1 ? panels : rows) + i0 * row_words;
+    t.panel = p.m > 1 ? panels + i0 * row_words : rows;
     t.a_scale = a_scale + i0;
     t.a_zero = a_zero + i0;
     t.c_row = p.n;

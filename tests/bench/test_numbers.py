@@ -77,6 +77,9 @@ def test_the_slower_of_arithmetic_and_bytes_binds() -> None:
     assert (square["kind"], square["name"], square["seconds"]) == ("fma", "FMA", 0.02)
     vector = ceilings.binding(LIMITS, "fma", 2e6, 4e6, 200 << 20, 1)
     assert vector["kind"] == "read DRAM" and vector["seconds"] == pytest.approx(4e6 / 25e9)
+    copied = LIMITS | {"copy": {"name": "loads and stores", "rate": 20e9}}
+    large, held = (ceilings.binding(copied, "copy", 2e6, 4e6, n << 20, 1) for n in (200, 20))
+    assert large["kind"] == "copy" and large["seconds"] == pytest.approx(4e6 / 20e9) and held["kind"] == "read L3"
     assert ceilings.binding(LIMITS, "int8", 2e9, 1e6, 1 << 10, 1)["kind"] == "read L1", "a machine without the instruction has no such limit"
 
 
@@ -92,6 +95,8 @@ def test_ceilings_of_this_machine() -> None:
     bits = _C.machine()["isa"]
     for kind, level in (("bf16", 8), ("int8", 1)):
         assert (_C.ceiling(kind, 0, 1.0) is not None) == bool(bits & level), kind
+    copied = _C.ceiling("copy", 64 << 20, 2.0)
+    assert copied is not None and 1e8 < copied[1] < 1e12
     # Beyond what arithmetic allows, the compiler has dropped the loop: 2 x 16 lanes x 2 instructions x 6 GHz are 384 G.
     assert fma[1] < 400e9
     for wrong in (("flops", 0), ("read", 0), ("read", 4097), ("fma", 4096)):

@@ -31,7 +31,7 @@ def matrix(rng: Any, batch: tuple[int, ...], rows: int, columns: int, layout: st
     return array, _C.View.share(flat, DType.float32).strided(array.shape, tuple(s // 4 for s in array.strides), 3)
 
 
-def check(rng: Any, a: Any, b: Any, m: int, n: int, k: int) -> None:
+def check(rng: Any, a: Any, b: Any, m: int, n: int, k: int, counts: tuple[int, ...] = (1, 2, 3)) -> None:
     (x, view_x), (w, view_w) = a, b
     bias = rng.standard_normal(n).astype(np.float32)
     want = (x.astype(np.float64) @ w) * 0.5 + bias
@@ -41,7 +41,7 @@ def check(rng: Any, a: Any, b: Any, m: int, n: int, k: int) -> None:
         if row["isa"] & _C.machine()["detected"] != row["isa"]:
             continue
         found = set()
-        for threads in (1, 2, 3):
+        for threads in counts:
             _C.set_threads(threads)
             memory = np.full(want.size + 64, 7, np.float32)
             out = memory[32:-32].reshape(want.shape)
@@ -66,6 +66,18 @@ def test_layouts(a_layout: str, b_layout: str) -> None:
             check(rng, matrix(rng, (), m, k, a_layout), matrix(rng, (), k, n, b_layout), m, n, k)
         for n, batch in BATCHES:
             check(rng, matrix(rng, batch, n, 19, a_layout), matrix(rng, batch, 19, n, b_layout), n, n, 19)
+    finally:
+        _C.set_threads(before)
+
+
+@pytest.mark.parametrize("a_layout", LAYOUTS)
+def test_many_rows_share_panels(a_layout: str) -> None:
+    """More rows than stay in L2: the parts pack b for each other, with fewer and more threads than there are row blocks; a in place (K = 1000) and copied."""
+    rng = np.random.default_rng(2)
+    before = _C.machine()["threads"]
+    try:
+        for (m, n, k), b_layout in (((345, 130, 1024), "plain"), ((400, 270, 1000), "transposed, padded"), ((341, 1030, 100), "padded")):
+            check(rng, matrix(rng, (), m, k, a_layout), matrix(rng, (), k, n, b_layout), m, n, k, (1, 2, 5))
     finally:
         _C.set_threads(before)
 

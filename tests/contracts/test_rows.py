@@ -70,8 +70,9 @@ def test_inferred_outputs_are_accepted_and_others_refused(name: str) -> None:
     _C.call(op.number, ins, packed, outputs)
     for i, spec in enumerate(outputs):
         for axis in range(len(spec.shape)):
-            if op.name == "random_uniform" and i == 0:
-                continue  # its first output may have any shape
+            if (op.name == "random_uniform" and i == 0) or op.name == "pad" or (
+                    op.name in ("take_grad", "resize", "resize_grad") and axis == attrs["axis"]):  # fmt: skip
+                continue  # the kernel takes any size here: how many numbers, how far the padding goes, how many rows there are
             off = Spec((*spec.shape[:axis], spec.shape[axis] + 1, *spec.shape[axis + 1 :]), spec.dtype)
             with pytest.raises(Error):
                 _C.call(op.number, ins, packed, tuple(off if k == i else s for k, s in enumerate(outputs)))
@@ -97,7 +98,8 @@ def test_integer_rows_are_bitwise_equal() -> None:
     assert compared > 100
 
 
-@pytest.mark.parametrize("name", ["matmul", "dynamic_qmatmul", "conv2d", "conv2d_dgrad", "conv2d_wgrad", "sum", "softmax", "max_pool2d"])
+@pytest.mark.parametrize("name", ["matmul", "dynamic_qmatmul", "conv2d", "conv2d_dgrad", "conv2d_wgrad", "sum", "softmax", "max_pool2d", "attention",
+                                  "attention_grad", "attention_decode"])
 def test_threads_never_change_a_bit(name: str) -> None:
     op = OPS[name]
     before = _C.machine()["threads"]

@@ -104,6 +104,20 @@ def _static(x: Inputs, threads: int) -> Prepared:
     return session(nodes, {"a": a}, {"w": w, "zero": zero, "s": scale}, (a.shape[0], w.shape[1]), threads)
 
 
+def _qconv(x: Inputs, threads: int) -> Prepared:
+    """QLinearConv: the same sums and the same scale, as a quotient of three. Channels last it is onnxruntime's own op."""
+    a, zero, _, scale, _, out_zero = x.arrays
+    g, w = x.note, x.note["w"]
+    image = a.shape[1:3] if g["last"] else a.shape[2:]
+    out = [(s + 2 * g["padding"] - g["dilation"] * (k - 1) - 1) // g["stride"] + 1 for s, k in zip(image, w.shape[2:])]
+    constants = {"xs": np.float32(1), "xz": zero, "w": w, "ws": scale, "wz": np.zeros(len(scale), np.int8), "ys": np.float32(1), "yz": out_zero}
+    own: dict[str, Any] = {"domain": "com.microsoft", "channels_last": 1} if g["last"] else {}
+    conv = node("QLinearConv", ["x", *constants], kernel_shape=w.shape[2:], strides=[g["stride"]] * 2, pads=[g["padding"]] * 4,
+                dilations=[g["dilation"]] * 2, group=g["groups"], **own)  # fmt: skip
+    shape = (a.shape[0], *out, w.shape[0]) if g["last"] else (a.shape[0], w.shape[0], *out)
+    return session([conv], {"x": a}, {k: np.asarray(v) for k, v in constants.items()}, shape, threads, "uint8")
+
+
 def _nbits(level: int) -> Make:
     """Weights of four bits as onnxruntime packs them; accuracy level 4 makes the activations int8, 0 leaves them."""
     def make(x: Inputs, threads: int) -> Prepared:
@@ -115,6 +129,19 @@ def _nbits(level: int) -> Make:
     return make
 
 
+def _recurrent(x: Inputs, threads: int) -> Prepared:
+    """ONNX's order of gates: i, o, f, g and z, r, n. Steps come first there, so that a batch is turned on the way in and out."""
+    a, *weights = x.arrays
+    kind, units = x.note["kind"], x.arrays[2].shape[1]
+    order = [0, 3, 1, 2] if kind == "lstm" else [1, 0, 2]
+    w, r, b_ih, b_hh = (v.reshape(len(order), units, -1)[order].reshape(1, len(order) * units, -1) for v in weights)
+    attributes = {"hidden_size": units} | ({"linear_before_reset": 1} if kind == "gru" else {})
+    nodes = [node("Transpose", "a", ("t",), perm=[1, 0, 2]), node(kind.upper(), ("t", "w", "r", "b"), ("four",), **attributes),
+             node("Squeeze", ("four", "axis"), ("three",)), node("Transpose", ("three",), perm=[1, 0, 2])]
+    biases = np.concatenate([b_ih[:, :, 0], b_hh[:, :, 0]], 1)
+    return session(nodes, {"a": a}, {"w": w, "r": r, "b": biases, "axis": np.array([1])}, (*a.shape[:2], units), threads)
+
+
 WORKS: dict[str, dict[str, Make]] = {
     "matmul": {"ort": _matmul},
     "matmul_packed": {"ort": _matmul_packed},
@@ -123,6 +150,10 @@ WORKS: dict[str, dict[str, Make]] = {
     "matmul_int4": {"ort nbits4": _nbits(4)},
     "matmul_int4_f32": {"ort nbits0": _nbits(0)},
     "conv2d": {"ort Conv": _conv2d},
+    "lstm": {"ort": _recurrent},
+    "gru": {"ort": _recurrent},
+    "qconv2d_packed": {"ort QLinearConv": _qconv},
+    "qconv2d_last": {"ort QLinearConv": _qconv},
     "softmax": {"ort": _same_shape("Softmax", axis=-1)},
     "log_softmax": {"ort": _same_shape("LogSoftmax", axis=-1)},
     "max_pool2d": {"ort": _pool("MaxPool")},

@@ -112,6 +112,20 @@ def _conv2d_backward(channels_last: bool) -> Callable[..., Any]:
         return lambda: torch.autograd.grad(y, (a, w), dy, retain_graph=True)
 
     return prepare
+def _attention(x: Inputs, q: Any, k: Any, v: Any) -> Any:
+    causal = bool(x.attrs["causal"])
+    return lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+
+def _attention_backward(x: Inputs, q: Any, k: Any, v: Any) -> Any:
+    leaves, dy = [t.requires_grad_() for t in (q, k, v)], tensor(x.note["dy"])
+    y = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=bool(x.attrs["causal"]))
+    return lambda: torch.autograd.grad(y, leaves, dy, retain_graph=True)
+
+
+def _attention_decode(x: Inputs, q: Any, k: Any, v: Any) -> Any:
+    q = q.to(k.dtype)
+    return lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=k.shape[1] != q.shape[1])
 
 
 def _softmax(x: Inputs, a: Any) -> Any:
@@ -150,6 +164,35 @@ def _copy(x: Inputs, a: Any) -> Any:
     return lambda: out.copy_(a)
 
 
+def _layer(x: Inputs) -> Any:
+    """torch.nn.LSTM or GRU with the weights of the inputs."""
+    units, kind = x.arrays[2].shape[1], x.note["kind"]
+    layer = getattr(torch.nn, kind.upper())(x.arrays[1].shape[1], units, batch_first=True)
+    layer.load_state_dict(dict(zip(layer.state_dict(), map(tensor, x.arrays[1:]))))
+    return layer
+
+
+def _recurrent(x: Inputs, a: Any, *weights: Any) -> Any:
+    layer = _layer(x)
+
+    def run() -> Any:
+        with torch.no_grad():
+            return layer(a)[0]
+
+    return run
+
+
+def _recurrent_training(x: Inputs, a: Any, *weights: Any) -> Any:
+    layer = _layer(x)
+
+    def run() -> Any:
+        layer.zero_grad()
+        layer(a)[0].sum().backward()
+        return layer.weight_ih_l0.grad, layer.weight_hh_l0.grad
+
+    return run
+
+
 WORKS: dict[str, dict[str, Make]] = {
     "matmul": {"torch.mm": _into(torch.mm)},
     "matmul_backward": {"torch.grad": _returning(_backward)},
@@ -157,12 +200,18 @@ WORKS: dict[str, dict[str, Make]] = {
     "dynamic_qmatmul": {"torch dyn": _dynamic_linear},
     "conv2d": {"torch NCHW": _returning(_conv2d(False)), "torch NHWC": _returning(_conv2d(True))},
     "conv2d_backward": {"torch NCHW": _returning(_conv2d_backward(False)), "torch NHWC": _returning(_conv2d_backward(True))},
+    "attention": {"torch sdpa": _returning(_attention)},
+    "attention_backward": {"torch.grad": _returning(_attention_backward)},
+    "attention_decode": {"torch sdpa": _returning(_attention_decode)},
+    "attention_decode_bf16": {"torch sdpa": _returning(_attention_decode)},
     "softmax": {"torch": _returning(_softmax)},
     "log_softmax": {"torch": _returning(_log_softmax)},
     "cross_entropy": {"torch": _returning(_cross_entropy)},
     "max_pool2d": {"torch": _returning(_pool(torch.nn.functional.max_pool2d))},
     "avg_pool2d": {"torch": _returning(_pool(torch.nn.functional.avg_pool2d))},
     "copy": {"torch": _returning(_copy)},
+    **{kind: {"torch": _returning(_recurrent)} for kind in ("lstm", "gru")},
+    **{f"{kind}_training": {"torch": _returning(_recurrent_training)} for kind in ("lstm", "gru")},
     **{name: {"torch": _into(getattr(torch, name))} for name in (
         "add", "sub", "mul", "div", "neg", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "erf", "maximum", "minimum", "pow")},
     "matmul_packed": {"torch.mm": _into(torch.mm)},

@@ -1,0 +1,52 @@
+// Results that go past the caches, and inputs that are called for in time. An array larger than the last cache is written with non-temporal stores: a
+// plain store reads every line first (a copy moves 3 bytes for 2), and drives out what somebody will still read. Smaller ones stay: who reads them
+// next finds them.
+#pragma once
+#include "vec.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+
+// Inputs and outputs of a call together: no cache of ours keeps that until somebody reads it. A number of its own, so that the same code runs everywhere.
+constexpr int64_t past_cache_bytes = 32 << 20;
+
+// p is aligned to a vector. Whole lines only, in order: a line is sent once its 64 bytes are there.
+ACCELNN_INLINE void store_past(float* p, vf v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
+#elif defined(__x86_64__)
+  _mm_stream_ps(p, reinterpret_cast<__m128>(v));
+#else
+  store(p, v);
+#endif
+}
+// At the end of a part: other threads see what was stored past the caches.
+ACCELNN_INLINE void finish_past() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+// A line into L2, where far more misses wait at a time than in L1. Any address: beyond an array's end it does nothing.
+ACCELNN_INLINE void call_for(const float* p) { __builtin_prefetch(p, 0, 2); }
+
+// y[0..n) = f(i, k): k lanes from i on. With `past`, whole aligned vectors go past the caches; y is aligned to floats then.
+template <bool past, class F> ACCELNN_INLINE void write_row(float* y, int64_t n, const F& f) {
+  int64_t i = 0;
+  if constexpr (past) {
+    const int64_t head = int64_t(-reinterpret_cast<uintptr_t>(y) / sizeof(float)) & (lanes - 1);
+    if (head) {
+      i = head < n ? head : n;
+      store(y, f(0, int(i)), int(i));
+    }
+  }
+  for (; i + lanes <= n; i += lanes) {
+    if constexpr (past) store_past(y + i, f(i, lanes));
+    else store(y + i, f(i, lanes));
+  }
+  if (i < n) store(y + i, f(i, int(n - i)), int(n - i));
+}
+
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn

@@ -1,0 +1,219 @@
+// The gradients, scores computed again from lse. They are computed TRANSPOSED (rows are keys, lanes are queries): lse and delta are then vectors along the
+// lanes, softmax needs no sum across them, and P^T and dS^T lie as left operands of dv = P^T dy and dk = dS^T q; dq = dS k reads the same tile with its
+// strides exchanged.
+#pragma once
+#include "attention/scores.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+namespace attend {
+
+// dS^T of 56 keys x 128 queries is 28 KiB. Blocks of 64 to 256 x 28 to 112 are within 5 % of each other.
+constexpr int64_t grad_keys = 56, grad_queries = 128;
+
+// What the gradient reads of one head of queries, in the workspace: q^T (times scale and log2 e) and dy^T in panels, lse in base 2, delta.
+struct GradPanels {
+  float *q, *dy, *lse, *delta;
+  GradPanels(const AttentionProblem& p, float* at) {
+    const int64_t n = padded_to_panel(p.queries);
+    q = at;
+    dy = q + n * p.depth;
+    lse = dy + n * p.width;
+    delta = lse + n;
+  }
+};
+
+inline void prepare_head(const AttentionProblem& p, Rows q, Rows dy, const TensorView& y, const TensorView& lse, const TensorView& dlse, int64_t b,
+                         int64_t h, const GradPanels& to) {
+  const int64_t n = p.queries, whole = (n + panel - 1) / panel * panel;
+  pack_rows(q.at, q.row, 1, n, p.depth, to.q);
+  const vf factor = splat(p.scale * log2e);
+  for (int64_t i = 0; i < whole * p.depth; i += lanes) store(to.q + i, load(to.q + i) * factor);
+  pack_rows(dy.at, dy.row, 1, n, p.width, to.dy);
+  const float* const y0 = y.as<float>() + b * y.stride[0] + h * y.stride[1];
+  const float* const lse0 = lse.as<float>() + b * lse.stride[0] + h * lse.stride[1];
+  const float* const dlse0 = dlse.absent() ? nullptr : dlse.as<float>() + b * dlse.stride[0] + h * dlse.stride[1];
+  for (int64_t i = 0; i < n; i++) {
+    const float *a = y0 + i * y.stride[2], *d = dy[i];
+    float sum = 0;
+    if (y.stride[3] == 1 || p.width == 1) {
+      vf s = vf{};
+      int64_t c = 0;
+      for (; c + lanes <= p.width; c += lanes) s = fma(load(a + c), load(d + c), s);
+      if (c < p.width) s = fma(load(a + c, int(p.width - c)), load(d + c, int(p.width - c)), s);
+      sum = sum_across(s)[0];
+    } else {
+      for (int64_t c = 0; c < p.width; c++) sum += a[c * y.stride[3]] * d[c];
+    }
+    const float l = lse0[i * lse.stride[2]];
+    to.delta[i] = dlse0 ? sum - dlse0[i * dlse.stride[2]] : sum;
+    to.lse[i] = l == minus_infinity ? -minus_infinity : l * log2e;      // sees nothing: every weight becomes exp2(s - inf) = 0
+  }
+  for (int64_t i = n; i < whole; i++) to.lse[i] = -minus_infinity, to.delta[i] = 0.0f;
+}
+
+struct GradHead {
+  Rows q, k, v, dy;
+  float *dq, *dk, *dv;            // contiguous rows; everything is added to them
+  GradPanels panels;
+  int64_t b, h, keys;
+};
+
+// added[key][query] of a mask whose rows differ, or dropout's keep: what is not laid out along the queries is turned around first.
+struct Turned {
+  alignas(64) float mask[grad_keys * grad_queries], keep[grad_keys * grad_queries];
+};
+inline __attribute__((noinline)) void turn_mask(const Mask& m, int64_t at, int64_t keys, int64_t queries, float* to) {
+  for (int64_t i = 0; i < queries; i++)
+    for (int64_t j = 0; j < keys; j++) to[j * grad_queries + i] = m.added(at + i * m.stride[2] + j * m.stride[3]);
+  for (int64_t j = 0; j < keys; j++)
+    for (int64_t i = queries; i < grad_queries; i++) to[j * grad_queries + i] = 0.0f;
+}
+inline __attribute__((noinline)) void turn_keep(const AttentionProblem& p, const GradHead& head, int64_t k0, int64_t keys, int64_t q0, int64_t queries,
+                                                float* to) {
+  static_assert(grad_keys % 4 == 0);
+  float row[(grad_keys + draw - 1) / draw * draw];
+  for (int64_t i = 0; i < grad_queries; i++) {
+    if (i < queries) draw_keep(p, (head.b * p.heads + head.h) * p.queries + q0 + i, k0, keys, row);
+    for (int64_t j = 0; j < keys; j++) to[j * grad_queries + i] = i < queries ? row[j] : 0.0f;
+  }
+}
+
+// From scores and products with v to weights and ds, one register tile.
+template <bool Masked, bool Dropped>
+ACCELNN_INLINE void weigh_tile(const AttentionProblem& p, int rows, float* w, float* ds, const float* lse, const float* delta, const float* mask,
+                               int64_t mask_row, int64_t mask_step, const float* keep, int64_t hidden) {
+  vf e[panel_vectors], d[panel_vectors];
+  for (int j = 0; j < panel_vectors; j++) e[j] = load(lse + j * lanes), d[j] = load(delta + j * lanes);
+  const vf scale = splat(p.scale);
+  for (int i = 0; i < rows; i++, w += grad_queries, ds += grad_queries)
+    for (int j = 0; j < panel_vectors; j++) {
+      vf s = load(w + j * lanes);
+      if (Masked) s += mask_step ? load(mask + i * mask_row + j * lanes) : splat(mask[i * mask_row]);
+      vf x = exp2(s - e[j]);
+      if (hidden > -i) x = select(ramp() + j * lanes < int32_t(hidden + i), vf{}, x);      // queries before this key
+      vf product = load(ds + j * lanes);
+      if (Dropped) product *= load(keep + i * grad_queries + j * lanes);
+      store(ds + j * lanes, x * (product - d[j]) * scale);
+      if (Dropped) x *= load(keep + i * grad_queries + j * lanes);
+      store(w + j * lanes, x);
+    }
+}
+
+// Keys [k0, k0 + n), n <= grad_keys, against queries [q0, q0 + m), m <= grad_queries. Query i sees key j where i >= j - shift.
+inline __attribute__((noinline)) void grad_block(const AttentionProblem& p, const Mask& mask, const GradHead& head, int64_t k0, int64_t n, int64_t q0,
+                                                 int64_t m, int64_t shift) {
+  alignas(64) float ds[grad_keys * grad_queries], weights[most_rows * grad_queries];
+  // Queries before the first key of the block see none of it: whole panels of them are skipped.
+  int64_t low = 0;
+  if (p.causal && k0 - shift > q0) low = (k0 - shift - q0) / panel * panel;
+  if (low >= m) return;
+  Turned turned;
+  const bool rows_differ = !mask.absent() && mask.stride[2] != 0;
+  if (rows_differ) turn_mask(mask, mask.offset(head.b, head.h) + q0 * mask.stride[2] + k0 * mask.stride[3], n, m, turned.mask);
+  else if (!mask.absent())
+    for (int64_t j = 0; j < n; j++) turned.mask[j] = mask.added(mask.offset(head.b, head.h) + (k0 + j) * mask.stride[3]);
+  if (p.state) turn_keep(p, head, k0, n, q0, m, turned.keep);
+  const int64_t height = tile_height(n), depth = p.depth, width = p.width;
+  for (int64_t g = 0; g < n; g += height) {
+    const int r = int(n - g < height ? n - g : height);
+    float* const s = ds + g * grad_queries;
+    for (int64_t j = low; j < m; j += panel) {
+      panel_tile(r, {depth, head.k[k0 + g], head.k.row, 1, head.panels.q + (q0 + j) * depth, panel, weights + j, grad_queries, false, 0});
+      panel_tile(r, {width, head.v[k0 + g], head.v.row, 1, head.panels.dy + (q0 + j) * width, panel, s + j, grad_queries, false, 0});
+      const int64_t hidden = p.causal ? k0 + g - shift - (q0 + j) : -grad_queries;      // so many queries of the panel are before the tile's first key
+      const float *lse = head.panels.lse + q0 + j, *delta = head.panels.delta + q0 + j, *keep = turned.keep + g * grad_queries + j;
+      const float* const added = rows_differ ? turned.mask + g * grad_queries + j : turned.mask + g;
+      const int64_t mask_row = rows_differ ? grad_queries : 1;
+      if (p.state) {
+        if (mask.absent()) weigh_tile<false, true>(p, r, weights + j, s + j, lse, delta, nullptr, 0, 0, keep, hidden);
+        else weigh_tile<true, true>(p, r, weights + j, s + j, lse, delta, added, mask_row, rows_differ, keep, hidden);
+      } else if (mask.absent()) {
+        weigh_tile<false, false>(p, r, weights + j, s + j, lse, delta, nullptr, 0, 0, nullptr, hidden);
+      } else {
+        weigh_tile<true, false>(p, r, weights + j, s + j, lse, delta, added, mask_row, rows_differ, nullptr, hidden);
+      }
+    }
+    wide_tile(r, {m - low, weights + low, grad_queries, 1, head.dy[q0 + low], head.dy.row, head.dv + (k0 + g) * width, width, true, 0}, width);
+    wide_tile(r, {m - low, s + low, grad_queries, 1, head.q[q0 + low], head.q.row, head.dk + (k0 + g) * depth, depth, true, 0}, depth);
+  }
+  const int64_t tall = tile_height(m - low);
+  for (int64_t i = low; i < m; i += tall) {
+    const int r = int(m - i < tall ? m - i : tall);
+    wide_tile(r, {n, ds + i, 1, grad_queries, head.k[k0], head.k.row, head.dq + (q0 + i) * depth, depth, true, 0}, depth);
+  }
+}
+
+// Keys [k0, k1) of one head.
+inline void grad_keys_of(const AttentionProblem& p, const Mask& mask, const GradHead& head, int64_t k0, int64_t k1) {
+  const int64_t end = k1 < head.keys ? k1 : head.keys, shift = p.causal == lower_right ? head.keys - p.queries : 0;
+  for (int64_t k = k0; k < end; k += grad_keys) {
+    const int64_t n = end - k < grad_keys ? end - k : grad_keys;
+    int64_t q0 = 0;
+    if (p.causal && k - shift > 0) q0 = (k - shift) / grad_queries * grad_queries;
+    for (; q0 < p.queries; q0 += grad_queries)
+      grad_block(p, mask, head, k, n, q0, p.queries - q0 < grad_queries ? p.queries - q0 : grad_queries, shift);
+  }
+}
+
+inline Status attention_grad(const Call& call) {
+  const AttentionProblem p = attention_problem(call, true);
+  const AttentionLayout w = attention_grad_layout(p, call.in[0]);
+  float* const work = static_cast<float*>(call.work);
+  const TensorView &dy = call.in[0], &y = call.in[4];
+  float *const dq = call.out[0].as<float>(), *const dk = call.out[1].as<float>(), *const dv = call.out[2].as<float>();
+  const int64_t heads = p.batch * p.heads, items = p.items(), q_count = p.q.count(), flops = 5 * p.flops(), q_size = p.queries * p.depth;
+  const auto clear = [](float* at, int64_t n) {
+    if (n) std::memset(at, 0, size_t(n) * sizeof(float));
+  };
+  if (heads == 0 || p.queries == 0 || p.keys == 0) {
+    clear(dq, q_count), clear(dk, p.k.count()), clear(dv, p.v.count());
+    return {};
+  }
+  const Mask mask(p.mask);
+  const Operand q(p.q, w.copy_q, work + w.q_at), k(p.k, w.copy_k, work + w.k_at), v(p.v, w.copy_v, work + w.v_at), d(dy, w.copy_dy, work + w.dy_at);
+  if (w.copy_q) parallel(call, heads, q_count * 8, [&](int64_t i) { copy_head(p.q, i, work + w.q_at); });
+  if (w.copy_k) parallel(call, items, p.k.count() * 8, [&](int64_t i) { copy_head(p.k, i, work + w.k_at); });
+  if (w.copy_v) parallel(call, items, p.v.count() * 8, [&](int64_t i) { copy_head(p.v, i, work + w.v_at); });
+  if (w.copy_dy) parallel(call, heads, dy.count() * 8, [&](int64_t i) { copy_head(dy, i, work + w.dy_at); });
+  const auto panels_of = [&](int64_t head) { return GradPanels(p, work + w.panels + head * w.panel_floats); };
+  const auto prepare = [&](int64_t head) __attribute__((noinline)) {
+    const int64_t b = head / p.heads, h = head % p.heads;
+    prepare_head(p, q.of(b, h), d.of(b, h), y, call.in[5], call.in[9], b, h, panels_of(head));
+  };
+  const auto keys = [&](int64_t item, int64_t part) __attribute__((noinline)) {
+    const int64_t b = item / p.groups, g = item % p.groups, blocks = (p.keys + grad_keys - 1) / grad_keys;
+    const int64_t k0 = part * blocks / w.parts * grad_keys, end = (part + 1) * blocks / w.parts * grad_keys, k1 = end < p.keys ? end : p.keys;
+    float *const dk_item = dk + item * p.keys * p.depth, *const dv_item = dv + item * p.keys * p.width;
+    clear(dk_item + k0 * p.depth, (k1 - k0) * p.depth);
+    clear(dv_item + k0 * p.width, (k1 - k0) * p.width);
+    for (int64_t h = g * p.repeat; h < (g + 1) * p.repeat; h++) {
+      const int64_t head = b * p.heads + h;
+      float* const to = part ? work + w.sums + (part - 1) * q_count : dq;
+      clear(to + head * q_size, q_size);
+      if (w.parts == 1) prepare(head);
+      grad_keys_of(p, mask, {q.of(b, h), k.of(b, g), v.of(b, g), d.of(b, h), to + head * q_size, dk_item, dv_item, panels_of(head), b, h, p.keys_of(b)}, k0,
+                   k1);
+    }
+  };
+  if (w.parts == 1) {
+    parallel(call, items, flops, [&](int64_t item) { keys(item, 0); });
+    return {};
+  }
+  parallel(call, heads, flops, prepare);
+  parallel(call, items * w.parts, flops, [&](int64_t part) { keys(part % items, part / items); });
+  parallel(call, heads, q_count * w.parts, [&](int64_t head) {
+    float* const to = dq + head * q_size;
+    for (int64_t part = 1; part < w.parts; part++) {
+      const float* const from = work + w.sums + (part - 1) * q_count + head * q_size;
+      int64_t i = 0;
+      for (; i + lanes <= q_size; i += lanes) store(to + i, load(to + i) + load(from + i));
+      if (i < q_size) store(to + i, load(to + i, int(q_size - i)) + load(from + i, int(q_size - i)), int(q_size - i));
+    }
+  });
+  return {};
+}
+
+}  // namespace attend
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn

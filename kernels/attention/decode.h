@@ -1,0 +1,287 @@
+// Few queries against many keys: bound by reading the cache, so every row of it is read once, as it lies. `lanes` dot products at a time end in a tree
+// of pairwise sums that leaves one of them in each lane.
+#pragma once
+#include "attention/attention_decode.h"
+#include "attention/scores.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+namespace attend {
+
+// Numbers of a cache as floats.
+ACCELNN_INLINE vf load_cache(const float* p) { return load(p); }
+ACCELNN_INLINE vf load_cache(const float* p, int n) { return load(p, n); }
+ACCELNN_INLINE vf load_cache(const int8_t* p) { return to_float(load_bytes(p)); }
+ACCELNN_INLINE vf load_cache(const int8_t* p, int n) { return to_float(load_bytes(p, n)); }
+ACCELNN_INLINE vf load_cache(const uint16_t* p) {
+#if defined(__AVX512F__)
+  return as_float(reinterpret_cast<vi>(_mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))) << 16);
+#elif defined(__AVX2__)
+  return as_float(reinterpret_cast<vi>(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))) << 16);
+#else
+  typedef uint16_t halves __attribute__((vector_size(2 * lanes)));
+  halves v;
+  std::memcpy(&v, p, sizeof v);
+  return as_float(__builtin_convertvector(v, vi) << 16);
+#endif
+}
+ACCELNN_INLINE vf load_cache(const uint16_t* p, int n) {
+  uint16_t part[lanes] = {};
+  for (int i = 0; i < n; i++) part[i] = p[i];
+  return load_cache(part);
+}
+
+template <int n> ACCELNN_INLINE vf pairwise(vf* v) {
+  if constexpr (n == 1) return v[0];
+  else {
+#pragma GCC unroll 8
+    for (int i = 0; i < n / 2; i++) v[i] = evens(v[2 * i], v[2 * i + 1]) + odds(v[2 * i], v[2 * i + 1]);
+    return pairwise<n / 2>(v);
+  }
+}
+
+// What comes next from memory is asked for into L2 so many bytes ahead, a line at a time: rows taken four at a time are no stream that the hardware follows.
+constexpr int64_t bytes_ahead = 8192;
+template <class T> ACCELNN_INLINE void ask_ahead(const T* p, int64_t element) {
+  if (element % int64_t(64 / sizeof(T)) == 0) __builtin_prefetch(reinterpret_cast<const char*>(p) + bytes_ahead, 0, 2);
+}
+
+// s[r][j] = q_r . k_j for R queries, K keys at a time. q has whole vectors, zero behind `depth`; s has whole vectors.
+template <int R, class T>
+void dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys, int64_t depth, float* s, int64_t s_row) {
+  constexpr int sums_held = lanes == 16 ? 16 : 8;
+  constexpr int K = R * 4 <= sums_held ? 4 : sums_held / R;
+  constexpr int groups = lanes / K;
+  const int64_t whole = depth / lanes * lanes;
+  const int rest = int(depth - whole);
+  for (int64_t j = 0; j < keys; j += lanes) {
+    vf part[R][groups];
+    for (int g = 0; g < groups; g++) {
+      const T* row[K];
+#pragma GCC unroll 4
+      for (int i = 0; i < K; i++) row[i] = k + (j + g * K + i < keys ? j + g * K + i : keys - 1) * k_row;
+      vf acc[R][K];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < K; i++) acc[r][i] = vf{};
+      const auto step = [&](int64_t e, auto load_at) __attribute__((always_inline)) {
+        vf x[R];
+#pragma GCC unroll 8
+        for (int r = 0; r < R; r++) x[r] = load(q + r * q_row + e);
+#pragma GCC unroll 4
+        for (int i = 0; i < K; i++) {
+          const vf y = load_at(row[i] + e);
+          ask_ahead(row[i] + e, e);
+#pragma GCC unroll 8
+          for (int r = 0; r < R; r++) acc[r][i] = fma(x[r], y, acc[r][i]);
+        }
+      };
+      for (int64_t e = 0; e < whole; e += lanes) step(e, [](const T* p) __attribute__((always_inline)) { return load_cache(p); });
+      if (rest) step(whole, [rest](const T* p) __attribute__((always_inline)) { return load_cache(p, rest); });
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++) part[r][g] = pairwise<K>(acc[r]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++) store(s + r * s_row + j, pairwise<groups>(part[r]));
+  }
+}
+
+// y[r][c] += sum_j w[r][j] v[j][c] for C vectors of columns; U keys at a time have sums of their own, so that no sum waits for the one before.
+template <int R, int C, bool Partial, class T>
+void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, float* y, int64_t y_row, int rest) {
+  constexpr int U = R * C >= 8 ? 1 : R * C >= 4 ? 2
+                                                : 4;
+  vf acc[U][R][C];
+#pragma GCC unroll 4
+  for (int u = 0; u < U; u++)
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+      for (int c = 0; c < C; c++) acc[u][r][c] = vf{};
+  int64_t j = 0;
+  const auto step = [&](int64_t at, int u) __attribute__((always_inline)) {
+    vf x[C];
+#pragma GCC unroll 8
+    for (int c = 0; c < C; c++) {
+      x[c] = Partial ? load_cache(v + at * v_row, rest) : load_cache(v + at * v_row + c * lanes);
+      ask_ahead(v + at * v_row + c * lanes, c * lanes);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+      for (int c = 0; c < C; c++) acc[u][r][c] = fma(splat(w[r * w_row + at]), x[c], acc[u][r][c]);
+  };
+  for (; j + U <= keys; j += U)
+#pragma GCC unroll 4
+    for (int u = 0; u < U; u++) step(j + u, u);
+  for (; j < keys; j++) step(j, 0);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+    for (int c = 0; c < C; c++) {
+      vf sum = acc[0][r][c];
+#pragma GCC unroll 4
+      for (int u = 1; u < U; u++) sum += acc[u][r][c];
+      float* const to = y + r * y_row + c * lanes;
+      if (Partial) store(to, load(to, rest) + sum, rest);
+      else store(to, load(to) + sum);
+    }
+}
+
+// As many columns in one pass as registers hold sums; blocks of keys small enough that a second pass finds them in L1.
+template <int R, class T>
+void all_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, int64_t width, float* y, int64_t y_row) {
+  constexpr int64_t block = 64;
+  constexpr int most = R >= 8 ? 2 : R >= 4 ? 4
+                                           : 8;
+  for (int64_t j = 0; j < keys; j += block) {
+    const int64_t n = keys - j < block ? keys - j : block;
+    const T* from = v + j * v_row;
+    int64_t c = 0;
+    for (; c + most * lanes <= width; c += most * lanes) add_values<R, most, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0);
+    if constexpr (most > 4)
+      for (; c + 4 * lanes <= width; c += 4 * lanes) add_values<R, 4, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0);
+    if constexpr (most > 2)
+      for (; c + 2 * lanes <= width; c += 2 * lanes) add_values<R, 2, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0);
+    for (; c + lanes <= width; c += lanes) add_values<R, 1, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0);
+    if (c < width) add_values<R, 1, true>(w + j, w_row, from + c, v_row, n, y + c, y_row, int(width - c));
+  }
+}
+
+// One part of an item's keys for all its queries. sums: [rows][D + 2]: values, maximum, total.
+struct DecodePart {
+  const DecodeProblem& d;
+  const Mask& mask;
+  int64_t b, g, k0, n;                       // keys [k0, k0 + n) exist
+  float* sums;
+
+  ACCELNN_INLINE int64_t row_size() const { return d.p.width + 2; }
+
+  template <int R, class T>
+  __attribute__((noinline)) void rows(int64_t first, const T* k, int64_t k_row, const T* v, int64_t v_row) const {
+    constexpr int64_t s_row = decode_part + 16;
+    alignas(64) float s[R * s_row], q[R * attention_widest];
+    const AttentionProblem& p = d.p;
+    const int64_t q_row = (p.depth + lanes - 1) / lanes * lanes;
+    const float scale = p.scale * log2e;
+    for (int r = 0; r < R; r++) {
+      const int64_t h = g * p.repeat + (first + r) / p.queries, i = (first + r) % p.queries;
+      const float* from = p.q.as<float>() + b * p.q.stride[0] + h * p.q.stride[1] + i * p.q.stride[2];
+      for (int64_t e = 0; e < p.depth; e++) q[r * q_row + e] = from[e * p.q.stride[3]] * scale;
+      for (int64_t e = p.depth; e < q_row; e++) q[r * q_row + e] = 0.0f;
+      for (int64_t c = 0; c < p.width; c++) sums[(first + r) * row_size() + c] = 0.0f;
+    }
+    dots<R>(q, q_row, k + k0 * k_row, k_row, n, p.depth, s, s_row);
+    const int64_t columns = (n + 2 * lanes - 1) / (2 * lanes) * (2 * lanes);
+    const auto scale_by = [&](const TensorView& t, float* row) {
+      if (t.absent()) return;
+      const float* from = t.as<float>();
+      const int64_t step = t.shape[2] == 1 ? 0 : t.stride[2];
+      from += (t.shape[0] == 1 ? 0 : b * t.stride[0]) + (t.shape[1] == 1 ? 0 : g * t.stride[1]) + k0 * step;
+      int64_t j = 0;
+      if (step == 1)
+        for (; j + lanes <= n; j += lanes) store(row + j, load(row + j) * load(from + j));
+      for (; j < n; j++) row[j] *= from[j * step];
+    };
+    for (int r = 0; r < R; r++) {
+      const int64_t h = g * p.repeat + (first + r) / p.queries, i = (first + r) % p.queries, end = p.end_of(i, p.keys_of(b)) - k0;
+      const int64_t visible = end < 0 ? 0 : end < n ? end
+                                                    : n;
+      float *const row = s + r * s_row, *const to = sums + (first + r) * row_size() + p.width;
+      scale_by(d.k_scale, row);
+      if (!mask.absent()) add_mask(mask, mask.offset(b, h) + i * mask.stride[2] + k0 * mask.stride[3], visible, row);
+      if (visible < columns) hide(row, visible, columns);
+      to[0] = minus_infinity;
+      to[1] = weigh(row, columns, &to[0]);
+      scale_by(d.v_scale, row);
+    }
+    all_values<R>(s, s_row, v + k0 * v_row, v_row, n, p.width, sums + first * row_size(), row_size());
+  }
+
+  template <class T> void run(const Cache& k, const Cache& v) const {
+    const T* const keys = reinterpret_cast<const T*>(k.at) + b * k.item + g * k.head;
+    const T* const values = reinterpret_cast<const T*>(v.at) + b * v.item + g * v.head;
+    int64_t r = 0;
+    if constexpr (lanes >= 8)
+      for (; r + 8 <= d.rows; r += 8) rows<8>(r, keys, k.row, values, v.row);
+    for (; r + 4 <= d.rows; r += 4) rows<4>(r, keys, k.row, values, v.row);
+    for (; r + 2 <= d.rows; r += 2) rows<2>(r, keys, k.row, values, v.row);
+    if (r < d.rows) rows<1>(r, keys, k.row, values, v.row);
+  }
+};
+
+// Joins the parts of one query, in order.
+inline void join_parts(const DecodeProblem& d, const float* parts, int64_t step, float* y, float* lse) {
+  const int64_t width = d.p.width;
+  float most = minus_infinity, total = 0;
+  for (int64_t i = 0; i < d.parts; i++) most = parts[i * step + width] > most ? parts[i * step + width] : most;
+  const float shift = most == minus_infinity ? 0.0f : most;
+  for (int64_t c = 0; c < width; c++) y[c] = 0.0f;
+  for (int64_t i = 0; i < d.parts; i++) {
+    const float* from = parts + i * step;
+    const vf share = exp2(splat(from[width] - shift));
+    total += from[width + 1] * share[0];
+    for (int64_t c = 0; c < width; c += lanes) {
+      const int n = int(width - c < lanes ? width - c : lanes);
+      store(y + c, fma(load(from + c, n), share, load(y + c, n)), n);
+    }
+  }
+  const bool nothing = most == minus_infinity && total == 0.0f;
+  const vf norm = splat(nothing ? 0.0f : 1.0f / total);
+  for (int64_t c = 0; c < width; c += lanes) {
+    const int n = int(width - c < lanes ? width - c : lanes);
+    store(y + c, nothing ? vf{} : load(y + c, n) * norm, n);
+  }
+  if (lse) *lse = nothing ? minus_infinity : most * ln2 + log(splat(total))[0];
+}
+
+inline void copy_elements(const TensorView& v, int64_t piece, char* to) {
+  const int64_t rows = v.shape[2], columns = v.shape[3], b = piece / v.shape[1], h = piece % v.shape[1], size = int64_t(size_of(v.dtype));
+  const char* from = static_cast<const char*>(v.data) + (b * v.stride[0] + h * v.stride[1]) * size;
+  to += piece * rows * columns * size;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t c = 0; c < columns; c++, to += size) std::memcpy(to, from + (r * v.stride[2] + c * v.stride[3]) * size, size_t(size));
+}
+
+inline Status decode(const Call& call, bool cached) {
+  const DecodeProblem d = decode_problem(call, cached);
+  const AttentionProblem& p = d.p;
+  if (p.items() == 0 || d.rows == 0) return {};
+  char* const work = static_cast<char*>(call.work);
+  if (d.copy_k) parallel(call, p.items(), p.k.count() * 8, [&](int64_t i) { copy_elements(p.k, i, work + d.k_at); });
+  if (d.copy_v) parallel(call, p.items(), p.v.count() * 8, [&](int64_t i) { copy_elements(p.v, i, work + d.v_at); });
+  const auto cache = [&](const TensorView& t, bool copied, int64_t at) {
+    return copied ? Cache{work + at, t.dtype, t.shape[1] * t.shape[2] * t.shape[3], t.shape[2] * t.shape[3], t.shape[3]}
+                  : Cache{static_cast<const char*>(t.data), t.dtype, t.stride[0], t.stride[1], t.stride[2]};
+  };
+  const Cache k = cache(p.k, d.copy_k, d.k_at), v = cache(p.v, d.copy_v, d.v_at);
+  const Mask mask(p.mask);
+  float* const sums = reinterpret_cast<float*>(work + d.sums);
+  const int64_t size = p.width + 2, step = d.rows * size, moved = p.k.count() * int64_t(size_of(p.k.dtype)) + p.v.count() * int64_t(size_of(p.v.dtype));
+  parallel(call, p.items() * d.parts, moved + 2 * p.flops() / 8, [&](int64_t part) {
+    const int64_t item = part / d.parts, b = item / p.groups, k0 = part % d.parts * decode_part, left = p.keys_of(b) - k0;
+    const DecodePart one = {d, mask, b, item % p.groups, k0, left < 0 ? 0 : left < decode_part ? left
+                                                                                               : decode_part,
+                            sums + part * step};
+    if (one.n == 0) {
+      for (int64_t i = 0; i < step; i++) one.sums[i] = i % size == p.width ? minus_infinity : 0.0f;
+      return;
+    }
+    if (k.dtype == DType::f32) one.run<float>(k, v);
+    else if (k.dtype == DType::bf16) one.run<uint16_t>(k, v);
+    else one.run<int8_t>(k, v);
+  });
+  float *const y = call.out[0].as<float>(), *const lse = cached || call.out[1].absent() ? nullptr : call.out[1].as<float>();
+  parallel(call, p.items(), d.parts * step * p.items(), [&](int64_t item) {
+    for (int64_t r = 0; r < d.rows; r++) {
+      const int64_t at = item * d.rows + r;          // [B, G, H / G, L] is [B, H, L]
+      join_parts(d, sums + item * d.parts * step + r * size, step, y + at * p.width, lse ? lse + at : nullptr);
+    }
+  });
+  return {};
+}
+
+}  // namespace attend
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn

@@ -1,0 +1,8 @@
+#include "cross_entropy/generic.h"
+
+namespace accelnn {
+
+Status cross_entropy_f32_arm_neon(const Call& c) { return entropy::cross_entropy(c); }
+Status cross_entropy_grad_f32_arm_neon(const Call& c) { return entropy::cross_entropy_grad(c); }
+
+}  // namespace accelnn

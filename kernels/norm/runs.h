@@ -1,0 +1,175 @@
+// Channels whose places lie together: group_norm over a few of them, batch_norm over all samples of one.
+#pragma once
+#include "norm/channels.h"
+#include "norm/moments.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+namespace norm {
+
+using namespace ::accelnn::norm_shapes;
+
+// y = (x - mean) scale + shift over one run
+template <bool past> ACCELNN_INLINE void scale_run(const float* x, float* y, int64_t s, float mean, float scale, float shift, int64_t ahead) {
+  write_row<past>(y, s, [&](int64_t i, int k) INLINED {
+    if constexpr (past) call_for(x + i + ahead);
+    return fma(zeroed(x + i, k) - mean, splat(scale), splat(shift));
+  });
+}
+// dx = ((dy - c1) - z c2) scale
+template <bool past>
+ACCELNN_INLINE void grad_run(const float* dy, const float* x, float* dx, int64_t s, float mean, float rstd, float c1, float c2, float scale, int64_t ahead) {
+  write_row<past>(dx, s, [&](int64_t i, int k) INLINED {
+    if constexpr (past) call_for(dy + i + ahead), call_for(x + i + ahead);
+    return ((zeroed(dy + i, k) - c1) - ((zeroed(x + i, k) - mean) * rstd) * c2) * scale;
+  });
+}
+
+// Short runs of a channel, `stride` apart, are taken several at a time: across lanes once for all of them. Eight, because runs a power of two apart
+// share the eight lines of a set of L1 and L2.
+ACCELNN_INLINE int64_t runs_together(int64_t s) { return s >= 512 ? 1 : 8; }
+
+ACCELNN_INLINE Moments moments_of_runs(const float* x, int64_t runs, int64_t stride, int64_t s) {
+  if (runs == 1) return moments_of<true>(x, s);
+  vf sum[4] = {};
+  for (int64_t r = 0; r < runs; r++) by_fours(s, [&](int64_t i, int u, int k) INLINED { sum[u] += zeroed(x + r * stride + i, k); });
+  const double n = double(runs * s);
+  const float mean = float(double(total(sum)) / n);
+  vf d[4] = {}, q[4] = {};
+  for (int64_t r = 0; r < runs; r++)
+    by_fours(s, [&](int64_t i, int u, int k) INLINED {
+      const vf t = only(zeroed(x + r * stride + i, k) - mean, k);
+      d[u] += t;
+      q[u] = fma(t, t, q[u]);
+    });
+  const double away = double(total(d)) / n;
+  return {n, double(mean) + away, double(total(q)) - away * away * n};
+}
+
+struct GradSums { double dy, dyz; };
+ACCELNN_INLINE void add_grad_sums(const float* dy, const float* x, int64_t runs, int64_t stride, int64_t s, float mean, float rstd, GradSums* to) {
+  for (int64_t at = 0; at < s; at += chunk) {
+    vf b[4] = {}, a[4] = {};
+    for (int64_t r = 0; r < runs; r++) {
+      const float *pdy = dy + r * stride + at, *px = x + r * stride + at;
+      by_fours(s - at < chunk ? s - at : chunk, [&](int64_t i, int u, int k) INLINED {
+        const vf g = zeroed(pdy + i, k);
+        b[u] += g;
+        a[u] = fma(g, (zeroed(px + i, k) - mean) * rstd, a[u]);
+      });
+    }
+    to->dy += double(total(b));
+    to->dyz += double(total(a));
+  }
+}
+
+// group_norm
+
+struct Groups {
+  Channels d;
+  int64_t groups;
+  const float *weight, *bias;
+  double eps;
+};
+
+ACCELNN_INLINE Status normalize_groups(const Call& call, const Groups& g, const float* x, float* y, float* rstd, float* mean) {
+  const int64_t rows = g.d.n * g.groups, per = g.d.c / g.groups, n = per * g.d.s, parts = rows < 64 ? rows : 64;
+  with_flag(goes_past(y, 2 * rows * n), [&](auto past) INLINED {
+    using P = decltype(past);
+    parallel(call, parts, rows * n * 6, [&](int64_t part) {
+      for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; i++) {
+        const Moments m = moments_of<true>(x + i * n, n);
+        rstd[i] = m.rstd(g.eps);
+        mean[i] = float(m.mean);
+        for (int64_t k = 0; k < per; k++) {
+          const int64_t c = i % g.groups * per + k, at = i * n + k * g.d.s;
+          const float scale = g.weight ? rstd[i] * g.weight[c] : rstd[i], shift = g.bias ? g.bias[c] : 0.0f;
+          scale_run<P::value>(x + at, y + at, g.d.s, mean[i], scale, shift, n > 2048 ? n : 2048);
+        }
+      }
+      if (P::value) finish_past();
+    });
+  });
+  return {};
+}
+
+// sums: [N][C], room for them
+ACCELNN_INLINE void grad_groups(const Call& call, const Groups& g, const float* dy, const float* x, const float* rstd, const float* mean, float* dx,
+                                float* dweight, float* dbias, GradSums* sums) {
+  const int64_t rows = g.d.n * g.groups, per = g.d.c / g.groups, n = per * g.d.s, parts = rows < 64 ? rows : 64;
+  with_flag(goes_past(dx, 3 * rows * n), [&](auto past) INLINED {
+    using P = decltype(past);
+    parallel(call, parts, rows * n * 12, [&](int64_t part) {
+      for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; i++) {
+        const float* w = g.weight ? g.weight + i % g.groups * per : nullptr;
+        GradSums* row = sums + i * per;
+        double g_sum = 0, gz_sum = 0;
+        for (int64_t k = 0; k < per; k++) {
+          const int64_t at = i * n + k * g.d.s;
+          row[k] = {0, 0};
+          add_grad_sums(dy + at, x + at, 1, 0, g.d.s, mean[i], rstd[i], &row[k]);
+          g_sum += (w ? double(w[k]) : 1.0) * row[k].dy;
+          gz_sum += (w ? double(w[k]) : 1.0) * row[k].dyz;
+        }
+        for (int64_t k = 0; k < per; k++) {
+          // ((dy w - c1) - z c2) rstd, w taken out: no weight of 0 may divide
+          const int64_t at = i * n + k * g.d.s;
+          const float c1 = float(g_sum / double(n)), c2 = float(gz_sum / double(n)), weight = w ? w[k] : 1.0f;
+          write_row<P::value>(dx + at, g.d.s, [&](int64_t j, int lanes_here) INLINED {
+            if constexpr (P::value) call_for(dy + at + j + n), call_for(x + at + j + n);
+            const vf z = (zeroed(x + at + j, lanes_here) - mean[i]) * rstd[i];
+            return ((zeroed(dy + at + j, lanes_here) * weight - c1) - z * c2) * rstd[i];
+          });
+        }
+      }
+      if (P::value) finish_past();
+    });
+  });
+  for (int64_t c = 0; c < g.d.c && dweight; c++) {
+    double a = 0, b = 0;
+    for (int64_t i = 0; i < g.d.n; i++) a += sums[i * g.d.c + c].dyz, b += sums[i * g.d.c + c].dy;
+    dweight[c] = float(a);
+    if (dbias) dbias[c] = float(b);
+  }
+}
+
+// batch_norm: sum(part, samples, channels), finish(channels), apply(samples, channels). Where one part has all samples of its channels, all three follow
+// each other while the channels are in the cache.
+template <class Sum, class Finish, class Apply>
+ACCELNN_INLINE void by_channel(const Call& call, const Channels& d, int64_t worth, const Sum& sum, const Finish& finish, const Apply& apply) {
+  const int64_t blocks = d.blocks(), parts = d.run_parts(), step = d.together();
+  const auto end_of = [&](int64_t block) { return (block + 1) * step < d.c ? (block + 1) * step : d.c; };
+  if (parts == 1) {
+    parallel(call, blocks, worth, [&](int64_t b) {
+      sum(0, 0, d.n, b * step, end_of(b));
+      finish(b * step, end_of(b));
+      apply(0, d.n, b * step, end_of(b));
+    });
+    return;
+  }
+  parallel(call, blocks * parts, worth / 2, [&](int64_t i) {
+    const int64_t p = i % parts, b = i / parts;
+    sum(p, d.n * p / parts, d.n * (p + 1) / parts, b * step, end_of(b));
+  });
+  finish(0, d.c);
+  parallel(call, blocks * parts, worth / 2, [&](int64_t i) {
+    const int64_t p = i % parts, b = i / parts;
+    apply(d.n * p / parts, d.n * (p + 1) / parts, b * step, end_of(b));
+  });
+}
+
+// to: [parts][C]
+ACCELNN_INLINE void sum_runs(const Channels& d, const float* x, Moments* to, int64_t part, int64_t n0, int64_t n1, int64_t c0, int64_t c1) {
+  const int64_t step = runs_together(d.s);
+  for (int64_t c = c0; c < c1; c++) to[part * d.c + c] = {0, 0, 0};
+  for (int64_t n = n0; n < n1; n += step)
+    for (int64_t c = c0; c < c1; c++) {
+      const Moments m = moments_of_runs(x + (n * d.c + c) * d.s, n1 - n < step ? n1 - n : step, d.c * d.s, d.s);
+      if (to[part * d.c + c].count > 0) to[part * d.c + c].add(m);
+      else to[part * d.c + c] = m;
+    }
+}
+
+}  // namespace norm
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn

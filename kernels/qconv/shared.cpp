@@ -1,0 +1,198 @@
+// qconv2d_packed around the tiles of any ISA: the image is bordered and turned channels last where it is not, then every part computes some lines of
+// the map for some outputs.
+#include "pool.h"
+#include "qconv/tiles.h"
+#include "qconv/turn.h"
+
+namespace accelnn {
+
+namespace {
+
+using conv::at_most;
+constexpr int64_t block_bytes = 32768;         // of results that wait for their order, on the stack
+
+// Rows [h0, h1) of the bordered copy of one image.
+void copy_rows(const QconvProblem& p, const uint8_t* x, uint8_t zero, int64_t h0, int64_t h1, uint8_t* to) {
+  const conv::Geometry& g = p.g;
+  const auto real = [&](int64_t h) { return h < g.top ? 0 : h - g.top > g.h ? g.h
+                                                                            : h - g.top; };      // how many real rows lie above
+  const int64_t first = real(h0), end = real(h1);
+  uint8_t* const inner = to + g.top * p.row + g.left * g.c;
+  if (p.x_last)
+    for (int64_t h = first; h < end; h++) std::memcpy(inner + h * p.row, x + h * g.w * g.c, size_t(g.w * g.c));
+  else if (g.left + g.right == 0)
+    turn::to_channels_last(x, g.h * g.w, g.c, first * g.w, end * g.w, inner, [&](int64_t i) { return i * g.c; });
+  else if (g.w >= 16)
+    for (int64_t h = first; h < end; h++)
+      turn::to_channels_last(x + h * g.w, g.h * g.w, g.c, 0, g.w, inner + h * p.row, [&](int64_t i) { return i * g.c; });
+  else
+    turn::to_channels_last(x, g.h * g.w, g.c, first * g.w, end * g.w, inner, [&](int64_t i) { return i / g.w * p.row + i % g.w * g.c; });
+  for (int64_t h = h0; h < h1; h++) {
+    uint8_t* const row = to + h * p.row;
+    if (h < g.top || h >= g.top + g.h) {
+      std::memset(row, zero, size_t(p.row));
+      continue;
+    }
+    std::memset(row, zero, size_t(g.left * g.c));
+    std::memset(row + (g.left + g.w) * g.c, zero, size_t(g.right * g.c));
+  }
+}
+
+// Results that wait: pixels [first, first + count) of a map, qconv_columns outputs each, into y.
+void write_block(const QconvProblem& p, const char* block, DType type, int64_t first, int64_t count, int64_t j, int64_t columns, char* map) {
+  const conv::Geometry& g = p.g;
+  const int64_t size = int64_t(size_of(type));
+  if (p.y_last)
+    for (int64_t i = 0; i < count; i++) std::memcpy(map + ((first + i) * g.o + j) * size, block + i * qconv_columns * size, size_t(columns * size));
+  else if (size == 1)
+    turn::to_channels_first(reinterpret_cast<const uint8_t*>(block), qconv_columns, count, columns, reinterpret_cast<uint8_t*>(map) + j * g.pixels + first,
+                            g.pixels);
+  else
+    for (int64_t c = 0; c < columns; c++)
+      for (int64_t i = 0; i < count; i++) std::memcpy(map + ((j + c) * g.pixels + first + i) * 4, block + (i * qconv_columns + c) * 4, 4);
+}
+
+// What depends on the weights alone: where the sums start, scales in whole tiles, and the weights of a depthwise window in the order of the lanes.
+struct Prepared {
+  const int32_t* start;
+  const float* scale;
+  const char* weights;
+  bool plain;                                  // every scale is in (0, 1/2]
+};
+
+// The place of channel n of a tile among the lanes of a depthwise kernel: four of every 16 in turn.
+int64_t lane_of(int64_t n, int vector_bytes) { return n / vector_bytes * vector_bytes + n % 16 / 4 * (vector_bytes / 4) + n % vector_bytes / 16 * 4 + n % 4; }
+
+Prepared prepare(const Call& call, const QconvProblem& p, const QconvIsa& isa) {
+  const conv::Geometry& g = p.g;
+  const TensorView& bias = call.in[4];
+  const char* const w = call.in[2].as<char>();
+  char* const work = static_cast<char*>(call.work);
+  int32_t* const start = reinterpret_cast<int32_t*>(work);
+  float* const scale = reinterpret_cast<float*>(work + p.scale_at);
+  const uint32_t zero = uint32_t(*call.in[1].as<uint8_t>() - isa.offset);
+  const int64_t groups = p.depthwise ? 1 : g.groups, og = p.depthwise ? g.c : g.og, panel = (p.quads + 1) * 64;
+  bool plain = call.out[0].dtype == DType::u8;
+  for (int64_t o = 0; o < g.o; o++) plain = plain && call.in[3].as<float>()[o] > 0.0f && call.in[3].as<float>()[o] <= 0.5f;
+  for (int64_t group = 0; group < groups; group++)
+    for (int64_t n = 0; n < p.columns; n++) {
+      const int64_t at = group * p.columns + (p.depthwise ? lane_of(n, isa.vector_bytes) : n), o = group * og + n;
+      uint32_t sum = 0;
+      if (n < og) std::memcpy(&sum, w + (group * p.panels + n / 16) * panel + p.quads * 64 + n % 16 * 4, 4);
+      start[at] = n < og ? int32_t((bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[o])) - zero * sum) : 0;
+      scale[group * p.columns + (plain ? at % p.columns : n)] = n < og ? call.in[3].as<float>()[o] : 0.5f;
+    }
+  char* const turned = work + p.weights_at;
+  if (p.depthwise)
+    for (int64_t n = 0; n < p.columns; n++)
+      for (int64_t q = 0; q < p.quads; q++) {
+        const int64_t at = lane_of(n % isa.vector_bytes, isa.vector_bytes);
+        char* const to = turned + (n / isa.vector_bytes * p.quads + q) * isa.vector_bytes * 4 + at * 4;
+        if (n < p.panels * 16) std::memcpy(to, w + n / 16 * panel + q * 64 + n % 16 * 4, 4);
+        else std::memset(to, 0, 4);
+      }
+  return {start, scale, turned, plain};
+}
+
+struct Part {
+  const QconvProblem& p;
+  const QconvIsa& isa;
+  const Prepared& prepared;
+  const char* w;
+  DType type;
+  int zero;
+  bool relu;
+
+  // Lines [line0, line1) of one image for the columns [j0, j1) of a group.
+  void run(const uint8_t* image, char* map, int64_t group, int64_t line0, int64_t line1, int64_t j0, int64_t j1) const {
+    const conv::Geometry& g = p.g;
+    const int64_t og = p.depthwise ? g.c : g.og, panel = (p.quads + 1) * 64, size = int64_t(size_of(type)), most = block_bytes / qconv_columns / size;
+    const int64_t height = p.depthwise ? 28 : isa.rows;
+    alignas(64) char block[block_bytes];
+    alignas(64) int32_t sums[32 * qconv_columns];
+    for (int64_t j = j0; j < j1; j += qconv_columns) {
+      const int64_t columns = at_most(qconv_columns, og - j);
+      const bool direct = p.y_last && prepared.plain && columns == qconv_columns;      // straight into y
+      QconvFinish f = {prepared.start + group * p.columns + j, prepared.scale + group * p.columns + j, zero, relu, prepared.plain, nullptr,
+                       direct ? g.o : qconv_columns, sums};
+      int64_t held_from = 0, held = 0;         // pixels in the block
+      const auto flush = [&] {
+        if (held && !direct) write_block(p, block, type, held_from, held, group * og + j, columns, map);
+        held = 0;
+      };
+      for (int64_t line = line0; line < line1; line++) {
+        const int64_t at = p.flat ? g.pixels * line / p.lines : line * g.ow, pixels = p.flat ? g.pixels * (line + 1) / p.lines - at : g.ow;
+        const uint8_t* const from = p.flat ? image + at * g.c : image + line * g.sh * p.row;
+        const int64_t step = p.flat ? g.c : g.sw * g.c, tiles = (pixels + height - 1) / height;
+        for (int64_t tile = 0; tile < tiles; tile++) {
+          const int64_t i = pixels * tile / tiles, n = pixels * (tile + 1) / tiles - i;
+          if (held + n > most) flush();
+          if (!held) held_from = at + i;
+          f.y = direct ? reinterpret_cast<uint8_t*>(map) + (at + i) * g.o + group * og + j : reinterpret_cast<uint8_t*>(block) + held * qconv_columns;
+          if (p.depthwise) pixels_of_channels(from + i * step + j, step, n, j, columns, f);
+          else pixels_of_columns(from + i * step + group * g.cg, step, int(n), group, j, columns, panel, f);
+          if (!prepared.plain) isa.finish(sums, n, type, f, block + held * qconv_columns * size);
+          held += n;
+        }
+      }
+      flush();
+    }
+  }
+
+ private:
+  void pixels_of_columns(const uint8_t* x, int64_t step, int n, int64_t group, int64_t j, int64_t columns, int64_t panel, const QconvFinish& f) const {
+    const conv::Geometry& g = p.g;
+    QconvTile t = {x, step, p.pieces_h, g.dh * p.row, p.pieces_w, g.dw * g.c, (p.piece + 3) / 4, nullptr, panel, f};
+    for (int64_t k = 0; k < columns;) {
+      const int64_t left = p.panels - (j + k) / 16;
+      const bool narrow = left * 16 < isa.columns || columns - k <= isa.narrow_columns;
+      const int64_t width = narrow ? isa.narrow_columns : isa.columns;
+      t.b = w + (group * p.panels + (j + k) / 16) * panel + (j + k) % 16 * 4;
+      t.b_panel = left * 16 < width ? 0 : panel;       // a last odd panel is read twice rather than past the end
+      t.finish.start = f.start + k, t.finish.scale = f.scale + k, t.finish.y = f.y + k, t.finish.sums = f.sums + k;
+      (narrow ? isa.narrow : isa.tile)(n, t);
+      k += width;
+    }
+  }
+
+  void pixels_of_channels(const uint8_t* x, int64_t step, int64_t n, int64_t j, int64_t columns, const QconvFinish& f) const {
+    const conv::Geometry& g = p.g;
+    const int64_t whole = conv::round_up(columns, isa.vector_bytes);
+    isa.depthwise({x, step, n, g.r, g.dh * p.row, g.s, g.dw * g.c, prepared.weights + j * p.quads * 4, int(whole), f});
+  }
+};
+
+}  // namespace
+
+Status qconv2d_packed(const Call& call, const QconvIsa& isa) {
+  const QconvProblem p = qconv_problem(call);
+  const conv::Geometry& g = p.g;
+  const TensorView &x = call.in[0], &out_zero = call.in[5], &y = call.out[0];
+  if (y.count() == 0) return {};
+  const Prepared prepared = prepare(call, p, isa);
+  const Part part = {p, isa, prepared, call.in[2].as<char>(), y.dtype, out_zero.absent() ? 0 : *out_zero.as<uint8_t>(),
+                     call.integer(qconv2d_packed_attr::relu) != 0};
+  const uint8_t zero = *call.in[1].as<uint8_t>();
+  uint8_t* const copies = static_cast<uint8_t*>(call.work) + p.image_at;
+  const int64_t groups = p.depthwise ? 1 : g.groups, og = p.depthwise ? g.c : g.og, tiles = conv::divide_up(og, qconv_columns);
+  const int64_t rows = g.top + g.h + g.bottom, pieces = conv::at_least(at_most(at_most(8, rows), g.h * g.w / 64), 1), in_bytes = g.c * g.h * g.w, out_bytes = g.o * g.pixels * int64_t(size_of(y.dtype));
+  for (int64_t n0 = 0; n0 < g.n; n0 += p.images) {
+    const int64_t images = at_most(p.images, g.n - n0);
+    const uint8_t* const from = x.as<uint8_t>() + n0 * in_bytes;
+    if (p.copy)
+      parallel(call, images * pieces, images * p.image, [&](int64_t i) {
+        const int64_t image = i / pieces, piece = i % pieces;
+        copy_rows(p, from + image * in_bytes, zero, rows * piece / pieces, rows * (piece + 1) / pieces, copies + image * p.image);
+      });
+    const uint8_t* const source = p.copy ? copies : from;
+    const int64_t per_image = groups * p.bands * p.column_parts;
+    parallel(call, images * per_image, images * 2 * g.o * g.pixels * g.k / 4, [&](int64_t i) {
+      const int64_t image = i / per_image, rest = i % per_image, cut = rest % p.column_parts, band = rest / p.column_parts % p.bands;
+      part.run(source + image * p.image, y.as<char>() + (n0 + image) * out_bytes, rest / p.column_parts / p.bands, p.lines * band / p.bands,
+               p.lines * (band + 1) / p.bands, tiles * cut / p.column_parts * qconv_columns, at_most(tiles * (cut + 1) / p.column_parts * qconv_columns, og));
+    });
+  }
+  return {};
+}
+
+}  // namespace accelnn

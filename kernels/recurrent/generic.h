@@ -1,0 +1,334 @@
+// Forward: for each chunk of steps the input product, then step after step the recurrent product and the cell, hidden block by hidden block: a block's sums
+// are in L1 when its gates are computed. Parts are ranges of hidden blocks; they meet once a step.
+#pragma once
+#include "pool.h"
+#include "recurrent/cell_rows.h"
+#include "recurrent/panels.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+
+constexpr int64_t worth_meeting = 60000;      // multiply-adds of a step from which on threads that meet after it pay
+
+struct Range {
+  int64_t begin, end;
+};
+ACCELNN_INLINE Range range_of(int64_t n, int64_t parts, int64_t part) { return {tile_start(n, parts, part), tile_start(n, parts, part + 1)}; }
+
+// f(number) for 0..n-1, from the last on where `turned`. Every other step goes back through the blocks: what the last step left in L2 comes first
+// (1 MiB of weights in a circle through 1 MiB of cache would never hit it): 8 to 10 % at batch 1, H = 256. No bit knows.
+template <class F> ACCELNN_INLINE void zigzag(Range r, bool turned, const F& f) {
+  for (int64_t i = r.begin; i < r.end; i++) f(turned ? r.begin + r.end - 1 - i : i);
+}
+
+struct RecurrentForward {
+  const Call& call;
+  RecurrentProblem p;
+  int64_t d;
+  RecurrentSpace s;
+  const float *w_ih, *w_hh;                   // panels
+  const uint16_t* halves;                     // w_hh in bf16, for single rows
+  int64_t first_row = 0;                      // of the sums of the step that runs
+  float clip;
+
+  RecurrentForward(const Call& c, const RecurrentProblem& q, int64_t direction) : call(c), p(q), d(direction) {
+    const size_t bytes = recurrent_space(p, nullptr).bytes;
+    s = recurrent_space(p, static_cast<char*>(call.work) + size_t(d) * bytes);
+    w_ih = p.packed ? weights(recurrent_in::w_ih).as<float>() : s.w_ih;
+    w_hh = p.packed && !p.halves ? weights(recurrent_in::w_hh).as<float>() : s.w_hh;
+    halves = p.halves ? weights(recurrent_in::w_hh).as<uint16_t>() : nullptr;
+    clip = float(call.real(recurrent_attr::clip));
+  }
+
+  ACCELNN_INLINE const TensorView& weights(int which) const { return call.in[which + (d ? recurrent_in::second - recurrent_in::w_ih : 0)]; }
+  ACCELNN_INLINE const float* bias(int which) const { return weights(which).absent() ? nullptr : weights(which).as<float>(); }
+  ACCELNN_INLINE int64_t time(int64_t step) const { return p.backwards(d) ? p.steps - 1 - step : step; }
+  // Steps are taken in the direction's order; sequences that have not begun yet or have ended are the last rows.
+  ACCELNN_INLINE int64_t rows(int64_t step) const { return step < 0 || step >= p.steps ? 0 : s.rows[time(step)]; }
+  ACCELNN_INLINE const float* x_of(int64_t t, int64_t b) const {
+    return call.in[recurrent_in::x].as<float>() + (p.batch_first ? b * p.steps + t : t * p.batch + b) * p.inputs;
+  }
+  ACCELNN_INLINE float* y_of(int64_t t, int64_t b) const {
+    return call.out[0].as<float>() + ((p.batch_first ? b * p.steps + t : t * p.batch + b) * p.directions + d) * p.outputs;
+  }
+  ACCELNN_INLINE float* gates_of(int64_t t, int64_t b) const {
+    const TensorView& g = call.out[p.cell == cell::lstm ? 3 : 2];
+    return g.absent() ? nullptr : g.as<float>() + ((d * p.steps + t) * p.batch + b) * p.saved * p.hidden;
+  }
+  ACCELNN_INLINE float* before_of(int64_t t, int64_t b) const {
+    const TensorView& g = call.out[p.cell == cell::lstm ? 4 : 3];
+    return g.absent() ? nullptr : g.as<float>() + ((d * p.steps + t) * p.batch + b) * p.outputs;
+  }
+
+  // Panels, biases and first states: everything of hidden blocks [q0, q1).
+  void prepare(Range blocks) {
+    const int64_t units = p.hidden;
+    const float *b_ih = bias(recurrent_in::b_ih), *b_hh = bias(recurrent_in::b_hh);
+    for (int64_t q = blocks.begin; q < blocks.end; q++) {
+      const int64_t panel = q * p.gates * unit_block;
+      if (!p.packed) {
+        pack_units(weights(recurrent_in::w_ih).as<float>(), units, q * unit_block, p.gates, p.inputs, s.w_ih + panel * p.inputs);
+        pack_units(weights(recurrent_in::w_hh).as<float>(), units, q * unit_block, p.gates, p.outputs, s.w_hh + panel * p.outputs);
+      } else if (p.halves && s.w_hh) {
+        widen_pairs(halves + panel * ((p.outputs + 1) / 2) * 2, p.gates, p.outputs, s.w_hh + panel * p.outputs);
+      }
+      float* const b = s.bias + q * p.slots * unit_block;
+      for (int g = 0; g < p.slots; g++)
+        for (int64_t u = 0; u < unit_block; u++) {
+          const int64_t unit = q * unit_block + u;
+          const bool apart = p.cell == cell::gru && g >= 2;                // slot 2: what r multiplies, slot 3: the rest of n
+          const int64_t at = (apart ? 2 : g) * units + unit;
+          b[g * unit_block + u] = unit >= units ? 0.0f : (b_ih && !(apart && g == 2) ? b_ih[at] : 0.0f) + (b_hh && !(apart && g == 3) ? b_hh[at] : 0.0f);
+        }
+    }
+  }
+  void begin() {
+    const TensorView &h0 = call.in[recurrent_in::h0], &c0 = call.in[recurrent_in::c0];
+    for (int64_t i = 0; i < p.batch; i++) {
+      const int64_t b = d * p.batch + s.order[i];
+      for (float* h : s.h) copy_row(h0.absent() ? nullptr : h0.as<float>() + b * p.outputs, h + i * p.h_row, p.outputs, p.h_row);
+      if (s.c) copy_row(c0.absent() ? nullptr : c0.as<float>() + b * p.hidden, s.c + i * p.padded(), p.hidden, p.padded());
+      if (p.steps && i < s.rows[0]) continue;                              // a sequence of no steps ends as it begins
+      copy_row(s.h[0] + i * p.h_row, call.out[1].as<float>() + b * p.outputs, p.outputs, p.outputs);
+      if (s.c) copy_row(s.c + i * p.padded(), call.out[2].as<float>() + b * p.hidden, p.hidden, p.hidden);
+    }
+    if (s.w_hr) {
+      const float* w = bias(recurrent_in::w_hr);
+      for (int64_t q = 0; q < p.out_blocks; q++) pack_units(w, p.outputs, q * unit_block, 1, p.hidden, s.w_hr + q * unit_block * p.hidden);
+    }
+  }
+  static void copy_row(const float* from, float* to, int64_t n, int64_t whole) {
+    if (from) std::memcpy(to, from, size_t(n) * 4);
+    else std::memset(to, 0, size_t(n) * 4);
+    std::memset(to + n, 0, size_t(whole - n) * 4);
+  }
+
+  // Rows of x for steps [k, k + chunk), the sequences of each step in order: where they lie at one distance, or copied there.
+  bool straight() const {
+    if (p.inputs % 512 == 0) return false;                                // a tile's rows would lie in the same sets of L1
+    return p.batch == 1 || (!p.batch_first && !p.backwards(d) && call.in[recurrent_in::lengths].absent());
+  }
+  void gather_x(int64_t k) {
+    float* to = s.x;
+    for (int64_t step = k; step < k + p.chunk && step < p.steps; step++)
+      for (int64_t i = 0; i < rows(step); i++, to += p.x_row) std::memcpy(to, x_of(time(step), s.order[i]), size_t(p.inputs) * 4);
+  }
+  // Sums of the chunk that begins with step k, for hidden blocks: biases and input product.
+  void input_product(int64_t k, Range blocks) {
+    int64_t n = 0;
+    for (int64_t step = k; step < k + p.chunk && step < p.steps; step++) n += rows(step);
+    if (!n) return;
+    const float* a = s.x;
+    int64_t a_row = p.x_row;
+    if (straight()) {                                                     // a single sequence may begin later than the chunk
+      int64_t step = k;
+      while (!rows(step)) step++;
+      a = x_of(time(step), 0);
+      a_row = p.batch == 1 && p.backwards(d) ? -p.inputs : p.inputs;
+    }
+    const int64_t b_row = p.gates * unit_block;
+    for (int64_t q = blocks.begin; q < blocks.end; q++) {
+      const float* const w = w_ih + q * p.inputs * b_row;
+      const float* const b = s.bias + q * p.slots * unit_block;
+      float* const c = s.sums + q * p.slots * unit_block;
+      for (int g = 0; g < p.gates;) {
+        const int pair = p.cell == cell::gru && g == 2 ? 1 : p.gates - g >= 2 ? 2
+                                                                              : 1;
+        const int slot = p.cell == cell::gru && g == 2 ? 3 : g;
+        rows_by_panel(n, p.inputs, a, a_row, w + g * unit_block, b_row, unit_block, pair * int(unit_block), b + slot * unit_block, c + slot * unit_block,
+                      p.sums_row, false);
+        g += pair;
+      }
+      if (p.cell == cell::gru)
+        for (int64_t i = 0; i < n; i++) std::memcpy(c + i * p.sums_row + 2 * unit_block, b + 2 * unit_block, unit_block * 4);
+    }
+  }
+
+  // sums += h w_hh for gates [g0, g1) of block q; `a`: the states.
+  template <int G> ACCELNN_INLINE void one_row(const float* a, int64_t q, int g, float* c) {
+    const int64_t at = (q * p.outputs * p.gates + g) * unit_block;
+    if (halves && p.batch == 1) row_by_pairs<G>(p.outputs, a, halves + q * ((p.outputs + 1) / 2) * p.gates * 32, c, true);
+    else row_by_panel<G>(p.outputs, a, w_hh + at, c, true);
+  }
+  void recurrent_product(const float* a, int64_t a_row, int64_t n, int64_t q, int g0, int g1, float* c) {
+    if (n == 1 && g0 == 0 && g1 == p.gates) {
+      if (p.gates == 4) return one_row<4>(a, q, 0, c);
+      if (p.gates == 3) return one_row<3>(a, q, 0, c);
+      return one_row<1>(a, q, 0, c);
+    }
+    const float* const w = w_hh + q * p.outputs * p.gates * unit_block;
+    for (int g = g0; g < g1;) {
+      const int pair = g1 - g >= 2 ? 2 : 1;
+      rows_by_panel(n, p.outputs, a, a_row, w + g * unit_block, p.gates * unit_block, unit_block, pair * int(unit_block), nullptr, c + g * unit_block,
+                    p.sums_row, true);
+      g += pair;
+    }
+  }
+
+  // One step of hidden blocks. The states of step k are read from h[k & 1] and written to the other.
+  void step(int64_t k, Range blocks) {
+    const int64_t n = rows(k);
+    if (k % p.chunk == 0) input_product(k, blocks);
+    if (!n) return;
+    int64_t row = 0;
+    for (int64_t i = k - k % p.chunk; i < k; i++) row += rows(i);
+    float* const sums = s.sums + row * p.sums_row;
+    const CellRows step = cells(k);
+    zigzag(blocks, k & 1, [&](int64_t q) {
+      float* const c = sums + q * p.slots * unit_block;
+      recurrent_product(s.h[k & 1], p.h_row, n, q, 0, p.late ? 2 : p.gates, c);
+      if (p.late) return reset(k, n, q, c);
+      cell_rows(p.cell, step, q * unit_block, c);
+    });
+    if (!p.late) finish(k, blocks);
+  }
+  // linear_before_reset = 0: a second round, once r h of all units is there.
+  void late_step(int64_t k, Range blocks) {
+    const int64_t n = rows(k);
+    int64_t row = 0;
+    for (int64_t i = k - k % p.chunk; i < k; i++) row += rows(i);
+    for (int64_t q = blocks.begin; n && q < blocks.end; q++) {
+      float* const c = s.sums + row * p.sums_row + q * p.slots * unit_block;
+      recurrent_product(s.u, p.u_row, n, q, 2, 3, c);
+      cell_rows(p.cell, cells(k), q * unit_block, c);
+    }
+    finish(k, blocks);
+  }
+  void reset(int64_t k, int64_t n, int64_t q, float* c) {
+    for (int64_t i = 0; i < n; i++)
+      for (int j = 0; j < unit_block; j += lanes) {
+        vf r = load(c + i * p.sums_row + j);
+        if (clip > 0) r = cut(r, splat(clip));
+        store(s.u + i * p.u_row + q * unit_block + j, sigmoid_of(r) * load(s.h[k & 1] + i * p.h_row + q * unit_block + j));
+      }
+  }
+
+  CellRows cells(int64_t k) const {
+    CellRows r = {};
+    r.n = rows(k);
+    r.units = p.hidden;
+    r.h = s.h[k & 1];
+    r.h_row = p.h_row;
+    r.h_new = p.projected ? s.u : s.h[(k + 1) & 1];
+    r.h_new_row = p.projected ? p.u_row : p.h_row;
+    r.c = s.c;
+    r.c_row = p.padded();
+    r.sums_row = p.sums_row;
+    r.gates = gates_of(time(k), 0);
+    r.gates_row = p.saved * p.hidden;
+    r.order = s.order;
+    r.clip = clip;
+    r.late = p.late;
+    r.projected = p.projected;
+    return r;
+  }
+
+  // States [begin, end) of a step to y, to `before`, and of sequences that end here to h. Rows at a time: block by block every sequence's row of y is another
+  // page, eight times a step.
+  void deliver(int64_t k, int64_t begin, int64_t end) {
+    if (begin >= end) return;
+    const int64_t n = rows(k), t = time(k), ended = rows(k + 1);          // all sequences that run backwards end with the last step
+    const size_t bytes = size_t(end - begin) * 4;
+    const float *const h = s.h[k & 1] + begin, *const h_new = s.h[(k + 1) & 1] + begin;
+    for (int64_t i = 0; i < n; i++) {
+      const int64_t b = s.order[i];
+      std::memcpy(y_of(t, b) + begin, h_new + i * p.h_row, bytes);
+      if (float* const before = before_of(t, b)) std::memcpy(before + begin, h + i * p.h_row, bytes);
+      if (i >= ended) std::memcpy(call.out[1].as<float>() + (d * p.batch + b) * p.outputs + begin, h_new + i * p.h_row, bytes);
+    }
+  }
+  void deliver_c(int64_t k, int64_t begin, int64_t end) {
+    for (int64_t i = rows(k + 1); begin < end && i < rows(k); i++)
+      std::memcpy(call.out[2].as<float>() + (d * p.batch + s.order[i]) * p.hidden + begin, s.c + i * p.padded() + begin, size_t(end - begin) * 4);
+  }
+  // After the cells of hidden blocks.
+  void finish(int64_t k, Range blocks) {
+    const int64_t begin = blocks.begin * unit_block, end = blocks.end * unit_block < p.hidden ? blocks.end * unit_block : p.hidden;
+    if (!p.projected) deliver(k, begin, end);
+    if (s.c) deliver_c(k, begin, end);
+  }
+
+  // h = u w_hr^T for blocks of outputs.
+  void project(int64_t k, Range blocks) {
+    const int64_t n = rows(k);
+    for (int64_t q = blocks.begin; n && q < blocks.end; q++) {
+      const int64_t at = q * unit_block;
+      float* const to = s.h[(k + 1) & 1] + at;
+      if (n == 1) row_by_panel<1>(p.hidden, s.u, s.w_hr + at * p.hidden, to, false);
+      else rows_by_panel(n, p.hidden, s.u, p.u_row, s.w_hr + at * p.hidden, unit_block, unit_block, int(unit_block), nullptr, to, p.h_row, false);
+    }
+    deliver(k, blocks.begin * unit_block, blocks.end * unit_block < p.outputs ? blocks.end * unit_block : p.outputs);
+  }
+
+  // What lies beyond the sequences' ends.
+  void clear() {
+    const TensorView& lengths = call.in[recurrent_in::lengths];
+    if (lengths.absent()) return;
+    for (int64_t b = 0; b < p.batch; b++)
+      for (int64_t t = lengths.as<int64_t>()[b]; t < p.steps; t++) {
+        std::memset(y_of(t, b), 0, size_t(p.outputs) * 4);
+        if (float* const save = gates_of(t, b)) std::memset(save, 0, size_t(p.saved * p.hidden) * 4);
+        if (float* const before = before_of(t, b)) std::memset(before, 0, size_t(p.outputs) * 4);
+      }
+  }
+};
+
+// Parts of a direction that meet in every step; 0: one thread does all. Sleeping threads are woken where the whole sequence is worth it; they then stay
+// awake from step to step.
+inline int64_t recurrent_parts(const Call& call, const RecurrentProblem& p, int64_t step_work) {
+  if (!call.pool || p.blocks * p.directions < 2 || step_work < worth_meeting || !worth_threads(call.pool, 2 * step_work * p.steps)) return 0;
+  const int64_t wanted = (call.pool->threads() + p.directions - 1) / p.directions;
+  return wanted < p.blocks ? wanted : p.blocks;
+}
+
+// through(parts, work) takes the steps; work(f) calls f(direction, part) for every part of every direction and returns when all are done. One thread takes one
+// direction after the other, whose weights then have L2 to themselves.
+template <class Direction, class Through>
+ACCELNN_INLINE Status in_rounds(const Call& call, const RecurrentProblem& p, Direction* const* all, int64_t step_work, const Through& through) {
+  const int64_t parts = recurrent_parts(call, p, step_work);
+  if (parts == 0) {
+    for (int64_t d = 0; d < p.directions; d++) through(1, [&](const auto& f) { f(*all[d], 0); });
+    return {};
+  }
+  through(parts, [&](const auto& f) {
+    struct Job {
+      decltype(&f) function;
+      Direction* const* all;
+      int64_t parts;
+    } job = {&f, all, parts};
+    const auto task = [](void* context, int64_t i) {
+      const Job& j = *static_cast<Job*>(context);
+      (*j.function)(*j.all[i / j.parts], i % j.parts);
+    };
+    call.pool->run(parts * p.directions, task, &job);
+  });
+  return {};
+}
+
+inline Status recurrent(const Call& call) {
+  const RecurrentProblem p = recurrent_problem(call);
+  if (p.batch == 0) return {};
+  RecurrentForward first(call, p, 0), second(call, p, p.directions - 1), *const all[2] = {&first, &second};
+  for (int64_t d = 0; d < p.directions; d++) {
+    ACCELNN_TRY(recurrent_order(p, call.in[recurrent_in::lengths], all[d]->s));
+    all[d]->begin();
+    all[d]->clear();
+  }
+  const bool gathers = !(first.straight() && second.straight());
+  return in_rounds(call, p, all, p.batch * p.gates * p.hidden * (p.inputs + p.outputs) * p.directions, [&](int64_t parts, const auto& work) {
+    const auto blocks = [&](int64_t n, int64_t part) { return range_of(n, parts, part); };
+    work([&](RecurrentForward& f, int64_t part) { f.prepare(blocks(p.blocks, part)); });
+    for (int64_t k = 0; k < p.steps; k++) {
+      if (gathers && k % p.chunk == 0)
+        work([&](RecurrentForward& f, int64_t part) {
+          if (!part && !f.straight()) f.gather_x(k);
+        });
+      work([&](RecurrentForward& f, int64_t part) { f.step(k, blocks(p.blocks, part)); });
+      if (p.late) work([&](RecurrentForward& f, int64_t part) { f.late_step(k, blocks(p.blocks, part)); });
+      if (p.projected) work([&](RecurrentForward& f, int64_t part) { f.project(k, blocks(p.out_blocks, part)); });
+    }
+  });
+}
+
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn
