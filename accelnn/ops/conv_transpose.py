@@ -106,13 +106,14 @@ def transposed_window(n: int, name: str, kernel: tuple[Any, ...], stride: Any, p
 
 
 def conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1,
-                     dilation: Any = 1) -> Tensor:  # fmt: skip
+                     dilation: Any = 1, exact: bool = False) -> Tensor:  # fmt: skip
     """x[N,C,H,W] against weight[C,O/groups,R,S] + bias[O] -> [N,O,OH,OW], OH = (H - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.
 
-    Torch's F.conv_transpose2d, argument by argument; padding may also be (top, left, bottom, right), as in ONNX's ConvTranspose."""
+    Torch's F.conv_transpose2d, argument by argument; padding may also be (top, left, bottom, right), as in ONNX's ConvTranspose. exact: as in conv2d."""
     w, (eh, ew) = transposed_window(2, "conv_transpose2d", weight.shape[2:], stride, padding, output_padding, dilation, groups)
     operands = (x, weight) if bias is None else (x, weight, bias)
-    return apply("conv_transpose2d", *operands, output_padding_h=eh, output_padding_w=ew, **w.attrs2d())
+    attrs = w.attrs2d() | ({"exact": 1} if exact else {})
+    return apply("conv_transpose2d", *operands, output_padding_h=eh, output_padding_w=ew, **attrs)
 
 
 __all__ = ["conv_transpose2d"]

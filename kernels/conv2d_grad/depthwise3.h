@@ -31,19 +31,24 @@ void dgrad_tile(const float* planes, int64_t outs, int64_t plane, int64_t pitch,
     vf tap[9];
 #pragma GCC unroll 9
     for (int k = 0; k < 9; k++) tap[k] = splat(w[8 - k]);
+    const float* row = planes;
 #pragma GCC unroll 6
-    for (int q = 0; q < rows + 2; q++)
+    for (int q = 0; q < rows + 2; q++) {
+      // g++ would work out all 36 addresses ahead and park them in vector registers.
+      asm("" : "+r"(row));
 #pragma GCC unroll 3
       for (int s = 0; s < 3; s++) {
         vf x[C];
 #pragma GCC unroll 2
-        for (int c = 0; c < C; c++) x[c] = load(planes + q * pitch + s + c * lanes);
+        for (int c = 0; c < C; c++) x[c] = load(row + s + c * lanes);
 #pragma GCC unroll 4
         for (int i = 0; i < rows; i++)
           if (q - i >= 0 && q - i < 3)
 #pragma GCC unroll 2
             for (int c = 0; c < C; c++) acc[i][c] = fma(tap[(q - i) * 3 + s], x[c], acc[i][c]);
       }
+      row += pitch;
+    }
   }
 #pragma GCC unroll 4
   for (int i = 0; i < rows; i++)

@@ -87,7 +87,8 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
     Tile t[2];
     for (int phase = 0; phase < p.count; phase++) {
       const int64_t first = phase * p.taps[0], taps = p.taps[phase];
-      t[phase] = {taps ? g.og : 0, taps, x.planes + f, l.plane, 0, x.b_tap + first, x.w, g.k, x.a_tap + first, g.r * g.s, nullptr, x.sums + phase * conv_grad::tile_floats, wide};
+      float* const sums = x.sums + phase * conv_grad::tile_floats;
+      t[phase] = {taps ? g.og : 0, taps, x.planes + f, l.plane, 0, x.b_tap + first, x.w, g.k, x.a_tap + first, g.r * g.s, nullptr, sums, wide};
       if (!l.packed && (l.copy || (n == wide && tiles == 1))) continue;
       float* const panel = x.panel + g.og * first * wide;
       pack(g, l, p, x.planes, x.b_tap + first, taps, f, n, wide, panel);

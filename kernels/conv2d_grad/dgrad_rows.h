@@ -100,10 +100,12 @@ inline int64_t collect_taps(const conv::Geometry& g, const DgradLayout& l, int64
 // Rows first .. last - 1 of the strides of dx.
 inline void run_rows(const conv::Geometry& g, const DgradLayout& l, int64_t first, int64_t last, int64_t top, const Operands& x) {
   if (depthwise3::fits(g)) {
+    const auto tile = g.w > lanes ? depthwise3::dgrad_tile<depthwise3::vectors> : depthwise3::dgrad_tile<1>;
     const int64_t wide = (g.w > lanes ? depthwise3::vectors : 1) * lanes;
+    const float bias = x.bias ? *x.bias : 0.0f;
     for (int64_t k = 0; k < last - first; k += depthwise3::rows)
       for (int64_t j = 0; j < g.w; j += wide)
-        (wide > lanes ? depthwise3::dgrad_tile<depthwise3::vectors> : depthwise3::dgrad_tile<1>)(x.planes + k * l.pitch + j, g.og, l.plane, l.pitch, x.w, x.bias ? *x.bias : 0.0f, x.dx + (first + k) * g.w + j, g.w, last - first - k, g.w - j);
+        tile(x.planes + k * l.pitch + j, g.og, l.plane, l.pitch, x.w, bias, x.dx + (first + k) * g.w + j, g.w, last - first - k, g.w - j);
     return;
   }
   const int64_t uw = conv::divide_up(g.w, g.sw), vectors = vectors_for(x.channels);

@@ -57,8 +57,9 @@ inline Status run(const Call& call, const conv::Geometry& g) {
             for (int64_t c = 0; c < g.cg; c += tile_columns) {
               for (int64_t q = 0; q < outs; q++)
                 for (int64_t j = 0; j < tile_columns; j += 16) __builtin_prefetch(to + q * g.cg + c + j, 1, 2);
-              f32_tile(int(outs), {depth, rows, l.row, b + c / panel_columns * panel + c % panel_columns, panel_columns, panel, to + c, g.cg, int(conv::at_most(tile_columns, g.cg - c)), add ? to + c : nullptr},
-                       {});
+              const int columns = int(conv::at_most(tile_columns, g.cg - c));
+              const float* const seen_here = b + c / panel_columns * panel + c % panel_columns;
+              f32_tile(int(outs), {depth, rows, l.row, seen_here, panel_columns, panel, to + c, g.cg, columns, add ? to + c : nullptr}, {});
             }
           }
       }

@@ -79,9 +79,10 @@ inline Status dgrad(const Call& call, const conv::Geometry& g) {
           for (int64_t point = 0; point < points; point++)
             for (int64_t t = 0; t < tiles; t++) {
               const int64_t t0 = tile_start(count, tiles, t), t1 = tile_start(count, tiles, t + 1);
+              const float *const a = v + point * l.y_plane + (i * l.tw + t0) * l.y_row, *const b = u + point * g.o * wide;
+              float* const c0 = products + point * l.p_plane + t0 * wide;
               for (int64_t j = 0; j < wide; j += tile_columns)
-                f32_tile(int(t1 - t0), {g.o, v + point * l.y_plane + (i * l.tw + t0) * l.y_row, l.y_row, u + point * g.o * wide + j, wide, panel_columns, products + point * l.p_plane + t0 * wide + j, wide, int(tile_columns), nullptr},
-                         {});
+                f32_tile(int(t1 - t0), {g.o, a, l.y_row, b + j, wide, panel_columns, c0 + j, wide, int(tile_columns), nullptr}, {});
             }
           const int64_t width = l.tw * m;
           for (int64_t t = 0; t < count; t++)

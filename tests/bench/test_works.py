@@ -25,6 +25,7 @@ SMALL = {"conv2d": "2x4x9x9:6x4x3x3:padding=1:stride=2", **dict.fromkeys(("conv2
          "2x16x9x9:20x16x3x3:padding=1"), "cross_entropy": "5x7", "matmul_plan": "6x8x8", "matmul_int4": "3x64x40:group=32",
          "matmul_int4_f32": "3x64x40:group=32", "softmax": "5x9", "log_softmax": "5x9", "sum": "6x7:axes=1", "mean": "6x7:axes=0", "max": "6x7:axes=1",
          "min": "6x7:axes=0+1", "max_pool2d": "2x3x9x9:kernel=3:stride=2", "avg_pool2d": "2x3x8x8:kernel=2:stride=2", "copy": "5x9"}  # fmt: skip
+SMALL |= {"conv2d_backward": "2x16x9x14:20x16x3x3:padding=1"}
 SMALL |= {"attention": "2x3x20x8:causal", "attention_backward": "2x3x20x8:causal"}
 SMALL |= {f"attention_decode{kind}": "2x4x30x8:groups=2" for kind in ("", "_bf16", "_int8")}
 
