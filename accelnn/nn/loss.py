@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import AttributeValueError, ShapeError
 from ..core.tensor import Tensor
-from ..ops import cross_entropy, log_sigmoid, maximum, nll_loss, where
+from ..ops import cross_entropy, ctc_loss, log_sigmoid, maximum, nll_loss, where
 from ..ops.loss import reduced, reduction_code
 from .module import Module
 
@@ -156,6 +156,17 @@ class KLDivLoss(_Loss):
         n: Any = input.shape[0] if input.ndim else 1
         mean: Tensor = loss.sum() / n
         return mean
+
+
+class CTCLoss(_Loss):
+    """-log of the probability of a target sequence: log_probs [T, N, C] or [T, C]; see ops.ctc_loss."""
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
+        return ctc_loss(log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity)
 
 
 class CosineEmbeddingLoss(_Loss):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import channel_norm, conv, dynamic, elementwise, loss, matmul, norm, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
+from . import channel_norm, conv, ctc, dynamic, elementwise, loss, matmul, norm, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
 from .channel_norm import batch_norm, group_norm, instance_norm, local_response_norm
 from .conv import conv2d
+from .ctc import ctc_loss
 from .dynamic import dynamic_qmatmul, quantize_weight
 from .elementwise import clip, gelu, maximum, minimum, silu, where
 from .loss import cross_entropy, log_sigmoid, nll_loss
@@ -24,6 +25,6 @@ connect()
 __all__ = ["Int4Weight", "Packed", "SparseWeight", "avg_pool2d", "clip", "conv2d", "cross_entropy", "dequantize", "dropout", "dynamic_qmatmul", "gelu",
            "linear", "log_softmax", "matmul_int4", "matmul_sparse", "max_pool2d", "maximum", "minimum", "one_hot", "pack", "pack_sparse", "quantize",
            "quantize_int4", "quantize_weight", "rand", "seed", "silu", "softmax", "sparsify", "where"]  # fmt: skip
-__all__ += ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "log_sigmoid",
+__all__ += ["batch_norm", "ctc_loss", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "log_sigmoid",
             "nll_loss",
             "rms_norm"]  # fmt: skip

@@ -23,7 +23,8 @@ from accelnn.core.registry import OPS
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"conv2d": "2x4x9x9:6x4x3x3:padding=1:stride=2", "cross_entropy": "5x7", "matmul_plan": "6x8x8", "matmul_int4": "3x64x40:group=32",
          "matmul_int4_f32": "3x64x40:group=32", "softmax": "5x9", "log_softmax": "5x9", "sum": "6x7:axes=1", "mean": "6x7:axes=0", "max": "6x7:axes=1",
-         "min": "6x7:axes=0+1", "max_pool2d": "2x3x9x9:kernel=3:stride=2", "avg_pool2d": "2x3x8x8:kernel=2:stride=2", "copy": "5x9"}  # fmt: skip
+         "min": "6x7:axes=0+1", "softmax_grad": "5x9", "log_softmax_grad": "5x9", "ctc_loss": "#1", "ctc_loss_grad": "#1",
+         "max_pool2d": "2x3x9x9:kernel=3:stride=2", "avg_pool2d": "2x3x8x8:kernel=2:stride=2", "copy": "5x9"}  # fmt: skip
 
 
 def small(name: str) -> str:
