@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import AttributeValueError, ShapeError
 from ..core.tensor import Tensor
-from ..ops import cross_entropy, logsigmoid, maximum, nll_loss, where
+from ..ops import cross_entropy, ctc_loss, logsigmoid, maximum, nll_loss, where
 from ..ops.loss import reduced, reduction_code
 from .module import Module
 
@@ -158,6 +158,17 @@ class KLDivLoss(_Loss):
         return mean
 
 
+class CTCLoss(_Loss):
+    """-log of the probability of a target sequence: log_probs [T, N, C] or [T, C]; see ops.ctc_loss."""
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
+        return ctc_loss(log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity)
+
+
 class CosineEmbeddingLoss(_Loss):
     """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1; inputs [N, D] or [D]."""
 
@@ -286,6 +297,6 @@ def _total(terms: Iterable[Tensor]) -> Tensor:
     return total
 
 
-__all__ = ["BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss",
-           "L1Loss", "MSELoss", "MarginRankingLoss", "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss", "l1_penalty",
-           "l2_penalty"]  # fmt: skip
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss",
+           "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss",
+           "l1_penalty", "l2_penalty"]  # fmt: skip

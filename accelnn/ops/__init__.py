@@ -14,6 +14,7 @@ from . import (  # noqa: F401, I001
     conv_nd,
     conv_nhwc,
     conv_transpose,
+    ctc,
     decode,
     dynamic,
     elementwise,
@@ -50,6 +51,7 @@ from .channel_norm import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .conv_nd import *  # noqa: F403
 from .conv_transpose import *  # noqa: F403
+from .ctc import *  # noqa: F403
 from .decode import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
@@ -79,6 +81,7 @@ __all__ += channel_norm.__all__
 __all__ += conv.__all__
 __all__ += conv_nd.__all__
 __all__ += conv_transpose.__all__
+__all__ += ctc.__all__
 __all__ += decode.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
