@@ -15,7 +15,7 @@ from .. import _C
 from ..core.dtypes import DType, as_dtype
 from ..core.errors import AttributeValueError
 from ..core.registry import OPS
-from . import works_lowp  # noqa: F401  (fills the table)
+from . import works_lowp, works_tensors  # noqa: F401  (they fill the table)
 from .works import WORKS, Work, work_named
 
 SHAPES = Path(__file__).with_name("shapes.toml")
