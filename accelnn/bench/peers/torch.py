@@ -216,3 +216,7 @@ WORKS: dict[str, dict[str, Make]] = {
     **{name: {"torch": _returning(_reduce(function))} for name, function in (
         ("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax), ("min", torch.amin))},
 }  # fmt: skip
+
+from .torch_tensors import WORKS as _TENSORS  # noqa: E402  (its calls are made with the helpers above)
+
+WORKS.update(_TENSORS)
