@@ -23,6 +23,7 @@ from . import (  # noqa: F401, I001
     indexing,
     loss,
     matmul,
+    methods,
     normalize,
     order,
     packed,
