@@ -90,7 +90,7 @@ def _truth(choose: Choose) -> Callable[[Inputs], Truth]:
 
 def _peer_truth(x: Inputs) -> Truth:
     image, weights, g, y = _true(x)
-    return Truth([y], [np.maximum(_allowed(image, weights, g, PANELS), _allowed(image, weights, g, best(*x.specs(), x.attrs)))])      # type: ignore[arg-type]
+    return Truth([y], [np.maximum(_allowed(image, weights, g, PANELS), _allowed(image, weights, g, _chosen(x, best)))])
 
 
 def _work(name: str, choose: Choose, says: str) -> Work:
