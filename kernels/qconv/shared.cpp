@@ -166,9 +166,19 @@ struct Part {
       const QconvFinish f = {prepared.start + j, prepared.scale + j, zero, relu, prepared.plain, reinterpret_cast<uint8_t*>(block), qconv_columns, sums};
       for (int64_t t = t0; t < t1; t++) {
         wino.output(products + (t - t0) * qconv_columns, sums_point, whole, f.start, sums);
+        const int64_t h = t / p.tiles_w * 4, v = t % p.tiles_w * 4;
+        if (prepared.plain && p.y_last && whole == columns) {            // straight into y
+          for (int64_t i = 0; i < at_most(4, g.oh - h); i++) {
+            QconvFinish line = f;
+            line.y = reinterpret_cast<uint8_t*>(map) + ((h + i) * g.ow + v) * g.o + j;
+            line.y_row = g.o;
+            wino.plain(sums + 4 * i * qconv_columns, at_most(4, g.ow - v), whole, line);
+          }
+          continue;
+        }
         if (prepared.plain) wino.plain(sums, 16, whole, f);
         else isa.finish(sums, 16, type, f, block);
-        write_tile(block, t / p.tiles_w * 4, t % p.tiles_w * 4, j, columns, map);
+        write_tile(block, h, v, j, columns, map);
       }
     }
   }
@@ -268,7 +278,7 @@ Status qconv2d_packed(const Call& call, const QconvIsa& isa) {
       continue;
     }
     const int64_t per_image = groups * p.bands * p.column_parts;
-    parallel(call, images * per_image, images * 2 * g.o * g.pixels * g.k / 4, [&](int64_t i) {
+    parallel(call, images * per_image, images * 2 * g.o * g.pixels * g.k / (p.depthwise ? 1 : 4), [&](int64_t i) {
       const int64_t image = i / per_image, rest = i % per_image, cut = rest % p.column_parts, band = rest / p.column_parts % p.bands;
       part.run(source + image * p.image, y.as<char>() + (n0 + image) * out_bytes, rest / p.column_parts / p.bands, p.lines * band / p.bands,
                p.lines * (band + 1) / p.bands, tiles * cut / p.column_parts * qconv_columns, at_most(tiles * (cut + 1) / p.column_parts * qconv_columns, og));

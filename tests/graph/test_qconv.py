@@ -34,7 +34,8 @@ def test_the_same_bits_as_on_plain_weights() -> None:
     assert lasts == [(0, 1), (1, 1), (1, 0), (0, 0)]
 
 
-@pytest.mark.parametrize(("shape", "groups", "dilation"), [((20, 3, 7, 7), 1, 1), ((33, 5, 3, 3), 1, 2), ((24, 4, 3, 3), 3, 1), ((19, 1, 3, 5), 19, 1), ((1, 1, 1, 1), 1, 1)])
+@pytest.mark.parametrize(("shape", "groups", "dilation"),
+                         [((20, 3, 7, 7), 1, 1), ((33, 5, 3, 3), 1, 2), ((24, 4, 3, 3), 3, 1), ((19, 1, 3, 5), 19, 1), ((1, 1, 1, 1), 1, 1)])  # fmt: skip
 def test_packing_and_back(shape: tuple[int, ...], groups: int, dilation: int) -> None:
     w = np.random.default_rng(1).integers(-128, 128, shape).astype(np.int8)
     packed = pack_conv(w, groups, dilation).numpy()
