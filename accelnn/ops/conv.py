@@ -263,10 +263,9 @@ def pair(x: int | tuple[int, int]) -> tuple[int, int]:
     return (x, x) if isinstance(x, int) else (int(x[0]), int(x[1]))
 
 
-def geometry(stride: Any, padding: Any, dilation: Any, groups: int) -> dict[str, int]:
-    """Ints or pairs (height, width) as the op's attributes."""
-    (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
-    return dict(zip(GEOMETRY, (sh, sw, ph, pw, ph, pw, dh, dw, groups)))
+def geometry(stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> dict[str, int]:
+    """Torch's arguments as the op's attributes, where no sizes are needed."""
+    return window(2, "conv2d", (1, 1), (1, 1), stride, padding, dilation, groups).attrs2d()
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
