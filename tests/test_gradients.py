@@ -13,7 +13,7 @@ from accelnn.core.errors import Error
 from accelnn.core.registry import OPS
 from accelnn.core.tensor import apply_all, tensor
 
-FIRST_ORDER_ONLY: set[str] = set()
+FIRST_ORDER_ONLY = {"ctc_loss"}  # tests/ledger.toml: its gradient op has none
 
 
 def differentiable() -> list[Any]:
@@ -44,7 +44,7 @@ def test_gradient(name: str, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> 
         rest = iter(xs)
         return apply_all(name, *(next(rest) if there else None for there in given), **attrs)[0]
 
-    check_grads(call, arguments)
+    check_grads(call, arguments, order=1 if name in FIRST_ORDER_ONLY else 2)
 
 
 def test_wrong_gradient_is_found() -> None:

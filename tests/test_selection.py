@@ -12,8 +12,6 @@ import pytest
 
 from accelnn import _C
 from accelnn.core.dispatch import explain
-from accelnn.core.dtypes import DType
-from accelnn.core.graph import Spec
 from accelnn.core.registry import KERNELS, OPS
 
 PROGRAM = """
@@ -70,7 +68,7 @@ def test_selection_is_pure_and_best_first(name: str) -> None:
     arrays, attrs = list(op.samples())[0]
     from accelnn.core.tensor import tensor
 
-    specs = [Spec(t.shape, DType(t.dtype)) for t in (tensor(a, getattr(a, "dtype", None)) for a in arrays)]
+    specs = [None if a is None else tensor(a, getattr(a, "dtype", None)).spec for a in arrays]
     for bits in _C.machine()["levels"].values():
         listed = explain(name, specs, attrs, isa=bits)
         able = [row for row, why in listed if why is None]

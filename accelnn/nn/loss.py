@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import AttributeValueError, ShapeError
 from ..core.tensor import Tensor
-from ..ops import cross_entropy, log_sigmoid, maximum, nll_loss, where
+from ..ops import cross_entropy, ctc_loss, logsigmoid, maximum, nll_loss, where
 from ..ops.loss import reduced, reduction_code
 from .module import Module
 
@@ -127,7 +127,7 @@ class BCEWithLogitsLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         self.same(input, target)
-        positive = log_sigmoid(input)
+        positive = logsigmoid(input)
         if self.pos_weight is not None:
             positive = positive * ((self.pos_weight - 1.0) * target + 1.0)
         loss = (1.0 - target) * input - positive
@@ -156,6 +156,17 @@ class KLDivLoss(_Loss):
         n: Any = input.shape[0] if input.ndim else 1
         mean: Tensor = loss.sum() / n
         return mean
+
+
+class CTCLoss(_Loss):
+    """-log of the probability of a target sequence: log_probs [T, N, C] or [T, C]; see ops.ctc_loss."""
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
+        return ctc_loss(log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity)
 
 
 class CosineEmbeddingLoss(_Loss):
@@ -229,7 +240,7 @@ class SoftMarginLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         self.same(input, target)
-        return self.reduce(-log_sigmoid(target.float() * input))
+        return self.reduce(-logsigmoid(target.float() * input))
 
 
 class GaussianNLLLoss(_Loss):
@@ -286,6 +297,6 @@ def _total(terms: Iterable[Tensor]) -> Tensor:
     return total
 
 
-__all__ = ["BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss", "KLDivLoss",
-           "L1Loss", "MSELoss", "MarginRankingLoss", "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss", "l1_penalty",
-           "l2_penalty"]  # fmt: skip
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss",
+           "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss",
+           "l1_penalty", "l2_penalty"]  # fmt: skip

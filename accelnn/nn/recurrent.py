@@ -12,8 +12,8 @@ import numpy as np
 from ..core.errors import AttributeValueError, ShapeError
 from ..core.tensor import Tensor, as_tensor, tensor, zeros
 from ..ops import dropout
+from ..ops.arrange import cat
 from ..ops.recurrent import pack_weights, recurrent
-from ..ops.recurrent_math import join
 from . import init
 from .module import Module, Parameter
 
@@ -54,7 +54,7 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, pad
         data = data[:, :wanted] if batch_first else data[:wanted]
     elif wanted > steps:
         rows = data.transpose(0, axis)
-        data = join([rows, zeros(wanted - steps, *rows.shape[1:])]).transpose(0, axis)
+        data = cat([rows, zeros(wanted - steps, *rows.shape[1:])]).transpose(0, axis)
     there = as_tensor(np.arange(wanted, dtype=np.float32)).unsqueeze(0) < sequence.lengths.float().unsqueeze(1)
     there = there.float() if batch_first else there.float().transpose(0, 1)
     while there.ndim < data.ndim:
@@ -146,7 +146,7 @@ class RNNBase(Module):
             last.append(found)
             if self.dropout and layer + 1 < self.num_layers:
                 x = dropout(x, self.dropout, self.training)
-        ends = [join(parts) for parts in zip(*last)]
+        ends = [cat(parts) for parts in zip(*last)]
         if single:
             x, ends = x.squeeze(1), [e.squeeze(1) for e in ends]
         y = PackedSequence(x, packed.lengths, first) if packed else x

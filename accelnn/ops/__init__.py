@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 from ..core.questions import connect
-from . import (  # noqa: F401
-    activation, arrange, attention, border, channel_norm, conv, conv_bounds, conv_nd, conv_nhwc, conv_transpose,
-    decode, dynamic, elementwise, formula, functions, indexing, loss, matmul, normalize, order, packed, planes, pool, pooling, qconv, quantized,
-    random, recurrent, recurrent_math, reduce, resizing, rotary, row_norm, shape, sparse, weight_only, window)
+from . import (  # noqa: F401, I001
+    activation,
+    arrange,
+    attention,
+    border,
+    channel_norm,
+    conv,
+    conv_bounds,
+    conv_nd,
+    conv_nhwc,
+    conv_transpose,
+    ctc,
+    decode,
+    dynamic,
+    elementwise,
+    formula,
+    functions,
+    indexing,
+    loss,
+    matmul,
+    normalize,
+    order,
+    packed,
+    planes,
+    pool,
+    pool_nhwc,
+    pooling,
+    qconv,
+    quantized,
+    random,
+    recurrent,
+    recurrent_math,
+    reduce,
+    resizing,
+    rotary,
+    row_norm,
+    shape,
+    sparse,
+    weight_only,
+    window,
+)
 from .activation import *  # noqa: F403
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
@@ -14,11 +51,13 @@ from .channel_norm import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .conv_nd import *  # noqa: F403
 from .conv_transpose import *  # noqa: F403
+from .ctc import *  # noqa: F403
 from .decode import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .functions import *  # noqa: F403
 from .indexing import *  # noqa: F403
+from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .normalize import *  # noqa: F403
 from .order import *  # noqa: F403
@@ -42,11 +81,13 @@ __all__ += channel_norm.__all__
 __all__ += conv.__all__
 __all__ += conv_nd.__all__
 __all__ += conv_transpose.__all__
+__all__ += ctc.__all__
 __all__ += decode.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
+__all__ += loss.__all__
 __all__ += matmul.__all__
 __all__ += normalize.__all__
 __all__ += order.__all__

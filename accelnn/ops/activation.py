@@ -50,7 +50,12 @@ function("gelu", lambda x: 0.5 * x * (1.0 + k.erf(x * HALF)), _gelu_slope, flops
 function("gelu_tanh", lambda x: 0.5 * x * (1.0 + k.tanh(RATIO * (x + CUBIC * (x * x * x)))), _gelu_tanh_slope, flops=40)
 function("silu", lambda x: x * k.sigmoid(x), _silu_slope, flops=25)
 function("mish", lambda x: x * _mish_tanh(x), _mish_slope, flops=30)
-function("leaky_relu", lambda x, slope: k.select(x > 0.0, x, x * slope), lambda x, slope: k.select(x > 0.0, 1.0, slope), slope=0.01)
+def _leaky(x: Any, slope: float) -> Any:
+    """The larger of both, one instruction less, where the slope is one of a leak."""
+    return k.max(x, x * slope) if 0 < slope <= 1 else k.select(x > 0.0, x, x * slope)
+
+
+function("leaky_relu", _leaky, lambda x, slope: k.select(x > 0.0, 1.0, slope), slope=0.01)
 function("elu", lambda x, alpha: k.select(x > 0.0, x, alpha * k.expm1(x)), lambda x, alpha: k.select(x > 0.0, 1.0, alpha * k.exp(x)), flops=30, alpha=1.3)
 function("celu", lambda x, alpha: k.select(x > 0.0, x, alpha * k.expm1(x * (1 / alpha))),
          lambda x, alpha: k.select(x > 0.0, 1.0, k.exp(x * (1 / alpha))), flops=30, alpha=1.3)  # fmt: skip

@@ -49,28 +49,42 @@ def _known(size: AnySize) -> int:
     return size.hint if isinstance(size, Size) else int(size)
 
 
+def _size(size: int, kernel: int, g: dict[str, int], axis: str) -> int:
+    before, after = ("pad_top", "pad_bottom") if axis == "h" else ("pad_left", "pad_right")
+    return _known(out_size(size, kernel, g[f"stride_{axis}"], g[f"dilation_{axis}"], g[before], g[after]))
+
+
+def _tiles_of(size: int, kernel: int, g: dict[str, int], axis: str, m: int) -> int:
+    """Tiles of m outputs along an axis; with dilation d, every d-th pixel is a convolution without."""
+    d = g[f"dilation_{axis}"]
+    return d * _over(_over(_size(size, kernel, g, axis), d), m)
+
+
 def plan_of(x: Spec, w: Spec, attrs: dict[str, Any]) -> str:
     """The algorithm for x[N,C,H,W] and w[O,C/groups,R,S]: shapes alone decide (named dims by their example), `exact` leaves Winograd out."""
     g = {**GEOMETRY, **{k: v for k, v in attrs.items() if k in GEOMETRY}}
     n, c, h, width = map(_known, x.shape)
     o, per_group, r, s = map(_known, w.shape)
     if g["groups"] > 1 and per_group == o // g["groups"] and per_group in (1, 2, 4, 8):
-        return "lanes"
+        covered = 16 * _tiles_of(h, r, g, "h", 4) * _tiles_of(width, s, g, "w", 4)
+        dense = (r, s, g["stride_h"], g["stride_w"]) == (3, 3, 1, 1) and not attrs.get("exact")
+        size = _size(h, r, g, "h") * _size(width, s, g, "w")
+        return "winograd4" if dense and per_group >= 4 and covered < 1.6 * size else "lanes"
     strides, dilations = (g["stride_h"], g["stride_w"]), (g["dilation_h"], g["dilation_w"])
     if attrs.get("exact"):
         return "panels"
-    oh = _known(out_size(h, r, strides[0], dilations[0], g["pad_top"], g["pad_bottom"]))
-    ow = _known(out_size(width, s, strides[1], dilations[1], g["pad_left"], g["pad_right"]))
+    oh, ow = _size(h, r, g, "h"), _size(width, s, g, "w")
     if (r, s) == (7, 7) and strides == (2, 2) and dilations == (1, 1) and c <= 4 and o >= 16 and oh * ow >= 256:
         return "folded"
     if strides != (1, 1) or per_group < 16 or o < 16 or (g["groups"] > 1 and o // g["groups"] % PANEL):
         return "panels"
-    # Multiply-adds an output, tiles over the edge included. F(4,3) reads 36 numbers a weight: few tiles would wait for them alone.
+    # Multiply-adds an output, tiles over the edge included. F(4,3) reads 36 numbers a weight: for few tiles it would wait for memory alone.
+    many = 9 if 144 * o * per_group > 8 << 20 else 4
     found = ("panels", r * s * 0.85)
-    for name, kernel, m, least in (("winograd2", 3, 2, 4), ("winograd4", 3, 4, 9), ("winograd5", 5, 2, 9)):
-        (th, tw), t = (d * _over(_over(size, d), m) for size, d in zip((oh, ow), dilations)), m + kernel - 1
-        cost = th * tw * t * t / max(oh * ow, 1) * (1.2 if t == 6 else 1)
-        if (r, s) == (kernel, kernel) and n * th * tw >= least and cost < found[1]:
+    for name, kernel, m, least in (("winograd2", 3, 2, 4), ("winograd4", 3, 4, many), ("winograd5", 5, 2, many)):
+        tiles, t = _tiles_of(h, r, g, "h", m) * _tiles_of(width, s, g, "w", m), m + kernel - 1
+        cost = tiles * t * t / max(oh * ow, 1) * (1.2 if t == 6 else 1)
+        if (r, s) == (kernel, kernel) and n * tiles >= least and cost < found[1]:
             found = (name, cost)
     return found[0]
 
@@ -100,7 +114,8 @@ def _check_algorithm(name: str, w: Sequence[Any], groups: int, algorithm: int) -
     o, per_group, r, s = w
     products = groups == 1 or o // groups % PANEL == 0
     three, channelwise = (r, s) == (3, 3) and products, per_group == o // groups and per_group in (1, 2, 4, 8)
-    fits = {PANELS: True, WINOGRAD2: three, WINOGRAD4: three, LANES: channelwise,
+    few = channelwise and per_group in (4, 8) and (r, s) == (3, 3)
+    fits = {PANELS: True, WINOGRAD2: three, WINOGRAD4: three or few, LANES: channelwise,
             WINOGRAD5: (r, s) == (5, 5) and products, FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4}  # fmt: skip
     if not fits.get(algorithm, False):
         known = ALGORITHMS[algorithm] if 0 <= algorithm < len(ALGORITHMS) else algorithm
@@ -304,6 +319,8 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int], int], ...] 
     ((1, 17, 13, 16), (33, 17, 3, 3), {"dilation_h": 3, "dilation_w": 2, "pad_top": 3, "pad_left": 2, "pad_bottom": 3, "pad_right": 2}, WINOGRAD4),
     ((2, 9, 14, 9), (20, 9, 5, 5), {"pad_top": 2, "pad_left": 2, "pad_bottom": 2, "pad_right": 2}, WINOGRAD5),
     ((1, 16, 20, 23), (16, 16, 5, 5), {"dilation_h": 2, "dilation_w": 2, "pad_top": 4, "pad_left": 1}, WINOGRAD5),
+    ((1, 36, 9, 14), (36, 4, 3, 3), {"groups": 9, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}, WINOGRAD4),
+    ((2, 40, 8, 10), (40, 8, 3, 3), {"groups": 5, "dilation_w": 2, "pad_left": 1, "pad_bottom": 2}, WINOGRAD4),
     ((1, 60, 9, 14), (48, 20, 3, 3), {"groups": 3, "pad_top": 1, "pad_left": 1}, WINOGRAD4),
     ((2, 192, 9, 9), (192, 32, 3, 3), {"groups": 6, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}, WINOGRAD2),
     ((1, 3, 33, 41), (20, 3, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_top": 3, "pad_left": 3, "pad_bottom": 3, "pad_right": 3}, FOLDED),

@@ -13,7 +13,7 @@ from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply, apply_all
 from .conv import needs_gradient
-from .elementwise import elementwise, where
+from .elementwise import where
 from .matmul import EPS, gamma
 from .normalize import log_softmax
 
@@ -207,20 +207,6 @@ def _grad_composition(x: Tensor, labels: Tensor, dloss: Tensor, total: Tensor, t
 Op("cross_entropy_grad", _grad_shape, _grad_reference, samples=lambda: list(_grad_samples()), bound=_grad_bound, composition=_grad_composition)
 
 
-log_sigmoid_op = elementwise("log_sigmoid", 1, lambda p, a: p.sub(p.min(a, p.const(0.0)), p.log1p(p.exp(p.neg(p.abs(a))))),
-                             lambda a: np.minimum(a, 0) - np.log1p(np.exp(-np.abs(a))), flops=40)  # fmt: skip
-
-
-@log_sigmoid_op.vjp
-def _(dy: Tensor, a: Tensor, y: Tensor) -> Any:
-    return dy * (-a).sigmoid()
-
-
-def log_sigmoid(x: Tensor) -> Tensor:
-    """log(1 / (1 + exp(-x))), exact to the last digits for large |x| too."""
-    return apply("log_sigmoid", x)
-
-
 def reduced(loss: Tensor, reduction: str, name: str = "loss") -> Tensor:
     """The mean or sum of all elements, or the elements."""
     code = reduction_code(name, reduction)
@@ -259,3 +245,6 @@ def nll_loss(log_probabilities: Tensor, target: Tensor, weight: Tensor | None = 
     if target.dtype.is_float:
         raise DTypeError(f"nll_loss: integer labels expected, not {target.spec}")
     return _labelled("nll_loss", log_probabilities, target, weight, reduction, ignore_index=int(ignore_index), label_smoothing=0.0, log_input=1)
+
+
+__all__ = ["cross_entropy", "nll_loss"]

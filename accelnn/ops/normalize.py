@@ -170,4 +170,4 @@ def one_hot(labels: Tensor, classes: int) -> Tensor:
     return apply("one_hot", labels, classes=classes)
 
 
-__all__ = ["cross_entropy", "log_softmax", "one_hot", "softmax"]
+__all__ = ["log_softmax", "one_hot", "softmax"]

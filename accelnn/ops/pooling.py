@@ -207,8 +207,9 @@ def adaptive_avg_pool(x: Tensor, output_size: Any, n: int | None = None) -> Tens
     if all(m == 1 for m in wanted):
         x = x.mean(tuple(range(2, 2 + n)), keepdim=True)
     elif all(m and k % m == 0 for k, m in zip(have, wanted)):
-        kernel = tuple(k // m for k, m in zip(have, wanted))
-        x = _avg("adaptive_avg_pool", x, n, kernel, None, 0, False, True, None) if any(k > 1 for k in kernel) else x
+        for d, (k, m) in enumerate(zip(have, wanted)):  # rows are added up as vectors; what is left to add along rows is a fraction of it
+            shape = x.shape
+            x = x.reshape(*shape[: 2 + d], m, k // m, *shape[3 + d :]).mean(3 + d) if k != m else x
     else:
         for d, (k, m) in enumerate(zip(have, wanted)):
             if k == m:
@@ -216,9 +217,11 @@ def adaptive_avg_pool(x: Tensor, output_size: Any, n: int | None = None) -> Tens
             means = np.zeros((m, k), np.float32)
             for i, (a, b) in enumerate(_spans(k, m)):
                 means[i, a:b] = 1 / (b - a)
-            last = x if d == n - 1 else x.transpose(2 + d, -1)
-            last = linear(last, _constant(means))
-            x = last if d == n - 1 else last.transpose(2 + d, -1)
+            if d == n - 1:
+                x = linear(x, _constant(means))
+            else:
+                shape = x.shape
+                x = (_constant(means) @ x.reshape(*shape[: 2 + d], k, -1)).reshape(*shape[: 2 + d], m, *shape[3 + d :])
     return x.squeeze(0) if alone else x
 
 

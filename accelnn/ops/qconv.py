@@ -98,6 +98,8 @@ MORE: tuple[Any, ...] = (
     ((1, 96, 8, 8), (96, 1, 2, 2), {"groups": 96, "dilation_w": 2}),
     ((1, 24, 10, 10), (48, 6, 3, 3), {"groups": 4, "dilation_h": 2, "dilation_w": 2, "pad_left": 2}),
     ((1, 8, 25, 25), (8, 8, 3, 3), {"dilation_w": 2, "stride_w": 2}),
+    ((1, 20, 29, 30), (35, 20, 3, 3), {"pad_right": 2}),  # by way of F(4,3)
+    ((2, 16, 31, 27), (80, 16, 3, 3), {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
 )
 
 

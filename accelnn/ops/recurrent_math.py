@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import BFLOAT16, from_bfloat16
-from ..core.registry import OPS
-from ..core.tensor import Tensor, apply, as_tensor, zeros
+from ..core.tensor import Tensor, apply, zeros
+from .arrange import cat
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 UNITS = 16  # of a panel: kernels/recurrent/recurrent.h
@@ -18,6 +18,16 @@ UNITS = 16  # of a panel: kernels/recurrent/recurrent.h
 
 class Numpy:
     """What the formulas need beyond operators and slices, for arrays."""
+
+    @staticmethod
+    def product(a: Any, b: Any) -> Any:
+        """In float32 term after term, one chain a sum, as a plain loop has it: what the error of a kernel is compared with (docs/numerics.md)."""
+        if a.dtype != np.float32:
+            return a @ b
+        total = np.zeros((a.shape[0], b.shape[1]), np.float32)
+        for i in range(a.shape[1]):
+            total += a[:, i : i + 1] * b[i]
+        return total
 
     tanh, relu = staticmethod(np.tanh), staticmethod(lambda x: np.maximum(x, 0))
     transpose = staticmethod(np.transpose)
@@ -51,6 +61,10 @@ class Tensors:
     """The same for Tensors, in ops that have gradients."""
 
     @staticmethod
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        return a @ b
+
+    @staticmethod
     def tanh(x: Tensor) -> Tensor:
         return x.tanh()
 
@@ -76,7 +90,7 @@ class Tensors:
 
     @staticmethod
     def stack(parts: Sequence[Tensor], like: Tensor, shape: Any) -> Tensor:
-        return join([p.unsqueeze(0) for p in parts]) if parts else Tensors.zeros(like, 0, *shape)
+        return cat([p.unsqueeze(0) for p in parts]) if parts else Tensors.zeros(like, 0, *shape)
 
     @staticmethod
     def zeros(like: Tensor, *shape: int) -> Tensor:
@@ -87,22 +101,6 @@ class Tensors:
     @staticmethod
     def has_step(lengths: Tensor, t: int, like: Tensor) -> Tensor:
         return (lengths.float() > float(t)).float().unsqueeze(1)
-
-
-def join(parts: Sequence[Tensor]) -> Tensor:
-    """Tensors one behind the other along the first dimension."""
-    if len(parts) == 1:
-        return parts[0]
-    if "concat" in OPS:
-        return apply("concat", *parts, axis=0)
-    rows, total, at = sum(len(p) for p in parts), None, 0
-    for part in parts:      # products with 0/1 columns: exact, and every derivative is there
-        place = np.zeros((rows, len(part)), np.float32)
-        place[at + np.arange(len(part)), np.arange(len(part))] = 1
-        term = apply("matmul", as_tensor(place), part.reshape(len(part), -1))
-        total, at = term if total is None else total + term, at + len(part)
-    assert total is not None
-    return total.reshape(rows, *parts[0].shape[1:])
 
 
 def unpack(panels: Any, units: int, rows: int) -> Any:
@@ -141,7 +139,7 @@ def forward(k: Any, kind: str, x: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b
         backwards = d == 1 or reverse
         wi, wh = k.transpose(wi), k.transpose(wh)
         for t in range(steps)[:: -1 if backwards else 1]:
-            i, j = x[t] @ wi, h @ wh
+            i, j = k.product(x[t], wi), k.product(h, wh)
             i, j = i if bi is None else i + bi, j if bh is None else j + bh
             if kind == "rnn":
                 new = (k.relu if relu else k.tanh)(cut(i + j))
@@ -152,12 +150,12 @@ def forward(k: Any, kind: str, x: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b
                 c_new = gf * c + gi * gg
                 new = go * k.tanh(c_new)
                 state = (gi, gf, gg, go, c) + ((new,) if wr is not None else ())
-                new = new @ k.transpose(wr) if wr is not None else new
+                new = k.product(new, k.transpose(wr)) if wr is not None else new
             else:
                 (ir, iz, im), (jr, jz, jm) = _split(i, units), _split(j, units)
                 r, z = k.sigmoid(cut(ir + jr)), k.sigmoid(cut(iz + jz))
                 if not linear_before_reset:
-                    jm = (r * h) @ wh[:, 2 * units :]
+                    jm = k.product(r * h, wh[:, 2 * units :])
                     jm = jm if bh is None else jm + bh[2 * units :]
                 m = k.tanh(cut(im + (r * jm if linear_before_reset else jm)))
                 new = (1.0 - z) * m + z * h
@@ -196,7 +194,7 @@ def backward(k: Any, kind: str, gates: Any, w_hh: Any, w_hr: Any = None, w_hh2: 
             s = _split(gates[d, t], units)
             mask = None if lengths is None else k.has_step(lengths, t, gates)
             total = g if dy is None else g + dy[t][:, d * size : (d + 1) * size]
-            u = total if wr is None else total @ wr
+            u = total if wr is None else k.product(total, wr)
             rest: Any = None
             e_new: Any = None
             di: tuple[Any, ...]
@@ -215,7 +213,7 @@ def backward(k: Any, kind: str, gates: Any, w_hh: Any, w_hr: Any = None, w_hh2: 
                 dr, dz = dm * inner * (r * (1.0 - r)), u * (before[d, t] - m) * (z * (1.0 - z))
                 di, dj, rest = (dr, dz, dm), (dr, dz, dm * r), u * z
             ins[t], outs[t] = ((k.transpose(k.stack(parts, gates, None), (1, 0, 2)).reshape(batch, n * units)) for parts in (di, dj))
-            back = outs[t] @ w
+            back = k.product(outs[t], w)
             back = back if rest is None else back + rest
             projected[t] = total
             if mask is not None:

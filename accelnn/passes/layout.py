@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..core.graph import Graph, Node, Spec, Value, rewrite
+from ..core.dtypes import DType
+from ..core.graph import Graph, Node, Spec, Value, rewrite, users
 from ..core.registry import OPS
 from ..ops.conv_nhwc import ALGORITHMS, pack_attrs, pays, plan_of
+from ..ops.pool_nhwc import MAXIMUM, MEAN, MEAN_INSIDE
 from .pack import is_fixed
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 # op -> (node, its first operand on [N, H, W, C], the others as they are) -> the node on [N, H, W, C], or None. For ops that only follow: they are
 # rebuilt where their operand already lies so.
 FORMS: dict[str, Callable[[Node, Value, Sequence[Value | None]], Node | None]] = {}
+
+
+def _form(op: str) -> Callable[..., Any]:
+    return lambda function: FORMS.setdefault(op, function)
 
 
 def _permuted(v: Value, axes: tuple[int, ...]) -> Value:
@@ -79,9 +85,25 @@ def _reduce(node: Node, x: Value) -> Node | None:
     return Node(node.op, (last,), attrs, OPS[node.op].specs([last.spec], attrs), node.label)
 
 
+def _made(op: str, node: Node, operands: Sequence[Value], attrs: dict[str, Any]) -> Node:
+    return Node(op, operands, attrs, OPS[op].specs([v.spec for v in operands], attrs), node.label)
+
+
+@_form("max_pool2d")
+def _max_pool2d(node: Node, x: Value, _: Any) -> Node | None:
+    return _made("pool2d_nhwc", node, [x], {**node.attrs, "kind": MAXIMUM}) if x.spec.dtype == DType.float32 else None
+
+
+@_form("avg_pool2d")
+def _avg_pool2d(node: Node, x: Value, _: Any) -> Node:
+    attrs = {k: v for k, v in node.attrs.items() if k != "count_include_pad"}
+    return _made("pool2d_nhwc", node, [x], {**attrs, "kind": MEAN if node.attrs.get("count_include_pad", 1) else MEAN_INSIDE})
+
+
 def layout(graph: Graph) -> Graph:
     """conv2d with weights that the graph never writes becomes conv2d_nhwc; what reads it follows where it can."""
     written = {id(state) for state, _ in graph.updates}
+    read = users(graph)
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.is_source or not inputs or inputs[0] is None:
@@ -91,7 +113,7 @@ def layout(graph: Graph) -> Graph:
             weights: Any = inputs[1]
             if is_fixed(weights, written) and (held_last(inputs[0]) is not None or pays(inputs[0].spec, weights.spec, node.attrs)):
                 made = _conv2d(node, inputs)
-        elif node.op in FORMS and (last := held_last(inputs[0])) is not None:
+        elif node.op in FORMS and (last := held_last(inputs[0])) is not None and not any(Value(node, i) in read for i in range(1, len(node.outputs))):
             made = FORMS[node.op](node, last, inputs[1:])
         elif OPS[node.op].program is not None:
             made = _pointwise(node, inputs)

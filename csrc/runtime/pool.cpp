@@ -210,11 +210,12 @@ constexpr int64_t worth_team = 2'000'000;
 
 bool worth_threads(const Pool*, int64_t worth) {
   if (team_parallel.load(std::memory_order_relaxed)) return worth >= worth_team;
-  if (state.sleeping.load(std::memory_order_relaxed) == 0) return worth >= worth_hot;
-  if (worth >= worth_waking || worth < worth_stream) return worth >= worth_waking;
+  if (worth >= worth_waking || state.sleeping.load(std::memory_order_relaxed) == 0) return worth >= worth_hot;
+  if (worth < worth_stream) return false;
   // The second of two such calls in a row wakes the sleepers, for the third: they stay awake while the gaps are shorter than their spinning.
-  const int64_t now = now_ns(), before = last_asked.exchange(now, std::memory_order_relaxed);
-  return now - before < spin_ns + worth / (worth_waking / 100'000);
+  const int64_t limit = last_asked.load(std::memory_order_relaxed) + spin_ns + (worth >> 5), now = now_ns();
+  last_asked.store(now, std::memory_order_relaxed);
+  return now < limit;
 }
 
 namespace {

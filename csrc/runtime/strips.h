@@ -28,7 +28,7 @@ template <class F> ACCELNN_INLINE void by_fours(int64_t n, const F& f) {
   for (; i + lanes <= n; i += lanes) f(i, 0, lanes);
   if (i < n) f(i, 1, int(n - i));
 }
-ACCELNN_INLINE float total(const vf* v) { return sum_of((v[0] + v[1]) + (v[2] + v[3])); }
+ACCELNN_INLINE float total(const vf* v) { return sum_across((v[0] + v[1]) + (v[2] + v[3]))[0]; }
 
 constexpr int64_t across = 4 * lanes;            // columns that are taken side by side
 // f(i, u, k): k lanes from column i on, the u-th vector of a block
@@ -45,9 +45,18 @@ template <class F> ACCELNN_INLINE void four_vectors(int64_t width, const F& f) {
   }
 }
 
-// Whether results of so many floats, from inputs of so many, are worth writing past the caches.
+// How far a call's memory reaches, inputs and results together. Near: the hardware's own prefetching is enough. Ahead: beyond L2 what comes next is called
+// for. Past: results go past the caches too.
+struct Near { static constexpr bool ahead = false, past = false; };
+struct Ahead { static constexpr bool ahead = true, past = false; };
+struct Past { static constexpr bool ahead = true, past = true; };
 ACCELNN_INLINE bool goes_past(const void* y, int64_t floats) {
   return floats * int64_t(sizeof(float)) >= past_cache_bytes && reinterpret_cast<uintptr_t>(y) % sizeof(float) == 0;
+}
+template <class F> ACCELNN_INLINE void with_reach(const void* y, int64_t floats, const F& f, bool may_pass = true) {
+  if (may_pass && goes_past(y, floats)) f(Past{});
+  else if (floats >= 1 << 18) f(Ahead{});
+  else f(Near{});
 }
 
 }  // namespace strips

@@ -40,56 +40,43 @@ template <int n> ACCELNN_INLINE vf pairwise(vf* v) {
   }
 }
 
-// What comes next from memory is asked for into L2 so many bytes ahead, a line at a time: rows taken four at a time are no stream that the hardware follows.
-constexpr int64_t bytes_ahead = 8192;
-template <class T> ACCELNN_INLINE void ask_ahead(const T* p, int64_t element) {
-  if (element % int64_t(64 / sizeof(T)) == 0) __builtin_prefetch(reinterpret_cast<const char*>(p) + bytes_ahead, 0, 2);
-}
-
-// s[r][j] = q_r . k_j for R queries, K keys at a time. q has whole vectors, zero behind `depth`; s has whole vectors.
+// s[r][j] = q_r . k_j for R queries. q has whole vectors, zero behind `depth`; s has whole vectors.
+// A key at a time, so that memory is read as one stream, and no prefetch: with four rows side by side 128 floats a row came at 10 GB/s of 30, with prefetch
+// 2 to 16 KiB ahead at 12 to 17, and what is in a cache lost a fifth.
 template <int R, class T>
 void dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys, int64_t depth, float* s, int64_t s_row) {
-  constexpr int sums_held = lanes == 16 ? 16 : 8;
-  constexpr int K = R * 4 <= sums_held ? 4 : sums_held / R;
-  constexpr int groups = lanes / K;
   const int64_t whole = depth / lanes * lanes;
   const int rest = int(depth - whole);
   for (int64_t j = 0; j < keys; j += lanes) {
-    vf part[R][groups];
-    for (int g = 0; g < groups; g++) {
-      const T* row[K];
-#pragma GCC unroll 4
-      for (int i = 0; i < K; i++) row[i] = k + (j + g * K + i < keys ? j + g * K + i : keys - 1) * k_row;
-      vf acc[R][K];
+    vf part[R][lanes];
+    for (int i = 0; i < lanes; i++) {
+      const T* const row = k + (j + i < keys ? j + i : keys - 1) * k_row;
+      vf acc[R];
 #pragma GCC unroll 8
-      for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-        for (int i = 0; i < K; i++) acc[r][i] = vf{};
-      const auto step = [&](int64_t e, auto load_at) __attribute__((always_inline)) {
-        vf x[R];
+      for (int r = 0; r < R; r++) acc[r] = vf{};
+      for (int64_t e = 0; e < whole; e += lanes) {
+        const vf y = load_cache(row + e);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; r++) x[r] = load(q + r * q_row + e);
-#pragma GCC unroll 4
-        for (int i = 0; i < K; i++) {
-          const vf y = load_at(row[i] + e);
-          ask_ahead(row[i] + e, e);
+        for (int r = 0; r < R; r++) acc[r] = fma(load(q + r * q_row + e), y, acc[r]);
+      }
+      if (rest) {
+        const vf y = load_cache(row + whole, rest);
 #pragma GCC unroll 8
-          for (int r = 0; r < R; r++) acc[r][i] = fma(x[r], y, acc[r][i]);
-        }
-      };
-      for (int64_t e = 0; e < whole; e += lanes) step(e, [](const T* p) __attribute__((always_inline)) { return load_cache(p); });
-      if (rest) step(whole, [rest](const T* p) __attribute__((always_inline)) { return load_cache(p, rest); });
+        for (int r = 0; r < R; r++) acc[r] = fma(load(q + r * q_row + whole), y, acc[r]);
+      }
 #pragma GCC unroll 8
-      for (int r = 0; r < R; r++) part[r][g] = pairwise<K>(acc[r]);
+      for (int r = 0; r < R; r++) part[r][i] = acc[r];
     }
 #pragma GCC unroll 8
-    for (int r = 0; r < R; r++) store(s + r * s_row + j, pairwise<groups>(part[r]));
+    for (int r = 0; r < R; r++) store(s + r * s_row + j, pairwise<lanes>(part[r]));
   }
 }
 
+constexpr int64_t value_block = 32;      // keys
+
 // y[r][c] += sum_j w[r][j] v[j][c] for C vectors of columns; U keys at a time have sums of their own, so that no sum waits for the one before.
 template <int R, int C, bool Partial, class T>
-void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, float* y, int64_t y_row, int rest) {
+void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, float* y, int64_t y_row, int rest, int64_t lines = 0) {
   constexpr int U = R * C >= 8 ? 1 : R * C >= 4 ? 2
                                                 : 4;
   vf acc[U][R][C];
@@ -101,12 +88,11 @@ void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
       for (int c = 0; c < C; c++) acc[u][r][c] = vf{};
   int64_t j = 0;
   const auto step = [&](int64_t at, int u) __attribute__((always_inline)) {
+    if (R >= 4)
+      for (int64_t i = 0; i < lines; i++) __builtin_prefetch(reinterpret_cast<const char*>(v + (at + value_block) * v_row) + 64 * i, 0, 2);
     vf x[C];
 #pragma GCC unroll 8
-    for (int c = 0; c < C; c++) {
-      x[c] = Partial ? load_cache(v + at * v_row, rest) : load_cache(v + at * v_row + c * lanes);
-      ask_ahead(v + at * v_row + c * lanes, c * lanes);
-    }
+    for (int c = 0; c < C; c++) x[c] = Partial ? load_cache(v + at * v_row, rest) : load_cache(v + at * v_row + c * lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
@@ -129,17 +115,19 @@ void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
     }
 }
 
-// As many columns in one pass as registers hold sums; blocks of keys small enough that a second pass finds them in L1.
+// As many columns in one pass as registers hold sums; blocks of keys small enough that a second pass finds them in L1. Four queries and more read rows in
+// pieces: the first pass asks for whole rows of the next block.
 template <int R, class T>
 void all_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, int64_t width, float* y, int64_t y_row) {
-  constexpr int64_t block = 64;
+  constexpr int64_t block = value_block;
   constexpr int most = R >= 8 ? 2 : R >= 4 ? 4
                                            : 8;
   for (int64_t j = 0; j < keys; j += block) {
     const int64_t n = keys - j < block ? keys - j : block;
     const T* from = v + j * v_row;
+    const int64_t lines = width > most * lanes ? (width * int64_t(sizeof(T)) + 63) / 64 : 0;
     int64_t c = 0;
-    for (; c + most * lanes <= width; c += most * lanes) add_values<R, most, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0);
+    for (; c + most * lanes <= width; c += most * lanes) add_values<R, most, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0, c ? 0 : lines);
     if constexpr (most > 4)
       for (; c + 4 * lanes <= width; c += 4 * lanes) add_values<R, 4, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0);
     if constexpr (most > 2)

@@ -6,7 +6,7 @@
 // conv2d_pack(w[O, C/g, R, S]) -> packed; attributes groups, algorithm. Column j of panel q is output 16 q + j (of its group), zero beyond the last.
 //   panels     [g ceil((O/g)/16), R S C/g, 16]   rows (p, q, c)
 //   winograd2  [ceil(O/16), 16 C/g, 16]          3x3, stride 1, one group or O/g a multiple of 16: U = G w G^T of F(2,3), rows (tap, c)
-//   winograd4  [ceil(O/16), 36 C/g, 16]          the same of F(4,3)
+//   winograd4  [ceil(O/16), 36 C/g, 16]          the same of F(4,3); also C/g = O/g = 4 or 8, where a panel holds several groups
 //   winograd5  [ceil(O/16), 36 C/g, 16]          5x5, stride 1, groups alike: F(2,5)
 //   folded     [ceil(O/16), 36 4C, 16]           7x7, stride 2, C <= 4: 2x2 pixels folded into channels (row, column, c) make it 4x4 taps; F(3,4)
 //   lanes      [ceil(O/16), R S C/g, 16]         C/g = O/g in {1, 2, 4, 8}: a vector of outputs looks at its own channels, whatever their groups
@@ -14,9 +14,9 @@
 // Error before the activation. panels, lanes: gamma_(K+3) (sum |X| |w| + |residual| + |bias|), K = C/g R S.
 // Winograd, tile by tile, d_c what the tile sees of channel c:
 //   gamma_(C'+24) ( |A^T| (sum_c |U_c| (|B^T| |d_c| |B|)) |A| + |residual| + |bias| ),  C' = C/g (folded: 4C)
-// so at most c gamma_(C'+24) sum_c max|d_c| max|w_c|, c = 64 (winograd2), 540 (winograd4), 800 (folded), 1160 (winograd5): a large pixel reaches all outputs of its
-// tile. U is computed in double and rounded once. Points 0, +-1, infinity, and for the six 0, +-2/3, +-3/2, infinity: 3 to 4 times less error than with
-// 0, +-1, +-2 for the same work. NaN and infinities reach every output of their tile.
+// so at most c gamma_(C'+24) sum_c max|d_c| max|w_c|, c = 64 (winograd2), 540 (winograd4), 800 (folded), 1160 (winograd5): a
+// large pixel reaches all outputs of its tile. U is computed in double and rounded once. Points 0, +-1, infinity, and for the six 0, +-2/3, +-3/2,
+// infinity: 3 to 4 times less error than with 0, +-1, +-2 for the same work. NaN and infinities reach every output of their tile.
 #pragma once
 #define ACCELNN_OP conv2d_nhwc
 #define ACCELNN_TABLE "conv2d_nhwc/conv2d_nhwc.inc"
@@ -68,8 +68,8 @@ struct Direct {
 };
 Direct direct_plan(const Geometry& g);
 
-// Winograd: m x m outputs a tile, size x size inputs, neighbours `dilation` pixels apart. Blocks of tiles go through transform, products and transform back in L2; a few tiles are
-// transformed together first (`shared`), and the units are columns.
+// Winograd: m x m outputs a tile, size x size inputs, neighbours `dilation` pixels apart. Blocks of tiles go through transform,
+// products and transform back in L2; a few tiles are transformed together first (`shared`), and the units are columns.
 struct Winograd {
   int64_t m, size, points, fold;        // fold: 2 where 2x2 pixels become channels
   int64_t channels, th, tw, tiles;      // channels that a product sums; tiles of an image down, across; of all images
@@ -83,6 +83,7 @@ struct Winograd {
   size_t bytes;
 };
 Winograd winograd_plan(const Geometry& g, int algorithm);
+ACCELNN_INLINE bool in_lanes(const Geometry& g) { return g.groups > 1 && g.og % 16 != 0; }          // groups smaller than a panel
 
 // conv2d by way of channels last: the image turned, the weights packed, the result turned back, in the call's workspace. Worth it where the algorithm
 // saves more than that: never for `panels`, to which the columns of conv2d are equal.

@@ -4,6 +4,7 @@
 #include "conv2d_nhwc/direct.h"
 #include "conv2d_nhwc/folded.h"
 #include "conv2d_nhwc/winograd.h"
+#include "conv2d_nhwc/winograd_lanes.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {

@@ -30,7 +30,7 @@ constexpr int64_t near = 256 << 10;     // bytes of a band, and of the weights t
 Direct direct_plan(const Geometry& g) {
   Direct d = {};
   d.flat = g.r == 1 && g.s == 1 && g.sh == 1 && g.sw == 1 && !g.padded;
-  // A group's channels are brought together: runs of S C/g instead of C/g (16 channels a group: 45 -> GROUPED GFLOP/s).
+  // A group's channels are brought together: runs of S C/g instead of C/g (16 channels a group, with all channels copied for each: 45, so: 96 GFLOP/s).
   d.copy = g.padded || (g.groups > 1 && !d.flat);
   const bool joined = (g.groups == 1 || d.copy) && (g.dw == 1 || g.s == 1);
   d.runs = joined ? g.r : g.r * g.s;
@@ -44,7 +44,8 @@ Direct direct_plan(const Geometry& g) {
   const int64_t reach = (g.r - 1) * g.dh + 1, fit = near / 4 / at_least(d.row, 1);
   d.band_rows = at_most(at_least((fit - reach) / g.sh + 1, 1), at_least(d.rows, 1));
   d.bands = divide_up(d.rows, d.band_rows);
-  d.chunks = d.flat ? at_least(divide_up(d.columns, 448), 1) : 1;           // 56 rows of a product at a time are slower (A 1x1 prototype: 10 %)
+  const auto even = [](int64_t n) { return n > 1 ? round_up(n, 4) : n; };          // for 2 or 4 threads
+  d.chunks = d.flat ? at_least(even(divide_up(d.columns, 448)), 1) : 1;           // 56 rows of a product at a time are slower (10 %)
   const int64_t panels = divide_up(g.og, 16), wide = divide_up(panels, 4);
   int64_t base = times(times(d.images, g.groups), d.bands * d.chunks);
   d.block = at_least(panels, 1);
@@ -105,6 +106,10 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
   p.out_plane = spread(p.block * 32);
   p.units = p.shared ? divide_up(g.o, 32) : times(p.blocks, p.chunks);
   p.parts = at_most(p.units, most_parts);
+  if (in_lanes(g)) {                    // a vector at a time, in L1: no workspace
+    p.out_plane = 0;
+    return p;
+  }
   Cut shared, slice;
   p.zeros = shared.take(p.row);
   const int64_t v = times(p.points, p.plane);
@@ -126,11 +131,12 @@ Detour detour(const Geometry& g, bool exact) {
   const bool many = g.c >= 16 && g.o >= 16 && seen >= 400 && g.groups == 1 && g.sh == 1 && g.sw == 1;          // the packing, 1 to 5 ns a weight
   const int64_t across4 = g.dh * g.dw * divide_up(divide_up(g.oh, g.dh), 4) * divide_up(divide_up(g.ow, g.dw), 4) * 36;
   const int64_t across2 = g.dh * g.dw * divide_up(divide_up(g.oh, g.dh), 2) * divide_up(divide_up(g.ow, g.dw), 2);
+  const bool first = g.r == 7 && g.s == 7 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1;
   if (g.groups > 1 && g.cg == g.og && (g.cg == 1 || g.cg == 2 || g.cg == 4 || g.cg == 8)) d.algorithm = lanes_of;
   else if (exact) d.algorithm = panels;
   else if (many && g.r == 3 && g.s == 3 && across4 < 5 * g.pixels) d.algorithm = seen < 1000 && across2 * 16 < 5 * g.pixels ? winograd2 : winograd4;
   else if (many && g.r == 5 && g.s == 5 && across2 * 36 < 14 * g.pixels) d.algorithm = winograd5;
-  else if (g.r == 7 && g.s == 7 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1 && g.c <= 4 && g.o >= 16 && g.pixels >= 256 && g.groups == 1) d.algorithm = folded;
+  else if (first && g.c <= 4 && g.o >= 16 && g.pixels >= 256 && g.groups == 1) d.algorithm = folded;
   if (d.algorithm == panels) return d;
   const PackedShape p = packed_shape(d.algorithm, g.o, g.cg, g.r, g.s, g.groups);
   Cut cut;

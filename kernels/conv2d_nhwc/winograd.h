@@ -23,27 +23,28 @@ ACCELNN_INLINE void finish_vector(const Finish& f, vf v, float* y, int64_t at, i
   else store(y + at, v, n);
 }
 
+// One vector of channels of a tile, n of them real: element p of point p at p * plane.
+template <class T> ACCELNN_INLINE void transform_vector(const float* const* pixel, int64_t c, int n, float* to, int64_t plane) {
+  constexpr int S = T::size;
+  vf e[S * S];
+#pragma GCC unroll 6
+  for (int j = 0; j < S; j++) {
+    vf d[S];
+#pragma GCC unroll 6
+    for (int i = 0; i < S; i++) d[i] = n == lanes ? load(pixel[i * S + j] + c) : load(pixel[i * S + j] + c, n);
+    T::in(d, 1, e + j, S);
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < S; i++) {
+    vf q[S];
+    T::in(e + i * S, 1, q, 1);
+#pragma GCC unroll 6
+    for (int j = 0; j < S; j++) store(to + (i * S + j) * plane, q[j]);
+  }
+}
 // pixel[i]: channels of pixel i of the tile (row by row). to: element c of point p at p * plane + c; whole vectors are written.
 template <class T> void transform_tile(const float* const* pixel, int64_t channels, float* to, int64_t plane) {
-  constexpr int S = T::size;
-  for (int64_t c = 0; c < channels; c += lanes) {
-    const int n = int(conv::at_most(lanes, channels - c));
-    vf e[S * S];
-#pragma GCC unroll 6
-    for (int j = 0; j < S; j++) {
-      vf d[S];
-#pragma GCC unroll 6
-      for (int i = 0; i < S; i++) d[i] = n == lanes ? load(pixel[i * S + j] + c) : load(pixel[i * S + j] + c, n);
-      T::in(d, 1, e + j, S);
-    }
-#pragma GCC unroll 6
-    for (int i = 0; i < S; i++) {
-      vf q[S];
-      T::in(e + i * S, 1, q, 1);
-#pragma GCC unroll 6
-      for (int j = 0; j < S; j++) store(to + (i * S + j) * plane + c, q[j]);
-    }
-  }
+  for (int64_t c = 0; c < channels; c += lanes) transform_vector<T>(pixel, c, int(conv::at_most(lanes, channels - c)), to + c, plane);
 }
 
 // The products of one point: c[i] = a[i] b for R tiles, V vectors of outputs. f32_tile of matmul/gemm.h without what only a matrix product needs: of 12
@@ -143,11 +144,12 @@ template <class T> struct WinogradCall {
   }
 
   ACCELNN_INLINE void across(const float* products, vf* e) const {
+    const int64_t plane = p.out_plane ? p.out_plane : lanes;             // winograd_lanes.h
 #pragma GCC unroll 6
     for (int c = 0; c < S; c++) {
       vf q[S];
 #pragma GCC unroll 6
-      for (int r = 0; r < S; r++) q[r] = load(products + (r * S + c) * p.out_plane);
+      for (int r = 0; r < S; r++) q[r] = load(products + (r * S + c) * plane);
       T::out(q, 1, e + c, S);
     }
   }
@@ -178,14 +180,18 @@ template <class T> struct WinogradCall {
   }
 };
 
+template <int CG> Status conv2d_winograd_lanes(const Call& call, const conv::Geometry& g, const conv::Winograd& p, const WinogradCall<Points6<4>>& w);
+
 template <class T>
 Status conv2d_winograd(const Call& call, const conv::Geometry& g, int algorithm, const float* x, const float* packed, const float* bias, const float* residual,
                        float* y, int how, char* work) {
   const conv::Winograd p = conv::winograd_plan(g, algorithm);
   if (p.tiles == 0 || g.o == 0) return {};
   float* const zeros = reinterpret_cast<float*>(work + p.zeros);
-  std::memset(zeros, 0, size_t(p.row) * 4);
   const WinogradCall<T> w = {g, p, x, packed, zeros, y, {bias, residual, how}};
+  if constexpr (T::m == 4)
+    if (conv::in_lanes(g)) return g.cg == 4 ? conv2d_winograd_lanes<4>(call, g, p, w) : conv2d_winograd_lanes<8>(call, g, p, w);
+  std::memset(zeros, 0, size_t(p.row) * 4);
   float* const all = reinterpret_cast<float*>(work + p.v);
   if (p.shared) parallel(call, p.tiles, nhwc_flops(g) / 32, [&](int64_t tile) { w.transform(tile, 0, g.c, all + tile * p.row); });
   parallel(call, p.parts, nhwc_flops(g) / 2, [&](int64_t part) {

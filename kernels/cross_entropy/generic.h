@@ -161,9 +161,9 @@ ACCELNN_INLINE Factors factors_of(const Loss& l, int64_t label, float d, float s
   return {l.log_input ? 0.0f : d * ((hot + flat * float(l.weights)) / sum), d * hot, d * flat};
 }
 
-template <bool smooth, bool past> ACCELNN_INLINE void grad_of_row(const Loss& l, const float* x, float* dx, float m, int64_t label, const Factors& f) {
-  write_row<past>(dx, l.p.c, [&](int64_t i, int k) INLINED {
-    if constexpr (past) call_for(x + i + 2048);
+template <bool smooth, class P> ACCELNN_INLINE void grad_of_row(const Loss& l, const float* x, float* dx, float m, int64_t label, const Factors& f) {
+  write_row<P::past>(dx, l.p.c, [&](int64_t i, int k) INLINED {
+    if constexpr (P::ahead) call_for(x + i + 2048);
     vf v = l.log_input ? vf{} : exp_below(zeroed(x + i, k) - m) * f.p;
     if constexpr (smooth) v = v - (l.weight ? zeroed(l.weight + i, k) * f.flat : splat(f.flat));
     return select(ramp() == int32_t(label - i), v - f.hot, v);
@@ -180,11 +180,10 @@ inline Status cross_entropy_grad(const Call& call) {
   const float share = reduction == reduction_mean ? *dloss / *call.in[3].as<float>() : 0.0f;
   const auto d_of = [&](int64_t at) { return reduction == reduction_none ? dloss[at] : reduction == reduction_mean ? share
                                                                                                                    : *dloss; };
-  const bool past_cache = goes_past(dx, 2 * l.p.count() * c);
   if (stride == 1) {
     const int64_t n = l.p.n, parts = n < most_parts ? n : most_parts;
     with_flag(l.smoothing != 0, [&](auto smooth) INLINED {
-      with_flag(past_cache, [&](auto past) INLINED {
+      with_reach(dx, 2 * l.p.count() * c, [&](auto past) INLINED {
         using S = decltype(smooth);
         using P = decltype(past);
         parallel(call, parts, n * c * 8, [&](int64_t part) {
@@ -194,9 +193,9 @@ inline Status cross_entropy_grad(const Call& call) {
               continue;
             }
             const Factors f = factors_of(l, l.labels[i], d_of(i), l.log_input ? 1.0f : sum[i]);
-            grad_of_row<S::value, P::value>(l, x + i * c, dx + i * c, l.log_input ? 0.0f : max[i], l.labels[i], f);
+            grad_of_row<S::value, P>(l, x + i * c, dx + i * c, l.log_input ? 0.0f : max[i], l.labels[i], f);
           }
-          if (P::value) finish_past();
+          if (P::past) finish_past();
         });
       });
     });

@@ -117,18 +117,46 @@ inline Status take_grad(const Call& call) {
   return {};
 }
 
-template <class T> ACCELNN_INLINE void gather_line(T* y, const T* x, const Index& index, int64_t first, const Lines& l, FirstBad* bad) {
-  const int64_t step = l.x_stride[l.axis], move = l.along ? 0 : 1;
-  for (int64_t j = 0; j < l.length; j++) {
-    int64_t i = index[first + j];
-    if (!inside(&i, l.size)) return bad->note(first + j);
-    y[j] = x[i * step + j * move];
+// The indices of a stretch as numbers in [0, n): all are looked at in one sweep without a branch, then followed without another look.
+constexpr int64_t stretch_length = 512;
+template <class I> ACCELNN_INLINE bool all_inside(int64_t* to, const I* index, int64_t count, int64_t n) {
+  uint64_t wrong = 0;
+  for (int64_t j = 0; j < count; j++) {
+    const int64_t i = int64_t(index[j]), k = i < 0 ? i + n : i;
+    to[j] = k;
+    wrong |= uint64_t(k) | uint64_t(n - 1 - k);                    // the sign: below 0, or above n - 1
+  }
+  return wrong >> 63 == 0;
+}
+ACCELNN_APART inline bool checked(int64_t* to, const TensorView& index, int64_t first, int64_t count, int64_t n, FirstBad* bad) {
+  const bool fine = index.dtype == DType::i64 ? all_inside(to, index.as<int64_t>() + first, count, n)
+                                              : all_inside(to, index.as<int32_t>() + first, count, n);
+  if (fine) return true;
+  for (int64_t j = 0; j < count; j++) {
+    int64_t i = Index(index)[first + j];
+    if (!inside(&i, n)) {
+      bad->note(first + j);
+      break;
+    }
+  }
+  return false;
+}
+template <class T> ACCELNN_INLINE void gather_line(T* y, const T* x, const TensorView& index, int64_t first, const Lines& l, FirstBad* bad) {
+  const int64_t step = l.x_stride[l.axis];
+  int64_t at[stretch_length];
+  for (int64_t begin = 0; begin < l.length; begin += stretch_length) {
+    const int64_t n = clamp(l.length - begin, 0, stretch_length);
+    if (!checked(at, index, first + begin, n, l.size, bad)) return;
+    if (l.along)
+      for (int64_t j = 0; j < n; j++) y[begin + j] = x[at[j]];
+    else
+      for (int64_t j = 0; j < n; j++) y[begin + j] = x[at[j] * step + begin + j];
   }
 }
 template <class T> ACCELNN_APART Status gather_as(const Call& call) {
   const TensorView &x = call.in[0], &y = call.out[0];
-  const Lines l = lines_of(x, call.in[1], call.in[1], call.integer(gather_attr::axis));
-  const Index index(call.in[1]);
+  const TensorView& index = call.in[1];
+  const Lines l = lines_of(x, index, index, call.integer(gather_attr::axis));
   const int64_t per_part = l.length < 8192 ? 8192 / (l.length + 1) + 1 : 1;
   FirstBad bad;
   parallel(call, (l.lines + per_part - 1) / per_part, 32 * y.count(), [&](int64_t part) __attribute__((noinline)) {
@@ -174,12 +202,11 @@ template <class T, class F> ACCELNN_APART Status scatter_with(const Call& call) 
   if (!index_view.count()) return {};
   const int64_t axis = call.integer(scatter_attr::axis);
   const Lines l = lines_of(y, index_view, s, axis);
-  const Index index(index_view);
   int64_t outer = 1;
   for (int d = 0; d < axis; d++) outer *= index_view.shape[d];
   const int64_t stretch = l.along || outer >= 32 ? l.length : 256, stretches = (l.length + stretch - 1) / stretch;
   const int64_t whole = l.along ? outer : outer * stretches, per_outer = l.lines / (l.along ? l.lines : outer);      // along: a line is an outer
-  const int64_t step = l.x_stride[l.axis], move = l.along ? 0 : 1;
+  const int64_t step = l.x_stride[l.axis];
   FirstBad bad;
   parallel(call, whole, 64 * index_view.count(), [&](int64_t part) __attribute__((noinline)) {
     const int64_t o = part / stretches, begin = part % stretches * stretch, end = clamp(begin + stretch, 0, l.length);
@@ -187,11 +214,17 @@ template <class T, class F> ACCELNN_APART Status scatter_with(const Call& call) 
       const Line at = line_at(l, line);
       T* to = y.as<T>() + at.x;
       const T* from = s.as<T>() + at.s;
-      for (int64_t j = begin; j < end; j++) {
-        int64_t i = index[line * l.length + j];
-        if (!inside(&i, l.size)) return bad.note(line * l.length + j);
-        T& e = to[i * step + j * move];
-        e = F::of(e, from[j]);
+      int64_t places[stretch_length];
+      for (int64_t j = begin; j < end; j += stretch_length) {
+        const int64_t n = clamp(end - j, 0, stretch_length);
+        if (!checked(places, index_view, line * l.length + j, n, l.size, &bad)) return;
+        if (l.along)
+          for (int64_t k = 0; k < n; k++) to[places[k]] = F::of(to[places[k]], from[j + k]);
+        else
+          for (int64_t k = 0; k < n; k++) {
+            T& e = to[places[k] * step + j + k];
+            e = F::of(e, from[j + k]);
+          }
       }
     }
   });

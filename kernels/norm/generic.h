@@ -102,26 +102,26 @@ struct Statistics {
 // [3][C S]: mean, scale, shift of every column
 ACCELNN_INLINE void scale_columns(const Channels& d, const float* x, float* y, const float* room, int64_t n0, int64_t n1) {
   const int64_t width = d.width();
-  with_flag(goes_past(y, 2 * d.n * width), [&](auto past) INLINED {
+  with_reach(y, 2 * d.n * width, [&](auto past) INLINED {
     using P = decltype(past);
     for (int64_t n = n0; n < n1; n++)
-      write_row<P::value>(y + n * width, width, [&](int64_t i, int k) INLINED {
-        if constexpr (P::value) call_for(x + n * width + i + 4096);
+      write_row<P::past>(y + n * width, width, [&](int64_t i, int k) INLINED {
+        if constexpr (P::ahead) call_for(x + n * width + i + 4096);
         return fma(zeroed(x + n * width + i, k) - zeroed(room + i, k), zeroed(room + width + i, k), zeroed(room + 2 * width + i, k));
       });
-    if (P::value) finish_past();
+    if (P::past) finish_past();
   });
 }
 ACCELNN_INLINE void scale_runs(const Channels& d, const float* x, float* y, int64_t n0, int64_t n1, int64_t c0, int64_t c1, const float* mean,
                                const float* scale, const float* shift) {
-  with_flag(goes_past(y, 2 * d.n * d.width()), [&](auto past) INLINED {
+  with_reach(y, 2 * d.n * d.width(), [&](auto past) INLINED {
     using P = decltype(past);
     for (int64_t n = n0; n < n1; n++)
       for (int64_t c = c0; c < c1; c++) {
         const int64_t at = (n * d.c + c) * d.s;
-        scale_run<P::value>(x + at, y + at, d.s, mean[c], scale[c], shift ? shift[c] : 0.0f, 2048);
+        scale_run<P>(x + at, y + at, d.s, mean[c], scale[c], shift ? shift[c] : 0.0f, 2048);
       }
-    if (P::value) finish_past();
+    if (P::past) finish_past();
   });
 }
 
@@ -212,7 +212,6 @@ inline Status batch_norm_grad(const Call& call) {
   float *dx = call.out[0].as<float>(), *dweight = call.out[1].as<float>(), *dbias = call.out[2].as<float>();
   const int64_t count = d.n * d.width(), width = d.width();
   const float share = float(1.0 / double(d.n * d.s));
-  const bool past_cache = goes_past(dx, 3 * count);
   if (d.runs()) {
     GradSums* sums = static_cast<GradSums*>(call.work);
     const int64_t step = runs_together(d.s);
@@ -235,15 +234,15 @@ inline Status batch_norm_grad(const Call& call) {
           }
         },
         [&](int64_t n0, int64_t n1, int64_t c0, int64_t c1) {
-          with_flag(past_cache, [&](auto past) INLINED {
+          with_reach(dx, 3 * count, [&](auto past) INLINED {
             using P = decltype(past);
             for (int64_t n = n0; n < n1; n++)
               for (int64_t c = c0; c < c1; c++) {
                 const int64_t at = (n * d.c + c) * d.s;
                 const float scale = weight ? rstd[c] * weight[c] : rstd[c];
-                grad_run<P::value>(dy + at, x + at, dx + at, d.s, mean[c], rstd[c], dbias[c] * share, dweight[c] * share, scale, 2048);
+                grad_run<P>(dy + at, x + at, dx + at, d.s, mean[c], rstd[c], dbias[c] * share, dweight[c] * share, scale, 2048);
               }
-            if (P::value) finish_past();
+            if (P::past) finish_past();
           });
         });
     return {};
@@ -271,17 +270,17 @@ inline Status batch_norm_grad(const Call& call) {
         }
       },
       [&](int64_t n0, int64_t n1) {
-        with_flag(past_cache, [&](auto past) INLINED {
+        with_reach(dx, 3 * count, [&](auto past) INLINED {
           using P = decltype(past);
           for (int64_t n = n0; n < n1; n++) {
             const float *pdy = dy + n * width, *px = x + n * width;
-            write_row<P::value>(dx + n * width, width, [&](int64_t i, int k) INLINED {
-              if constexpr (P::value) call_for(pdy + i + 4096), call_for(px + i + 4096);
+            write_row<P::past>(dx + n * width, width, [&](int64_t i, int k) INLINED {
+              if constexpr (P::ahead) call_for(pdy + i + 4096), call_for(px + i + 4096);
               const vf z = (zeroed(px + i, k) - zeroed(means + i, k)) * zeroed(rstds + i, k);
               return ((zeroed(pdy + i, k) - zeroed(c1 + i, k)) - z * zeroed(c2 + i, k)) * zeroed(scales + i, k);
             });
           }
-          if (P::value) finish_past();
+          if (P::past) finish_past();
         });
       });
   return {};

@@ -22,7 +22,8 @@ struct Moments {
   ACCELNN_INLINE float rstd(double eps) const { return float(1.0 / __builtin_sqrt(m2 / count + eps)); }
 };
 
-template <bool centered> ACCELNN_INLINE Moments moments_of_chunk(const float* x, int64_t n) {
+// fetch: half of the lines `ahead` floats further on are called for, those at even vectors.
+template <bool centered, bool fetch = false> ACCELNN_INLINE Moments moments_of_chunk(const float* x, int64_t n, int64_t ahead = 0) {
   float mean = 0;
   if constexpr (centered) {
     vf s[4] = {};
@@ -32,6 +33,7 @@ template <bool centered> ACCELNN_INLINE Moments moments_of_chunk(const float* x,
   // What the deviations add up to is the rounding error of the mean: it is put right by them.
   vf d[4] = {}, q[4] = {};
   by_fours(n, [&](int64_t i, int u, int k) INLINED {
+    if (fetch && (u & 1) == 0) call_for(x + i + ahead);
     vf t = zeroed(x + i, k);
     if constexpr (centered) {
       t = only(t - mean, k);
@@ -43,10 +45,10 @@ template <bool centered> ACCELNN_INLINE Moments moments_of_chunk(const float* x,
   const double away = double(total(d)) / double(n);
   return {double(n), double(mean) + away, double(total(q)) - away * away * double(n)};
 }
-template <bool centered> ACCELNN_INLINE Moments moments_of(const float* x, int64_t n) {
-  Moments m = moments_of_chunk<centered>(x, n < chunk ? n : chunk);
+template <bool centered, bool fetch = false> ACCELNN_INLINE Moments moments_of(const float* x, int64_t n, int64_t ahead = 0) {
+  Moments m = moments_of_chunk<centered, fetch>(x, n < chunk ? n : chunk, ahead);
   for (int64_t at = chunk; at < n; at += chunk) {
-    const Moments next = moments_of_chunk<centered>(x + at, n - at < chunk ? n - at : chunk);
+    const Moments next = moments_of_chunk<centered, fetch>(x + at, n - at < chunk ? n - at : chunk, ahead);
     if (centered) m.add(next);
     else m.count += next.count, m.m2 += next.m2;
   }

@@ -15,9 +15,9 @@ struct Rows {
 };
 
 // Short rows are taken several at a time: weights are read once for all of them, and the steps from a sum to a reciprocal deviation, some 100 cycles one
-// after the other, overlap (128 rows of 768: 24 us one by one, ROWS_US by fours).
-constexpr int rows_together = lanes >= 8 ? lanes / 4 : 1;
+// after the other, overlap (512 rows of 768: 98 us one by one, 66 together). Inputs and results of all of them stay in L1.
 constexpr int64_t short_row = 1024;
+template <int n> struct Count { static constexpr int value = n; };
 
 // f(i, u, k): k lanes from i on, into accumulator u of two; of four where vectors are short, so that no sum is longer than n / 16.
 constexpr int accumulators = lanes >= 8 ? 2 : 4;
@@ -41,11 +41,13 @@ template <int rows> struct Sums {
 };
 
 // As moments_of_chunk, of `rows` rows at a time; the sums of a row do not depend on how many.
-template <int rows, bool centered> ACCELNN_INLINE void moments_of_rows(const float* x, int64_t n, double eps, float* mean, float* rstd) {
+template <int rows, bool centered, class P> ACCELNN_INLINE void moments_of_rows(const float* x, int64_t n, double eps, float* mean, float* rstd) {
+  const float* next = x + rows * n;     // half of it comes meanwhile, the other half while the results are written
   float m[rows] = {};
   if constexpr (centered) {
     Sums<rows> s;
     by_accumulators(n, [&](int64_t i, int u, int k) INLINED {
+      if constexpr (P::ahead && rows == 4) call_for(next + i);
 #pragma GCC unroll 4
       for (int r = 0; r < rows; r++) s.v[r][u] += zeroed(x + r * n + i, k);
     });
@@ -54,6 +56,7 @@ template <int rows, bool centered> ACCELNN_INLINE void moments_of_rows(const flo
   }
   Sums<rows> d, q;
   by_accumulators(n, [&](int64_t i, int u, int k) INLINED {
+    if constexpr (P::ahead && rows > 1) call_for(next + (rows / 4) * n + i);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
       vf t = zeroed(x + r * n + i, k);
@@ -72,10 +75,9 @@ template <int rows, bool centered> ACCELNN_INLINE void moments_of_rows(const flo
   }
 }
 
-template <int rows, bool weighted, bool biased, bool past>
+template <int rows, bool weighted, bool biased, class P, bool half = false>
 ACCELNN_INLINE void normalize(const float* x, float* y, int64_t n, const float* mean, const float* rstd, const float* w, const float* b, int64_t ahead) {
   const auto one = [&](const float* from, int64_t i, int k, float m, float s, vf weight, vf bias) INLINED {
-    if constexpr (past) call_for(from + i + ahead);
     const vf z = zeroed(from + i, k) - m;
     if constexpr (weighted && biased) return fma(z * s, weight, bias);
     else if constexpr (weighted) return z * s * weight;
@@ -84,7 +86,8 @@ ACCELNN_INLINE void normalize(const float* x, float* y, int64_t n, const float* 
   };
   if constexpr (rows == 1) {
     const float m = *mean, s = *rstd;
-    write_row<past>(y, n, [&](int64_t i, int k) INLINED {
+    write_row<P::past>(y, n, [&](int64_t i, int k) INLINED {
+      if (P::ahead && (!half || (i & lanes))) call_for(x + i + ahead);
       return one(x, i, k, m, s, weighted ? zeroed(w + i, k) : vf{}, biased ? zeroed(b + i, k) : vf{});
     });
   } else {                              // past the caches: only rows that begin on a vector
@@ -94,10 +97,11 @@ ACCELNN_INLINE void normalize(const float* x, float* y, int64_t n, const float* 
       const vf weight = weighted ? zeroed(w + i, k) : vf{}, bias = biased ? zeroed(b + i, k) : vf{};
 #pragma GCC unroll 4
       for (int r = 0; r < rows; r++) {
+        if (P::ahead && r >= rows / 2) call_for(x + r * n + i + ahead);
         const vf v = one(x + r * n, i, k, m[r], s[r], weight, bias);
         float* to = y + r * n + i;
         if (k < lanes) store(to, v, k);
-        else if (past) store_past(to, v);
+        else if (P::past) store_past(to, v);
         else store(to, v);
       }
     };
@@ -118,39 +122,40 @@ ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const floa
   const bool by_several = r.period == 1 && (lies_on_vectors || !goes_past(y, 2 * r.count * r.n));
   with_flag(r.weight, [&](auto weighted) INLINED {
     with_flag(r.bias, [&](auto biased) INLINED {
-      with_flag(goes_past(y, 2 * r.count * r.n), [&](auto past) INLINED {
+      with_reach(y, 2 * r.count * r.n, [&](auto past) INLINED {
         using W = decltype(weighted);
         using B = decltype(biased);
         using P = decltype(past);
         parallel(call, parts, r.count * r.n * 6, [&](int64_t part) {
-          // What comes next is on its way while this is written.
-          const int64_t ahead = r.n > 2048 ? r.n : 2048 > rows_together * r.n ? 2048
-                                                                              : rows_together * r.n;
-          const int64_t end = r.count * (part + 1) / parts;
+          const int64_t end = r.count * (part + 1) / parts, few = r.n > 2048 ? r.n : 2048;
           for (int64_t i = r.count * part / parts; i < end;) {
             const float* from = x + i * r.n;
+            float* to = y + i * r.n;
             const int64_t at = r.period == 1 ? 0 : i % r.period * r.n;
             const float *w = W::value ? r.weight + at : nullptr, *b = B::value ? r.bias + at : nullptr;
-            float m[rows_together], s[rows_together];
+            float m[4], s[4];
+            const auto several = [&](auto how) INLINED {
+              constexpr int rows = decltype(how)::value;
+              if (r.centered) moments_of_rows<rows, true, P>(from, r.n, r.eps, m, s);
+              else moments_of_rows<rows, false, P>(from, r.n, r.eps, m, s);
+              normalize<rows, W::value, B::value, P>(from, to, r.n, m, s, w, b, rows == 1 ? few : rows * r.n);
+              return rows;
+            };
             int rows = 1;
-            if (r.n > short_row || rows_together == 1) {
-              const Moments one = r.centered ? moments_of<true>(from, r.n) : moments_of<false>(from, r.n);
+            if (r.n > short_row || lanes < 8) {
+              const Moments one = r.centered ? moments_of<true, P::ahead>(from, r.n, r.n) : moments_of<false, P::ahead>(from, r.n, r.n);
               m[0] = float(one.mean), s[0] = one.rstd(r.eps);
-            } else if (end - i >= rows_together && by_several) {
-              rows = rows_together;
-              if (r.centered) moments_of_rows<rows_together, true>(from, r.n, r.eps, m, s);
-              else moments_of_rows<rows_together, false>(from, r.n, r.eps, m, s);
-            } else if (r.centered) moments_of_rows<1, true>(from, r.n, r.eps, m, s);
-            else moments_of_rows<1, false>(from, r.n, r.eps, m, s);
+              normalize<1, W::value, B::value, P, true>(from, to, r.n, m, s, w, b, r.n);
+            } else if (by_several && lanes >= 16 && r.n <= short_row / 2 && end - i >= 4) rows = several(Count<lanes >= 16 ? 4 : 1>{});
+            else if (by_several && end - i >= 2) rows = several(Count<2>{});
+            else several(Count<1>{});
             for (int k = 0; k < rows; k++) {
               rstd[i + k] = s[k];
               if (mean) mean[i + k] = m[k];
             }
-            if (rows == 1) normalize<1, W::value, B::value, P::value>(from, y + i * r.n, r.n, m, s, w, b, ahead);
-            else normalize<rows_together, W::value, B::value, P::value>(from, y + i * r.n, r.n, m, s, w, b, ahead);
             i += rows;
           }
-          if (P::value) finish_past();
+          if (P::past) finish_past();
         });
       });
     });
@@ -163,8 +168,8 @@ ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const floa
 struct GradRow { float mean, rstd, c1, c2; };       // c1 = rstd mean g, c2 = rstd mean (g z)
 
 // Sum g and sum g (x - mean) of `rows` rows; a row's sums do not depend on how many.
-template <int rows, bool weighted>
-ACCELNN_INLINE void sums_of_rows(const float* dy, const float* x, const float* w, int64_t n, bool centered, GradRow* row) {
+template <int rows, bool weighted, bool fetch>
+ACCELNN_INLINE void sums_of_rows(const float* dy, const float* x, const float* w, int64_t n, bool centered, GradRow* row, int64_t ahead) {
   double g_sum[rows] = {}, gz_sum[rows] = {};
   for (int64_t at = 0; at < n; at += chunk) {
     Sums<rows> s, q;
@@ -174,6 +179,7 @@ ACCELNN_INLINE void sums_of_rows(const float* dy, const float* x, const float* w
       const vf weight = weighted ? zeroed(w + at + i, k) : vf{};
 #pragma GCC unroll 4
       for (int r = 0; r < rows; r++) {
+        if (fetch && r < (rows + 1) / 2) call_for(dy + r * n + at + i + ahead), call_for(x + r * n + at + i + ahead);
         vf g = zeroed(dy + r * n + at + i, k);
         if constexpr (weighted) g = g * weight;
         s.v[r][u] += g;
@@ -191,7 +197,7 @@ ACCELNN_INLINE void sums_of_rows(const float* dy, const float* x, const float* w
 }
 
 // Several rows at a time: the sums over rows are read and written once for all of them.
-template <int rows, bool weighted, int params, bool past>
+template <int rows, bool weighted, int params, class P>
 ACCELNN_INLINE void grad_of_rows(const float* dy, const float* x, float* dx, int64_t stride, const GradRow* given, const float* w, float* dw, float* db,
                                  int64_t n, int64_t ahead) {
   GradRow row[rows];
@@ -202,14 +208,14 @@ ACCELNN_INLINE void grad_of_rows(const float* dy, const float* x, float* dx, int
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
       const float *pdy = dy + r * stride + i, *px = x + r * stride + i;
-      if constexpr (past) call_for(pdy + ahead), call_for(px + ahead);
+      if (P::ahead && r >= rows / 2) call_for(pdy + ahead), call_for(px + ahead);
       const vf g = zeroed(pdy, k), z = (zeroed(px, k) - row[r].mean) * row[r].rstd;
       if (params > 0) dweight = fma(g, z, dweight);
       if (params > 1) dbias += g;
       const vf v = fma(z, splat(-row[r].c2), fma(weighted ? g * weight : g, splat(row[r].rstd), splat(-row[r].c1)));
       float* to = dx + r * stride + i;
       if (k < lanes) store(to, v, k);
-      else if (past) store_past(to, v);
+      else if (P::past) store_past(to, v);
       else store(to, v);
     }
     if (k < lanes) {
@@ -231,9 +237,9 @@ struct RowGrads { const float *dy, *x, *rstd, *mean; };
 template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows& r, const RowGrads& t, float* dx, float* partial, int64_t parts) {
   const int64_t width = r.period * r.n, samples = r.count / r.period;
   // Whole vectors past the caches need rows that begin on them.
-  const bool past_cache = goes_past(dx, 3 * r.count * r.n) && r.n % lanes == 0 && reinterpret_cast<uintptr_t>(dx) % vector_bytes == 0;
+  const bool on_vectors = r.n % lanes == 0 && reinterpret_cast<uintptr_t>(dx) % vector_bytes == 0;
   with_flag(r.weight, [&](auto weighted) INLINED {
-    with_flag(past_cache, [&](auto past) INLINED {
+    with_reach(dx, 3 * r.count * r.n, [&](auto past) INLINED {
       using W = decltype(weighted);
       using P = decltype(past);
       parallel(call, parts, r.count * r.n * 12, [&](int64_t part) {
@@ -251,21 +257,25 @@ template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows
               row[k] = {t.mean ? t.mean[i] : 0.0f, t.rstd[i], 0, 0};
             }
             if (rows == 4) {
-              if (rows_together > 1 && r.period == 1 && r.n <= short_row) sums_of_rows<4, W::value>(t.dy + at, t.x + at, w, r.n, r.centered, row);
-              else
-                for (int64_t k = 0; k < 4; k++) sums_of_rows<1, W::value>(t.dy + at + k * stride, t.x + at + k * stride, w, r.n, r.centered, row + k);
-              grad_of_rows<4, W::value, params, P::value>(t.dy + at, t.x + at, dx + at, stride, row, w, dwg, dbg, r.n, ahead);
+              if (lanes >= 8 && r.period == 1 && r.n <= short_row) {
+                sums_of_rows<4, W::value, P::ahead>(t.dy + at, t.x + at, w, r.n, r.centered, row, ahead);
+              } else {
+                for (int64_t k = 0; k < 2; k++)
+                  sums_of_rows<1, W::value, P::ahead>(t.dy + at + k * stride, t.x + at + k * stride, w, r.n, r.centered, row + k, ahead);
+                for (int64_t k = 2; k < 4; k++)
+                  sums_of_rows<1, W::value, false>(t.dy + at + k * stride, t.x + at + k * stride, w, r.n, r.centered, row + k, ahead);
+              }
+              grad_of_rows<4, W::value, params, P>(t.dy + at, t.x + at, dx + at, stride, row, w, dwg, dbg, r.n, ahead);
               continue;
             }
             for (int64_t k = 0; k < rows; k++) {
               const int64_t from = at + k * stride;
-              sums_of_rows<1, W::value>(t.dy + from, t.x + from, w, r.n, r.centered, row + k);
-              grad_of_rows<1, W::value, params, P::value>(t.dy + from, t.x + from, dx + from, stride, row + k, w, dwg, dbg, r.n, ahead);
+              sums_of_rows<1, W::value, false>(t.dy + from, t.x + from, w, r.n, r.centered, row + k, ahead);
+              grad_of_rows<1, W::value, params, P>(t.dy + from, t.x + from, dx + from, stride, row + k, w, dwg, dbg, r.n, ahead);
             }
           }
-        if (P::value) finish_past();
-      });
-    });
+        if (P::past) finish_past();
+      }); }, on_vectors);
   });
 }
 

@@ -1,7 +1,7 @@
 // Channels whose places lie together: group_norm over a few of them, batch_norm over all samples of one.
 #pragma once
 #include "norm/channels.h"
-#include "norm/moments.h"
+#include "norm/rows.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -10,17 +10,17 @@ namespace norm {
 using namespace ::accelnn::norm_shapes;
 
 // y = (x - mean) scale + shift over one run
-template <bool past> ACCELNN_INLINE void scale_run(const float* x, float* y, int64_t s, float mean, float scale, float shift, int64_t ahead) {
-  write_row<past>(y, s, [&](int64_t i, int k) INLINED {
-    if constexpr (past) call_for(x + i + ahead);
+template <class P> ACCELNN_INLINE void scale_run(const float* x, float* y, int64_t s, float mean, float scale, float shift, int64_t ahead) {
+  write_row<P::past>(y, s, [&](int64_t i, int k) INLINED {
+    if constexpr (P::ahead) call_for(x + i + ahead);
     return fma(zeroed(x + i, k) - mean, splat(scale), splat(shift));
   });
 }
 // dx = ((dy - c1) - z c2) scale
-template <bool past>
+template <class P>
 ACCELNN_INLINE void grad_run(const float* dy, const float* x, float* dx, int64_t s, float mean, float rstd, float c1, float c2, float scale, int64_t ahead) {
-  write_row<past>(dx, s, [&](int64_t i, int k) INLINED {
-    if constexpr (past) call_for(dy + i + ahead), call_for(x + i + ahead);
+  write_row<P::past>(dx, s, [&](int64_t i, int k) INLINED {
+    if constexpr (P::ahead) call_for(dy + i + ahead), call_for(x + i + ahead);
     return ((zeroed(dy + i, k) - c1) - ((zeroed(x + i, k) - mean) * rstd) * c2) * scale;
   });
 }
@@ -63,6 +63,21 @@ ACCELNN_INLINE void add_grad_sums(const float* dy, const float* x, int64_t runs,
   }
 }
 
+// The same of `runs` runs, one behind the other, of up to short_row floats: what it takes to add across lanes overlaps.
+template <int runs> ACCELNN_INLINE void grad_sums_of(const float* dy, const float* x, int64_t s, float mean, float rstd, GradSums* to) {
+  Sums<runs> a, b;
+  by_accumulators(s, [&](int64_t i, int u, int k) INLINED {
+#pragma GCC unroll 4
+    for (int r = 0; r < runs; r++) {
+      const vf g = zeroed(dy + r * s + i, k);
+      b.v[r][u] += g;
+      a.v[r][u] = fma(g, zeroed(x + r * s + i, k) - mean, a.v[r][u]);
+    }
+  });
+#pragma GCC unroll 4
+  for (int r = 0; r < runs; r++) to[r] = {double(b.total(r)), double(a.total(r)) * double(rstd)};
+}
+
 // group_norm
 
 struct Groups {
@@ -74,7 +89,7 @@ struct Groups {
 
 ACCELNN_INLINE Status normalize_groups(const Call& call, const Groups& g, const float* x, float* y, float* rstd, float* mean) {
   const int64_t rows = g.d.n * g.groups, per = g.d.c / g.groups, n = per * g.d.s, parts = rows < 64 ? rows : 64;
-  with_flag(goes_past(y, 2 * rows * n), [&](auto past) INLINED {
+  with_reach(y, 2 * rows * n, [&](auto past) INLINED {
     using P = decltype(past);
     parallel(call, parts, rows * n * 6, [&](int64_t part) {
       for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; i++) {
@@ -84,10 +99,10 @@ ACCELNN_INLINE Status normalize_groups(const Call& call, const Groups& g, const 
         for (int64_t k = 0; k < per; k++) {
           const int64_t c = i % g.groups * per + k, at = i * n + k * g.d.s;
           const float scale = g.weight ? rstd[i] * g.weight[c] : rstd[i], shift = g.bias ? g.bias[c] : 0.0f;
-          scale_run<P::value>(x + at, y + at, g.d.s, mean[i], scale, shift, n > 2048 ? n : 2048);
+          scale_run<P>(x + at, y + at, g.d.s, mean[i], scale, shift, n > 2048 ? n : 2048);
         }
       }
-      if (P::value) finish_past();
+      if (P::past) finish_past();
     });
   });
   return {};
@@ -97,32 +112,39 @@ ACCELNN_INLINE Status normalize_groups(const Call& call, const Groups& g, const 
 ACCELNN_INLINE void grad_groups(const Call& call, const Groups& g, const float* dy, const float* x, const float* rstd, const float* mean, float* dx,
                                 float* dweight, float* dbias, GradSums* sums) {
   const int64_t rows = g.d.n * g.groups, per = g.d.c / g.groups, n = per * g.d.s, parts = rows < 64 ? rows : 64;
-  with_flag(goes_past(dx, 3 * rows * n), [&](auto past) INLINED {
+  with_reach(dx, 3 * rows * n, [&](auto past) INLINED {
     using P = decltype(past);
     parallel(call, parts, rows * n * 12, [&](int64_t part) {
       for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; i++) {
         const float* w = g.weight ? g.weight + i % g.groups * per : nullptr;
         GradSums* row = sums + i * per;
         double g_sum = 0, gz_sum = 0;
-        for (int64_t k = 0; k < per; k++) {
+        for (int64_t k = 0; k < per;) {
           const int64_t at = i * n + k * g.d.s;
-          row[k] = {0, 0};
-          add_grad_sums(dy + at, x + at, 1, 0, g.d.s, mean[i], rstd[i], &row[k]);
+          if (g.d.s > short_row) {
+            row[k] = {0, 0};
+            add_grad_sums(dy + at, x + at, 1, 0, g.d.s, mean[i], rstd[i], &row[k++]);
+          } else if (lanes >= 8 && per - k >= 4) {
+            grad_sums_of<4>(dy + at, x + at, g.d.s, mean[i], rstd[i], row + k);
+            k += 4;
+          } else grad_sums_of<1>(dy + at, x + at, g.d.s, mean[i], rstd[i], row + k++);
+        }
+        for (int64_t k = 0; k < per; k++) {
           g_sum += (w ? double(w[k]) : 1.0) * row[k].dy;
           gz_sum += (w ? double(w[k]) : 1.0) * row[k].dyz;
         }
         for (int64_t k = 0; k < per; k++) {
-          // ((dy w - c1) - z c2) rstd, w taken out: no weight of 0 may divide
           const int64_t at = i * n + k * g.d.s;
-          const float c1 = float(g_sum / double(n)), c2 = float(gz_sum / double(n)), weight = w ? w[k] : 1.0f;
-          write_row<P::value>(dx + at, g.d.s, [&](int64_t j, int lanes_here) INLINED {
-            if constexpr (P::value) call_for(dy + at + j + n), call_for(x + at + j + n);
-            const vf z = (zeroed(x + at + j, lanes_here) - mean[i]) * rstd[i];
-            return ((zeroed(dy + at + j, lanes_here) * weight - c1) - z * c2) * rstd[i];
+          const float m = mean[i], r = rstd[i], c1 = float(g_sum / double(n)) * r, c2 = float(gz_sum / double(n)) * r, scale = (w ? w[k] : 1.0f) * r;
+          const float *pdy = dy + at, *px = x + at;
+          write_row<P::past>(dx + at, g.d.s, [=](int64_t j, int lanes_here) INLINED {
+            if constexpr (P::ahead) call_for(pdy + j + n), call_for(px + j + n);
+            const vf z = (zeroed(px + j, lanes_here) - m) * r;
+            return fma(z, splat(-c2), fma(zeroed(pdy + j, lanes_here), splat(scale), splat(-c1)));
           });
         }
       }
-      if (P::value) finish_past();
+      if (P::past) finish_past();
     });
   });
   for (int64_t c = 0; c < g.d.c && dweight; c++) {

@@ -48,6 +48,13 @@ ACCELNN_INLINE bool beats(float a, int32_t i, float b, int32_t j) {
   return a > b || (a == b && i < j);
 }
 
+ACCELNN_INLINE vi smaller(vi a, vi b) { return a < b ? a : b; }
+template <int step> ACCELNN_INLINE vi min_across(vi v) {
+  v = smaller(v, as_bits(rotate<step>(as_float(v))));
+  if constexpr (step > 1) return min_across<step / 2>(v);
+  return v;
+}
+
 // One row; sign: the smallest is the largest of the negated.
 inline int64_t arg_row(const float* x, int64_t n, vi sign) {
   constexpr int chains = 4;                          // a comparison waits for the one before it
@@ -69,17 +76,23 @@ inline int64_t arg_row(const float* x, int64_t n, vi sign) {
     keep_larger(best[0], where[0], v, at);
     at += lanes;
   }
-  float top = best[0][0];
-  int32_t place = where[0][0];
-  for (int u = 0; u < chains; u++) {
-    float b[lanes];
-    int32_t w[lanes];
-    std::memcpy(b, &best[u], sizeof b);
-    std::memcpy(w, &where[u], sizeof w);
-    for (int k = 0; k < lanes; k++)
-      if (beats(b[k], w[k], top, place)) top = b[k], place = w[k];
+  vi unordered = {};
+  for (int u = 0; u < chains; u++) unordered |= best[u] != best[u];
+  if (any(unordered)) {
+    float top = best[0][0];
+    int32_t place = where[0][0];
+    for (int u = 0; u < chains; u++)
+      for (int k = 0; k < lanes; k++)
+        if (beats(best[u][k], where[u][k], top, place)) top = best[u][k], place = where[u][k];
+    return place;
   }
-  return place;
+  const int used = n > chains * lanes ? chains : 1;                // short rows: one vector
+  vf top = best[0];
+  for (int u = 1; u < used; u++) top = larger(top, best[u]);
+  top = max_across(top);
+  vi place = select(best[0] == top, where[0], splat(INT32_MAX));
+  for (int u = 1; u < used; u++) place = smaller(place, select(best[u] == top, where[u], splat(INT32_MAX)));
+  return min_across<lanes / 2>(place)[0];
 }
 
 template <class T> Status argmax(const Call& call) {

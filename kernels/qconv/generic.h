@@ -268,9 +268,28 @@ inline void qconv_finish(const int32_t* sums, int64_t rows, DType type, const Qc
     }
 }
 
+}  // namespace ACCELNN_TARGET
+}  // namespace accelnn
+
+#include "qconv/winograd.h"
+
+namespace accelnn {
+inline namespace ACCELNN_TARGET {
+
+template <int V, int most> void winograd_product(int rows, const WinogradProduct& t) { winograd_products<V, most>.height[rows](t); }
 ACCELNN_INLINE QconvIsa qconv_isa() {
-  return {qconv_rows, qconv_wide * lanes, qconv_narrow_rows, qconv_narrow * lanes, qconv_tile<qconv_wide, qconv_rows>,
-          qconv_tile<qconv_narrow, qconv_narrow_rows>, qconv_depthwise, qconv_finish, vector_bytes, dot4_offset};
+  return {qconv_rows,
+          qconv_wide * lanes,
+          qconv_narrow_rows,
+          qconv_narrow * lanes,
+          qconv_tile<qconv_wide, qconv_rows>,
+          qconv_tile<qconv_narrow, qconv_narrow_rows>,
+          qconv_depthwise,
+          qconv_finish,
+          vector_bytes,
+          dot4_offset,
+          {qconv_rows, qconv_wide * lanes, qconv_narrow_rows, qconv_narrow * lanes, winograd_weights, winograd_input,
+           winograd_product<qconv_wide, qconv_rows>, winograd_product<qconv_narrow, qconv_narrow_rows>, winograd_output, plain_finish<qconv_narrow>}};
 }
 #undef ACCELNN_EACH
 

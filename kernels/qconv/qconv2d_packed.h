@@ -7,6 +7,7 @@
 //   depthwise   (C = O = g) pieces are filter rows of one channel: S taps, again in fours.
 //   panels      of 16 outputs (depthwise: 16 channels): w[p, q, 4 n + b] is byte b of quad q for output n of the panel; w[p, Q, ...] holds the 16 sums of
 //               all weights, int32. P = g ceil(O/g / 16), depthwise ceil(C / 16). That is matmul_pack of the weights with their taps put in this order.
+// Windows of 3 x 3 at stride 1 over 16 to 227 channels go by way of F(4,3) where that pays: the same sums, exactly (winograd.h).
 // x, w, y contiguous, any alignment; y overlaps no input. K <= 32768. Sizes from 0. The row of sums is trusted like any other weight.
 // Bitwise equal on every row, and to qconv2d. Split over outputs alone: threads never change a bit.
 #pragma once
@@ -27,10 +28,14 @@ struct QconvProblem {
   int64_t quads;                             // of a window: Q
   int64_t panels, columns;                   // of a group; outputs in whole tiles of the widest row
   bool copy;                                 // x is copied: borders, or channels last
-  int64_t row, image;                        // bytes of a (copied) row and image; a pixel is C bytes
+  int64_t rows, row, image;                  // of a (copied) image: rows, bytes of one, bytes of all; a pixel is C bytes
   int64_t images;                            // copied at a time
   int64_t lines, line;                       // the map as lines of neighbouring pixels, and the longest
   int64_t bands, column_parts;
+  bool winograd;                             // F(4,3), where it pays and is exact (winograd.h)
+  int64_t tiles_w, tiles, blocks, block;     // of 4 x 4 outputs: across, of an image; tiles that go through transform, products and back together
+  int64_t tile_row, parts;                   // bytes of a tile's channels at one point; parts with a slice of the workspace each
+  size_t slice_at, slice;
   size_t scale_at, weights_at, image_at, bytes;      // workspace: starts at 0, then these; weights: those of depthwise in the order of the lanes
 };
 QconvProblem qconv_problem(const Call&);

@@ -20,7 +20,7 @@ void copy_rows(const QconvProblem& p, const uint8_t* x, uint8_t zero, int64_t h0
   uint8_t* const inner = to + g.top * p.row + g.left * g.c;
   if (p.x_last)
     for (int64_t h = first; h < end; h++) std::memcpy(inner + h * p.row, x + h * g.w * g.c, size_t(g.w * g.c));
-  else if (g.left + g.right == 0)
+  else if (p.row == g.w * g.c)
     turn::to_channels_last(x, g.h * g.w, g.c, first * g.w, end * g.w, inner, [&](int64_t i) { return i * g.c; });
   else if (g.w >= 16)
     for (int64_t h = first; h < end; h++)
@@ -34,7 +34,7 @@ void copy_rows(const QconvProblem& p, const uint8_t* x, uint8_t zero, int64_t h0
       continue;
     }
     std::memset(row, zero, size_t(g.left * g.c));
-    std::memset(row + (g.left + g.w) * g.c, zero, size_t(g.right * g.c));
+    std::memset(row + (g.left + g.w) * g.c, zero, size_t(p.row - (g.left + g.w) * g.c));
   }
 }
 
@@ -70,7 +70,7 @@ Prepared prepare(const Call& call, const QconvProblem& p, const QconvIsa& isa) {
   char* const work = static_cast<char*>(call.work);
   int32_t* const start = reinterpret_cast<int32_t*>(work);
   float* const scale = reinterpret_cast<float*>(work + p.scale_at);
-  const uint32_t zero = uint32_t(*call.in[1].as<uint8_t>() - isa.offset);
+  const uint32_t zero = uint32_t(*call.in[1].as<uint8_t>() - (p.winograd ? 128 : isa.offset));
   const int64_t groups = p.depthwise ? 1 : g.groups, og = p.depthwise ? g.c : g.og, panel = (p.quads + 1) * 64;
   bool plain = call.out[0].dtype == DType::u8;
   for (int64_t o = 0; o < g.o; o++) plain = plain && call.in[3].as<float>()[o] > 0.0f && call.in[3].as<float>()[o] <= 0.5f;
@@ -139,7 +139,71 @@ struct Part {
     }
   }
 
+  // Tiles [t0, t1) of one image for the columns [j0, j1), by way of 36 points each.
+  void run_winograd(const uint8_t* image, const char* weights, char* slice, char* map, int64_t t0, int64_t t1, int64_t j0, int64_t j1) const {
+    const conv::Geometry& g = p.g;
+    const WinogradIsa& wino = isa.winograd;
+    const int64_t n = t1 - t0, point = p.block * p.tile_row, sums_point = p.block * qconv_columns, panel = 36 * (g.c / 2) * 64;
+    int32_t* const products = reinterpret_cast<int32_t*>(slice + 36 * point);
+    for (int64_t t = t0; t < t1; t++)
+      wino.input(image + t / p.tiles_w * 4 * p.row + t % p.tiles_w * 4 * g.c, p.row, g.c, slice + (t - t0) * p.tile_row, point);
+    for (int64_t j = j0; j < j1; j += qconv_columns) {
+      const int64_t columns = at_most(qconv_columns, g.o - j), groups = (n + wino.rows - 1) / wino.rows;
+      for (int64_t at = 0; at < 36; at++)
+        for (int64_t k = 0; k < columns;) {
+          const int64_t left = p.panels - (j + k) / 16;
+          const bool narrow = left * 16 < wino.columns || columns - k <= wino.narrow_columns;
+          const int64_t width = narrow ? wino.narrow_columns : wino.columns;
+          for (int64_t i = 0; i < groups; i++) {
+            const int64_t r0 = n * i / groups, r1 = n * (i + 1) / groups;
+            (narrow ? wino.narrow : wino.product)(int(r1 - r0), {g.c / 2, slice + at * point + r0 * p.tile_row, p.tile_row, weights + (j + k) / 16 * panel + at * (g.c / 2) * 64 + (j + k) % 16 * 4, left * 16 < width ? 0 : panel, products + at * sums_point + r0 * qconv_columns + k});
+          }
+          k += width;
+        }
+      const int whole = int(conv::round_up(columns, wino.narrow_columns));
+      alignas(64) int32_t sums[16 * qconv_columns];
+      alignas(64) char block[16 * qconv_columns * 4];
+      const QconvFinish f = {prepared.start + j, prepared.scale + j, zero, relu, prepared.plain, reinterpret_cast<uint8_t*>(block), qconv_columns, sums};
+      for (int64_t t = t0; t < t1; t++) {
+        wino.output(products + (t - t0) * qconv_columns, sums_point, whole, f.start, sums);
+        if (prepared.plain) wino.plain(sums, 16, whole, f);
+        else isa.finish(sums, 16, type, f, block);
+        write_tile(block, t / p.tiles_w * 4, t % p.tiles_w * 4, j, columns, map);
+      }
+    }
+  }
+
  private:
+  // 4 x 4 pixels, or as many of them as there are.
+  void write_tile(const char* block, int64_t h, int64_t w, int64_t j, int64_t columns, char* map) const {
+    const conv::Geometry& g = p.g;
+    const int64_t rows = at_most(4, g.oh - h), n = at_most(4, g.ow - w), size = int64_t(size_of(type));
+    if (p.y_last) {
+      for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = 0; k < n; k++)
+          std::memcpy(map + (((h + i) * g.ow + w + k) * g.o + j) * size, block + (4 * i + k) * qconv_columns * size, size_t(columns * size));
+      return;
+    }
+    if (size == 4) {
+      for (int64_t c = 0; c < columns; c++)
+        for (int64_t i = 0; i < rows; i++)
+          for (int64_t k = 0; k < n; k++)
+            std::memcpy(map + ((j + c) * g.pixels + (h + i) * g.ow + w + k) * 4, block + ((4 * i + k) * qconv_columns + c) * 4, 4);
+      return;
+    }
+    for (int64_t c = 0; c < columns; c += 16) {
+      turn::bytes16 turned[16];
+      turn::turn_16(reinterpret_cast<const uint8_t*>(block) + c, qconv_columns, 16, turned);
+      for (int64_t k = 0; k < 16 && c + k < columns; k++) {
+        char* const to = map + (j + c + k) * g.pixels + h * g.ow + w;
+        const char* const from = reinterpret_cast<const char*>(&turned[k]);
+        for (int64_t i = 0; i < rows; i++)
+          if (n == 4) std::memcpy(to + i * g.ow, from + 4 * i, 4);
+          else std::memcpy(to + i * g.ow, from + 4 * i, size_t(n));
+      }
+    }
+  }
+
   void pixels_of_columns(const uint8_t* x, int64_t step, int n, int64_t group, int64_t j, int64_t columns, int64_t panel, const QconvFinish& f) const {
     const conv::Geometry& g = p.g;
     QconvTile t = {x, step, p.pieces_h, g.dh * p.row, p.pieces_w, g.dw * g.c, (p.piece + 3) / 4, nullptr, panel, f};
@@ -175,7 +239,13 @@ Status qconv2d_packed(const Call& call, const QconvIsa& isa) {
   const uint8_t zero = *call.in[1].as<uint8_t>();
   uint8_t* const copies = static_cast<uint8_t*>(call.work) + p.image_at;
   const int64_t groups = p.depthwise ? 1 : g.groups, og = p.depthwise ? g.c : g.og, tiles = conv::divide_up(og, qconv_columns);
-  const int64_t rows = g.top + g.h + g.bottom, pieces = conv::at_least(at_most(at_most(8, rows), g.h * g.w / 64), 1), in_bytes = g.c * g.h * g.w, out_bytes = g.o * g.pixels * int64_t(size_of(y.dtype));
+  const int64_t rows = p.rows, pieces = conv::at_least(at_most(at_most(8, rows), g.h * g.w / 64), 1), in_bytes = g.c * g.h * g.w, out_bytes = g.o * g.pixels * int64_t(size_of(y.dtype));
+  char* const slices = static_cast<char*>(call.work) + p.slice_at;
+  char* const points = slices + size_t(p.parts) * p.slice;              // the weights at 36 points
+  if (p.winograd)
+    parallel(call, p.panels, g.o * g.c * 200, [&](int64_t i) {
+      isa.winograd.weights(part.w + i * (p.quads + 1) * 64, g.c, points + i * 36 * (g.c / 2) * 64);
+    });
   for (int64_t n0 = 0; n0 < g.n; n0 += p.images) {
     const int64_t images = at_most(p.images, g.n - n0);
     const uint8_t* const from = x.as<uint8_t>() + n0 * in_bytes;
@@ -185,6 +255,18 @@ Status qconv2d_packed(const Call& call, const QconvIsa& isa) {
         copy_rows(p, from + image * in_bytes, zero, rows * piece / pieces, rows * (piece + 1) / pieces, copies + image * p.image);
       });
     const uint8_t* const source = p.copy ? copies : from;
+    if (p.winograd) {
+      const int64_t units = images * p.blocks * p.column_parts;
+      parallel(call, p.parts, images * 2 * g.o * g.pixels * g.k / 8, [&](int64_t number) {
+        for (int64_t i = units * number / p.parts; i < units * (number + 1) / p.parts; i++) {
+          const int64_t cut = i % p.column_parts, block = i / p.column_parts % p.blocks, image = i / p.column_parts / p.blocks;
+          part.run_winograd(source + image * p.image, points, slices + size_t(number) * p.slice, y.as<char>() + (n0 + image) * out_bytes,
+                            p.tiles * block / p.blocks, p.tiles * (block + 1) / p.blocks, tiles * cut / p.column_parts * qconv_columns,
+                            at_most(tiles * (cut + 1) / p.column_parts * qconv_columns, g.o));
+        }
+      });
+      continue;
+    }
     const int64_t per_image = groups * p.bands * p.column_parts;
     parallel(call, images * per_image, images * 2 * g.o * g.pixels * g.k / 4, [&](int64_t i) {
       const int64_t image = i / per_image, rest = i % per_image, cut = rest % p.column_parts, band = rest / p.column_parts % p.bands;

@@ -37,6 +37,26 @@ struct QconvDepthwise {
   QconvFinish finish;
 };
 
+// Some tiles of four by four outputs at one of their 36 points: pairs of 16-bit numbers.
+struct WinogradProduct {
+  int64_t pairs;
+  const char* a;
+  int64_t a_row;
+  const char* b;              // 64 bytes a pair
+  int64_t b_panel;
+  int32_t* sums;              // rows of qconv_columns
+};
+
+struct WinogradIsa {
+  int rows, columns, narrow_rows, narrow_columns;
+  void (*weights)(const char* panel, int64_t channels, char* to);
+  void (*input)(const uint8_t* x, int64_t row, int64_t channels, char* to, int64_t point);
+  void (*product)(int rows, const WinogradProduct&);
+  void (*narrow)(int rows, const WinogradProduct&);
+  void (*output)(const int32_t* from, int64_t point, int columns, const int32_t* start, int32_t* to);
+  void (*plain)(const int32_t* sums, int64_t rows, int columns, const QconvFinish&);
+};
+
 struct QconvIsa {
   int rows, columns, narrow_rows, narrow_columns;
   void (*tile)(int rows, const QconvTile&);
@@ -46,6 +66,7 @@ struct QconvIsa {
   void (*finish)(const int32_t* sums, int64_t rows, DType type, const QconvFinish&, void* values);
   int vector_bytes;
   int offset;                 // sums are of (u - offset) * s
+  WinogradIsa winograd;
 };
 Status qconv2d_packed(const Call&, const QconvIsa&);
 

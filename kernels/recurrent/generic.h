@@ -108,17 +108,23 @@ struct RecurrentForward {
     if (p.inputs % 512 == 0) return false;                                // a tile's rows would lie in the same sets of L1
     return p.batch == 1 || (!p.batch_first && !p.backwards(d) && call.in[recurrent_in::lengths].absent());
   }
-  void gather_x(int64_t k) {
-    float* to = s.x;
-    for (int64_t step = k; step < k + p.chunk && step < p.steps; step++)
-      for (int64_t i = 0; i < rows(step); i++, to += p.x_row) std::memcpy(to, x_of(time(step), s.order[i]), size_t(p.inputs) * 4);
+  // Piece by piece: parts share it, one round before it is read.
+  void gather_x(int64_t k, int64_t part, int64_t parts) {
+    if (straight()) return;
+    float* to = s.x[k / p.chunk & 1];
+    for (int64_t step = k; step < k + p.chunk && step < p.steps; step++) {
+      const int64_t n = rows(step);
+      const Range own = range_of(n, parts, part);
+      for (int64_t i = own.begin; i < own.end; i++) std::memcpy(to + i * p.x_row, x_of(time(step), s.order[i]), size_t(p.inputs) * 4);
+      to += n * p.x_row;
+    }
   }
   // Sums of the chunk that begins with step k, for hidden blocks: biases and input product.
   void input_product(int64_t k, Range blocks) {
     int64_t n = 0;
     for (int64_t step = k; step < k + p.chunk && step < p.steps; step++) n += rows(step);
     if (!n) return;
-    const float* a = s.x;
+    const float* a = s.x[k / p.chunk & 1];
     int64_t a_row = p.x_row;
     if (straight()) {                                                     // a single sequence may begin later than the chunk
       int64_t step = k;
@@ -314,16 +320,17 @@ inline Status recurrent(const Call& call) {
     all[d]->begin();
     all[d]->clear();
   }
-  const bool gathers = !(first.straight() && second.straight());
   return in_rounds(call, p, all, p.batch * p.gates * p.hidden * (p.inputs + p.outputs) * p.directions, [&](int64_t parts, const auto& work) {
     const auto blocks = [&](int64_t n, int64_t part) { return range_of(n, parts, part); };
-    work([&](RecurrentForward& f, int64_t part) { f.prepare(blocks(p.blocks, part)); });
+    work([&](RecurrentForward& f, int64_t part) {
+      f.prepare(blocks(p.blocks, part));
+      f.gather_x(0, part, parts);
+    });
     for (int64_t k = 0; k < p.steps; k++) {
-      if (gathers && k % p.chunk == 0)
-        work([&](RecurrentForward& f, int64_t part) {
-          if (!part && !f.straight()) f.gather_x(k);
-        });
-      work([&](RecurrentForward& f, int64_t part) { f.step(k, blocks(p.blocks, part)); });
+      work([&](RecurrentForward& f, int64_t part) {
+        f.step(k, blocks(p.blocks, part));
+        if ((k + 1) % p.chunk == 0) f.gather_x(k + 1, part, parts);
+      });
       if (p.late) work([&](RecurrentForward& f, int64_t part) { f.late_step(k, blocks(p.blocks, part)); });
       if (p.projected) work([&](RecurrentForward& f, int64_t part) { f.project(k, blocks(p.out_blocks, part)); });
     }

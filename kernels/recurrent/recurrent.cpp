@@ -30,7 +30,7 @@ void finish(RecurrentProblem* p) {
   p->out_blocks = blocks_of(p->outputs);
   // Rows for one input product: enough to use a weight often, few enough that their sums stay in L2. Batch 1 wants 4 to 28 steps, batch 32 one or two
   // (all steps at once: 12 to 20 % slower, the sums leave L2).
-  const int64_t wanted = p->batch < 1 ? 1 : 28 / p->batch;
+  const int64_t wanted = p->batch < 1 ? 1 : 14 / p->batch;
   p->chunk = wanted < 1 ? 1 : wanted < p->steps ? wanted
                                                 : p->steps;
   p->sums_row = (p->blocks * p->slots | 1) * unit_block;
@@ -101,7 +101,7 @@ RecurrentSpace recurrent_space(const RecurrentProblem& p, char* base) {
   if (p.projected) s.w_hr = carve.take<float>(p.hidden * p.out_blocks * unit_block);
   s.bias = carve.take<float>(p.blocks * p.slots * unit_block);
   s.sums = carve.take<float>(p.chunk * p.batch * p.sums_row);
-  s.x = carve.take<float>(p.chunk * p.batch * p.x_row);
+  for (auto& x : s.x) x = carve.take<float>(p.chunk * p.batch * p.x_row);
   for (auto& h : s.h) h = carve.take<float>(p.batch * p.h_row);
   if (p.cell == cell::lstm) s.c = carve.take<float>(p.batch * p.padded());
   // What the hidden units say before the projection; the GRU's r h where that is what w_hn multiplies.

@@ -95,7 +95,7 @@ RecurrentProblem recurrent_grad_problem(const Call&);
 
 // The workspace of one direction; what is not needed is null. `bytes`: of all of it.
 struct RecurrentSpace {
-  float *w_ih, *w_hh, *w_hr, *bias, *sums, *x, *h[2], *c, *u;      // forward
+  float *w_ih, *w_hh, *w_hr, *bias, *sums, *x[2], *h[2], *c, *u;      // forward
   float *dgate[2], *dh, *du;                                        // backward, beside c, w_hh and w_hr
   int64_t *order, *rows;                // sequences from the longest to the shortest; rows[t]: how many have a step t
   size_t bytes;

@@ -28,6 +28,7 @@ SMALL = {"conv2d": "2x4x9x9:6x4x3x3:padding=1:stride=2", **dict.fromkeys(("conv2
 SMALL |= {"conv2d_backward": "2x16x9x14:20x16x3x3:padding=1"}
 SMALL |= {"attention": "2x3x20x8:causal", "attention_backward": "2x3x20x8:causal"}
 SMALL |= {f"attention_decode{kind}": "2x4x30x8:groups=2" for kind in ("", "_bf16", "_int8")}
+SMALL |= {"softmax_grad": "5x9", "log_softmax_grad": "5x9", "ctc_loss": "#1", "ctc_loss_grad": "#1"}
 
 
 def small(name: str) -> str:

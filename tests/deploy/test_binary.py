@@ -128,6 +128,19 @@ def test_words_of_the_program(program, tmp_path):
     assert wrong.returncode == 2 and "27" in wrong.stderr
 
 
+@NEEDS_COMPILER
+def test_a_bad_index_is_named_by_a_program(tmp_path):
+    table = an.tensor(np.arange(12, dtype=np.float32).reshape(4, 3))
+    model = an.freeze(lambda i: an.cat([an.embedding(i, table), an.pad(an.embedding(i, table), (1, 1), "replicate")], 1), np.array([0, 1]))
+    built = tmp_path / "net"
+    an.build(model, built)
+    got = answer([built], np.array([1, -1]), tmp_path)
+    assert got.tobytes() == model(an.tensor([1, -1])).numpy().tobytes() and got[1, 0] == 9
+    np.save(tmp_path / "bad.npy", np.array([1, 4]))
+    done = subprocess.run([built, "--input", tmp_path / "bad.npy", "--output", tmp_path / "y.npy"], capture_output=True, text=True)
+    assert done.returncode and "the index 4 at [1] is outside [-4, 4)" in done.stderr
+
+
 def test_only_used_rows_are_inside(models, tmp_path):
     plan = builder.without_graph((models["folder"] / "int8.accel").read_bytes())
     rows = builder.rows_for(plan, "x86_64")

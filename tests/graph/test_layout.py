@@ -59,6 +59,25 @@ def test_pointwise_operands_of_every_rank_follow() -> None:
         assert _ops(f, x)["copy"] <= 1      # the input
 
 
+def test_pools_follow_unless_somebody_wants_their_places() -> None:
+    conv = an.nn.Conv2d(16, 32, 3, padding=1)
+
+    def f(x: an.Tensor) -> an.Tensor:
+        y = an.ops.avg_pool2d(an.ops.max_pool2d(conv(x), 3, 2, 1), 2, 1, 1)
+        return conv2(y) + conv2(an.ops.avg_pool2d(y, 3, 1, 1, count_include_pad=False))
+
+    conv2 = an.nn.Conv2d(32, 16, 3)
+    x = _draw(2, 16, 13, 12)
+    counted = _ops(f, x)
+    assert counted["pool2d_nhwc"] == 3 and counted["copy"] == 2, counted
+    with an.no_grad():
+        np.testing.assert_allclose(an.compile(f)(x).numpy(), f(x).numpy(), rtol=1e-4, atol=1e-5)
+    places = an.compile(lambda x: an.ops.max_pool2d(conv(x), 2, return_indices=True))
+    with an.no_grad():
+        for got, want in zip(places(x), an.ops.max_pool2d(conv(x), 2, return_indices=True)):
+            np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-4, atol=1e-4)
+
+
 def test_a_small_network_stays_as_it_is() -> None:
     """LeNet-5's few channels have nothing to gain: its programs do not link the other kernels."""
     net = an.nn.Sequential(an.nn.Conv2d(1, 6, 5, padding=2), an.nn.ReLU(), an.nn.Conv2d(6, 16, 5))

@@ -14,6 +14,7 @@ from ...core.dtypes import BFLOAT16
 from ..arrays import empty
 from ..works import Inputs
 from . import Make, Prepared
+from .torch_norm import PREPARE as NORMS
 
 
 def about(threads: int) -> str:
@@ -55,7 +56,7 @@ def _returning(function: Callable[..., Any]) -> Make:
     """f(inputs, *tensors) -> zero-argument call, for what has no out=."""
     def make(x: Inputs, threads: int) -> Prepared:
         torch.set_num_threads(threads)
-        call, kept = function(x, *(tensor(a) for a in x.arrays)), [None]
+        call, kept = function(x, *(None if a is None else tensor(a) for a in x.arrays)), [None]
 
         def run() -> None:
             kept[0] = call()
@@ -136,10 +137,6 @@ def _log_softmax(x: Inputs, a: Any) -> Any:
     return lambda: torch.log_softmax(a, -1)
 
 
-def _cross_entropy(x: Inputs, a: Any, labels: Any) -> Any:
-    return lambda: torch.nn.functional.cross_entropy(a, labels, reduction="none")
-
-
 def _pool(function: Callable[..., Any]) -> Callable[..., Any]:
     def prepare(x: Inputs, a: Any) -> Any:
         g = x.attrs
@@ -206,7 +203,7 @@ WORKS: dict[str, dict[str, Make]] = {
     "attention_decode_bf16": {"torch sdpa": _returning(_attention_decode)},
     "softmax": {"torch": _returning(_softmax)},
     "log_softmax": {"torch": _returning(_log_softmax)},
-    "cross_entropy": {"torch": _returning(_cross_entropy)},
+    **{name: {"torch": _returning(prepare)} for name, prepare in NORMS.items()},
     "max_pool2d": {"torch": _returning(_pool(torch.nn.functional.max_pool2d))},
     "avg_pool2d": {"torch": _returning(_pool(torch.nn.functional.avg_pool2d))},
     "copy": {"torch": _returning(_copy)},
@@ -219,3 +216,7 @@ WORKS: dict[str, dict[str, Make]] = {
     **{name: {"torch": _returning(_reduce(function))} for name, function in (
         ("sum", torch.sum), ("mean", torch.mean), ("max", torch.amax), ("min", torch.amin))},
 }  # fmt: skip
+
+from .torch_tensors import WORKS as _TENSORS  # noqa: E402  (its calls are made with the helpers above)
+
+WORKS.update(_TENSORS)

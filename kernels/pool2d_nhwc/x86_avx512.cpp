@@ -1,0 +1,5 @@
+#include "pool2d_nhwc/generic.h"
+
+namespace accelnn {
+Status pool2d_nhwc_f32_x86_avx512(const Call& call) { return pool2d_nhwc(call); }
+}  // namespace accelnn
