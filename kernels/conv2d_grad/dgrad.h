@@ -99,6 +99,11 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
     for (int64_t tile = 0; tile < tiles; tile++) {
       const int64_t c = tile_start(x.channels, tiles, tile), rows = tile_start(x.channels, tiles, tile + 1) - c;
       float* const to = x.dx + c * g.h * g.w;
+      if (p.count == 2) {     // what is woven lies in other lines than the tile: fetched while the sums are made
+        const float* const first = to + (p.h0 + g.sh * (f / p.pitch)) * g.w + 2 * (f % p.pitch);
+        for (int64_t i = 0; i < rows; i++)
+          for (int64_t j = 0; j < 2 * wide; j += 16) __builtin_prefetch(first + i * g.h * g.w + j, 1, 2);
+      }
       for (int phase = 0; phase < p.count; phase++) {
         t[phase].a = copied ? x.weights + c * g.og : x.w + c * g.r * g.s;
         if (copied) t[phase].a_out = rows;
