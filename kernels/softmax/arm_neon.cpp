@@ -2,7 +2,7 @@
 
 namespace accelnn {
 
-Status softmax_f32_arm_neon_wide(const Call& c) { return softmax::softmax_wide(c); }
+Status softmax_f32_arm_neon(const Call& c) { return softmax::softmax_wide(c); }
 Status log_softmax_f32_arm_neon(const Call& c) { return softmax::log_softmax_wide(c); }
 Status softmax_grad_f32_arm_neon(const Call& c) { return softmax::softmax_grad_wide(c); }
 Status log_softmax_grad_f32_arm_neon(const Call& c) { return softmax::log_softmax_grad_wide(c); }
