@@ -23,7 +23,10 @@ from accelnn.core.registry import OPS
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"conv2d": "2x4x9x9:6x4x3x3:padding=1:stride=2", "cross_entropy": "5x7", "matmul_plan": "6x8x8", "matmul_int4": "3x64x40:group=32",
          "matmul_int4_f32": "3x64x40:group=32", "softmax": "5x9", "log_softmax": "5x9", "sum": "6x7:axes=1", "mean": "6x7:axes=0", "max": "6x7:axes=1",
-         "min": "6x7:axes=0+1", "max_pool2d": "2x3x9x9:kernel=3:stride=2", "avg_pool2d": "2x3x8x8:kernel=2:stride=2", "copy": "5x9"}  # fmt: skip
+         "min": "6x7:axes=0+1", "max_pool2d": "2x3x9x9:kernel=3:stride=2", "avg_pool2d": "2x3x8x8:kernel=2:stride=2", "copy": "5x9",
+         "chain_cheap": "300", "chain_exp": "300", "take": "9x8:5", "take_grad": "9x8:5", "pad_picture": "2x3x4x5:1", "topk": "5x60", "argmax": "5x60",
+         "concat": "5x9:5x3:axis=1", "cumsum": "5x9:axis=1", "gelu": "300", "silu": "300", "elu": "300", "hardswish": "300", "mish": "300",
+         "leaky_relu": "300", "up_nearest": "1x2x5x6", "up_bilinear": "1x2x5x6", "up_bicubic": "1x2x5x6"}  # fmt: skip
 
 
 def small(name: str) -> str:
@@ -40,7 +43,7 @@ def test_every_op_is_measured() -> None:
     assert measured >= {name for name, op in OPS.items() if op.view is None and list(op.samples())}
     for op in ("matmul", "conv2d", "softmax", "adamw_step", "qconv2d"):
         assert {case.find().op for case in cases([op])} == {op}
-    assert {case.find().op for case in cases(["reduce"])} == {"sum", "mean", "max", "min"}, "a kernel stands for all its ops"
+    assert {case.find().op for case in cases(["reduce"])} == {"sum", "mean", "max", "min", "prod"}, "a kernel stands for all its ops"
     assert len(cases(quick=True)) < len(cases()) / 3
 
 
