@@ -145,7 +145,8 @@ def test_calls_from_many_threads() -> None:
 
 
 @pytest.mark.parametrize("key", [
-    (np.array([2, 0, -1]),), (slice(None), np.array([[1, 2], [0, -1]])), (np.array([0, 1]), np.array([2, -3])), (slice(None), np.array([0, 1]), np.array([2, 3])),
+    (np.array([2, 0, -1]),), (slice(None), np.array([[1, 2], [0, -1]])), (np.array([0, 1]), np.array([2, -3])),
+    (slice(None), np.array([0, 1]), np.array([2, 3])),
     (np.array([[0], [1]]), slice(None), np.array([1, 3])), (0, slice(None), np.array([1, 3])), (Ellipsis, np.array([3, 3])), (slice(None, None, -1),),
     (slice(None), slice(2, 0, -1), slice(3, None, -2)), (None, np.array([1]), Ellipsis), (np.array([0, 1]), 1), (slice(0, 0, -1),),
 ])  # fmt: skip

@@ -111,11 +111,11 @@ template <class T> Status argmax(const Call& call) {
       const int64_t o = item / columns, i = item % columns * width;
       const T* from = x.as<T>() + o * a.n * a.inner + i;
       if constexpr (vectors) {
-        if (fast && a.inner == 1) {
+        if (fast && a.inner == 1 && a.n >= 2 * lanes) {                  // shorter rows: the lanes' own comparison costs more than it saves
           to[o] = arg_row(from, a.n, sign);
           continue;
         }
-        if (fast) {
+        if (fast && a.inner > 1) {
           const int rest = a.inner - i < lanes ? int(a.inner - i) : lanes;
           vf best = as_float(as_bits(load(from, rest)) ^ sign);
           vi where = {}, at = {};

@@ -29,6 +29,9 @@ SMALL |= {"conv2d_backward": "2x16x9x14:20x16x3x3:padding=1"}
 SMALL |= {"attention": "2x3x20x8:causal", "attention_backward": "2x3x20x8:causal"}
 SMALL |= {f"attention_decode{kind}": "2x4x30x8:groups=2" for kind in ("", "_bf16", "_int8")}
 SMALL |= {"softmax_grad": "5x9", "log_softmax_grad": "5x9", "ctc_loss": "#1", "ctc_loss_grad": "#1"}
+SMALL |= {"chain_cheap": "300", "chain_exp": "300", "take": "9x8:5", "take_grad": "9x8:5", "pad_picture": "2x3x4x5:1", "topk": "5x60", "argmax": "5x60",
+         "concat": "5x9:5x3:axis=1", "cumsum": "5x9:axis=1", "gelu": "300", "silu": "300", "elu": "300", "hardswish": "300", "mish": "300",
+         "leaky_relu": "300", "up_nearest": "1x2x5x6", "up_bilinear": "1x2x5x6", "up_bicubic": "1x2x5x6"}  # fmt: skip
 
 
 def small(name: str) -> str:
@@ -45,7 +48,7 @@ def test_every_op_is_measured() -> None:
     assert measured >= {name for name, op in OPS.items() if op.view is None and list(op.samples())}
     for op in ("matmul", "conv2d", "softmax", "adamw_step", "qconv2d"):
         assert {case.find().op for case in cases([op])} == {op}
-    assert {case.find().op for case in cases(["reduce"])} == {"sum", "mean", "max", "min"}, "a kernel stands for all its ops"
+    assert {case.find().op for case in cases(["reduce"])} == {"sum", "mean", "max", "min", "prod"}, "a kernel stands for all its ops"
     assert len(cases(quick=True)) < len(cases()) / 3
 
 

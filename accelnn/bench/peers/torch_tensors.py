@@ -51,7 +51,8 @@ def _up(x: Inputs, a: Any) -> Any:
 
 WORKS: dict[str, dict[str, Make]] = {
     **{name: {"torch": _chain(name)} for name in CHAINS},
-    **{name: {"torch": _unary(getattr(F, name))} for name in ("gelu", "silu", "elu", "hardswish", "mish", "leaky_relu")},
+    **{name: {"torch": _unary(getattr(F, name))} for name in ("gelu", "silu", "hardswish", "mish", "leaky_relu")},
+    "elu": {"torch": _returning(lambda x, a: lambda: F.elu(a, x.attrs["alpha"]))},
     "take": {"torch": _returning(_take)},
     "take_grad": {"torch": _returning(_take_grad)},
     "concat": {"torch": _returning(_concat)},
