@@ -55,7 +55,8 @@ Status check(const Call& call) {
   const int64_t relu = call.integer(qconv2d_packed_attr::relu), x_last = call.integer(qconv2d_packed_attr::x_last);
   const int64_t y_last = call.integer(qconv2d_packed_attr::y_last);
   const int64_t r = call.integer(qconv2d_packed_attr::kernel_h), s = call.integer(qconv2d_packed_attr::kernel_w);
-  ACCELNN_CHECK((relu | 1) == 1 && (x_last | 1) == 1 && (y_last | 1) == 1, attribute, "qconv2d_packed: relu, x_last and y_last are 0 or 1, not %lld, %lld and %lld",
+  ACCELNN_CHECK((relu | 1) == 1 && (x_last | 1) == 1 && (y_last | 1) == 1, attribute,
+                "qconv2d_packed: relu, x_last and y_last are 0 or 1, not %lld, %lld and %lld",
                 static_cast<long long>(relu), static_cast<long long>(x_last), static_cast<long long>(y_last));
   ACCELNN_CHECK(r >= 1 && s >= 1 && r < 32768 && s < 32768, attribute, "qconv2d_packed: a window of %lld x %lld", static_cast<long long>(r),
                 static_cast<long long>(s));

@@ -156,7 +156,9 @@ struct Part {
           const int64_t width = narrow ? wino.narrow_columns : wino.columns;
           for (int64_t i = 0; i < groups; i++) {
             const int64_t r0 = n * i / groups, r1 = n * (i + 1) / groups;
-            (narrow ? wino.narrow : wino.product)(int(r1 - r0), {g.c / 2, slice + at * point + r0 * p.tile_row, p.tile_row, weights + (j + k) / 16 * panel + at * (g.c / 2) * 64 + (j + k) % 16 * 4, left * 16 < width ? 0 : panel, products + at * sums_point + r0 * qconv_columns + k});
+            (narrow ? wino.narrow : wino.product)(int(r1 - r0), {g.c / 2, slice + at * point + r0 * p.tile_row, p.tile_row,
+                                                                  weights + (j + k) / 16 * panel + at * (g.c / 2) * 64 + (j + k) % 16 * 4,
+                                                                  left * 16 < width ? 0 : panel, products + at * sums_point + r0 * qconv_columns + k});
           }
           k += width;
         }
@@ -249,7 +251,8 @@ Status qconv2d_packed(const Call& call, const QconvIsa& isa) {
   const uint8_t zero = *call.in[1].as<uint8_t>();
   uint8_t* const copies = static_cast<uint8_t*>(call.work) + p.image_at;
   const int64_t groups = p.depthwise ? 1 : g.groups, og = p.depthwise ? g.c : g.og, tiles = conv::divide_up(og, qconv_columns);
-  const int64_t rows = p.rows, pieces = conv::at_least(at_most(at_most(8, rows), g.h * g.w / 64), 1), in_bytes = g.c * g.h * g.w, out_bytes = g.o * g.pixels * int64_t(size_of(y.dtype));
+  const int64_t rows = p.rows, pieces = conv::at_least(at_most(at_most(8, rows), g.h * g.w / 64), 1), in_bytes = g.c * g.h * g.w,
+                out_bytes = g.o * g.pixels * int64_t(size_of(y.dtype));
   char* const slices = static_cast<char*>(call.work) + p.slice_at;
   char* const points = slices + size_t(p.parts) * p.slice;              // the weights at 36 points
   if (p.winograd)
