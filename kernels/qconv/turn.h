@@ -36,7 +36,7 @@ ACCELNN_INLINE void turn_16(const uint8_t* from, int64_t from_row, int rows, byt
 
 // Channel c of pixel i, from[c * plane + i], to to[offset(i) + c], for i in [first, end).
 template <class F> inline void to_channels_last(const uint8_t* from, int64_t plane, int64_t channels, int64_t first, int64_t end, uint8_t* to,
-                                             const F& offset) {
+                                                const F& offset) {
   if (end - first < 16) {
     for (int64_t i = first; i < end; i++) {
       uint8_t* const at = to + offset(i);
