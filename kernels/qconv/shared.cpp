@@ -156,7 +156,10 @@ struct Part {
           const int64_t width = narrow ? wino.narrow_columns : wino.columns;
           for (int64_t i = 0; i < groups; i++) {
             const int64_t r0 = n * i / groups, r1 = n * (i + 1) / groups;
-            (narrow ? wino.narrow : wino.product)(int(r1 - r0), {g.c / 2, slice + at * point + r0 * p.tile_row, p.tile_row, weights + (j + k) / 16 * panel + at * (g.c / 2) * 64 + (j + k) % 16 * 4, left * 16 < width ? 0 : panel, products + at * sums_point + r0 * qconv_columns + k});
+            const char* const w = weights + (j + k) / 16 * panel + at * (g.c / 2) * 64 + (j + k) % 16 * 4;
+            int32_t* const to = products + at * sums_point + r0 * qconv_columns + k;
+            const auto product = narrow ? wino.narrow : wino.product;
+            product(int(r1 - r0), {g.c / 2, slice + at * point + r0 * p.tile_row, p.tile_row, w, left * 16 < width ? 0 : panel, to});
           }
           k += width;
         }
