@@ -3,7 +3,24 @@
 from __future__ import annotations
 
 from ..core.tensor import connect
-from . import channel_norm, conv, ctc, dynamic, elementwise, loss, matmul, norm, normalize, pool, quantized, random, reduce, shape, sparse, weight_only  # noqa: F401
+from . import (  # noqa: F401
+    channel_norm,
+    conv,
+    ctc,
+    dynamic,
+    elementwise,
+    loss,
+    matmul,
+    norm,
+    normalize,
+    pool,
+    quantized,
+    random,
+    reduce,
+    shape,
+    sparse,
+    weight_only,
+)
 from .channel_norm import batch_norm, group_norm, instance_norm, local_response_norm
 from .conv import conv2d
 from .ctc import ctc_loss
