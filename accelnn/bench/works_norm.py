@@ -10,7 +10,7 @@ from ..core.errors import ShapeError
 from ..core.registry import OPS
 from ..core.tensor import apply_all
 from .arrays import normal, placed
-from .works import Call, Inputs, Work, add, sizes
+from .works import Call, Inputs, Work, add, drawn, sizes
 
 ROWS, IMAGES = "R...xD", "NxCx...[:groups=32]"
 
@@ -57,8 +57,8 @@ def _saved(op: str, forward: Any) -> Any:
     return draw
 
 
-def _plain(rng: np.random.Generator, text: str) -> Inputs:
-    return Inputs([normal(rng, *sizes(text, None, ROWS))])
+def _plain(op: str) -> Any:
+    return lambda rng, text: drawn(op, text, rng)
 
 
 def _softmax_grad(log: bool) -> Any:
@@ -83,7 +83,7 @@ def _labelled(rng: np.random.Generator, text: str) -> Inputs:
 def _labelled_grad(rng: np.random.Generator, text: str) -> Inputs:
     x = _labelled(rng, text)
     found = OPS["cross_entropy"].reference(x.arrays[0].astype(np.float64), *x.arrays[1:], **x.attrs)
-    return Inputs([*x.arrays[:2], np.float32(1.0).reshape(()), *(placed(np.asarray(a, np.float32)) for a in found[1:]), None], x.attrs)
+    return Inputs([*x.arrays[:2], np.ones((), np.float32), *(placed(np.asarray(a, np.float32)) for a in found[1:]), None], x.attrs)
 
 
 def _applied(op: str) -> Any:
@@ -102,6 +102,8 @@ for _op in ("layer_norm", "rms_norm"):
     add(_work(_op, _rows(_op), ROWS), _work(f"{_op}_grad", _saved(_op, _rows(_op)), ROWS))
 for _op in ("batch_norm", "group_norm"):
     add(_work(_op, _images(_op), IMAGES), _work(f"{_op}_grad", _saved(_op, _images(_op)), IMAGES))
-add(_work("batch_norm_infer", _images("batch_norm_infer"), IMAGES), _work("softmax", _plain, ROWS), _work("log_softmax", _plain, ROWS),
+for _op in ("softmax", "log_softmax"):
+    add(_work(_op, _plain(_op), ROWS))
+add(_work("batch_norm_infer", _images("batch_norm_infer"), IMAGES),
     _work("softmax_grad", _softmax_grad(False), ROWS), _work("log_softmax_grad", _softmax_grad(True), ROWS), _work("softmax_axis", _along, "NxCx..."),
     _work("cross_entropy", _labelled, "NxCx..."), _work("cross_entropy_grad", _labelled_grad, "NxCx..."))

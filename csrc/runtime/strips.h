@@ -45,16 +45,19 @@ template <class F> ACCELNN_INLINE void four_vectors(int64_t width, const F& f) {
   }
 }
 
-// How far a call's memory reaches, inputs and results together. Past: results go past the caches. `ahead`: what comes next is called for by instructions too.
-// Nothing does: the hardware follows these streams by itself. Two arrays to one, rows of 512 floats, 200 MB on one Zen 4 core, where a copy runs at 44 GB/s:
-// 40.4 without, 34.7 with prefetches into L2 a row ahead, 33.5 into L1, 28.5 all of them in the first of two passes over a row; a copy 43 and 36 to 39.
+// How far a call's memory reaches, inputs and results together. Near: the hardware's own prefetching is enough. Ahead: beyond L2 what comes next is called
+// for by instructions. Past: results go past the caches too. It pays where a row is swept more than once, so that reading and computing would take turns
+// (cross-entropy of 1024 x 32000: 7.8 ms with, 14.9 without; layer norm backward, 32768 x 768: 10.8 and 14.3). Where every sweep is as quick as memory it
+// costs: softmax_grad by rows of 512 floats at 40.4 GB/s without, 34.7 with prefetches into L2, 33.5 into L1; a copy 43 and 36 to 39.
 struct Near { static constexpr bool ahead = false, past = false; };
-struct Past { static constexpr bool ahead = false, past = true; };
+struct Ahead { static constexpr bool ahead = true, past = false; };
+struct Past { static constexpr bool ahead = true, past = true; };
 ACCELNN_INLINE bool goes_past(const void* y, int64_t floats) {
   return floats * int64_t(sizeof(float)) >= past_cache_bytes && reinterpret_cast<uintptr_t>(y) % sizeof(float) == 0;
 }
 template <class F> ACCELNN_INLINE void with_reach(const void* y, int64_t floats, const F& f, bool may_pass = true) {
   if (may_pass && goes_past(y, floats)) f(Past{});
+  else if (floats >= 1 << 18) f(Ahead{});
   else f(Near{});
 }
 

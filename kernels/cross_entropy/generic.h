@@ -42,10 +42,11 @@ ACCELNN_INLINE float max_of_row(const float* x, int64_t c) {
   return max_across(larger(larger(m[0], m[1]), larger(m[2], m[3])))[0];
 }
 struct Sums { float exps, weighted; };  // sum exp(x - m), sum w (x - m)
-template <bool smooth> ACCELNN_INLINE Sums sums_of_row(const Loss& l, const float* x, float m) {
+template <bool smooth> ACCELNN_INLINE Sums sums_of_row(const Loss& l, const float* x, float m, const float* next) {
   vf s[4] = {}, q[4] = {};
   by_fours(l.p.c, [&](int64_t i, int u, int k) INLINED {
     const vf t = lanes_of(x + i, k) - m;
+    call_for(next + i);
     s[u] += l.log_input ? vf{} : exp_below(t);
     if constexpr (smooth) q[u] += only(l.weight ? t * zeroed(l.weight + i, k) : t, k);
   });
@@ -73,7 +74,7 @@ template <bool smooth> ACCELNN_INLINE Status loss_of_rows(const Call& call, cons
     for (int64_t i = n * part / parts; i < n * (part + 1) / parts; i++) {
       const float* x = call.in[0].as<float>() + i * c;
       const float m = l.log_input ? 0.0f : max_of_row(x, c);
-      const Sums s = l.log_input && !smooth ? Sums{1, 0} : sums_of_row<smooth>(l, x, m);
+      const Sums s = l.log_input && !smooth ? Sums{1, 0} : sums_of_row<smooth>(l, x, m, x + c);
       const int64_t label = l.labels[i];
       const bool here = label != l.ignored;
       float loss = 0;

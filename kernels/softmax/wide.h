@@ -92,7 +92,6 @@ template <bool logarithm> ACCELNN_INLINE Status rows_grad(const Call& call) {
   float* dx = call.out[0].as<float>();
   with_reach(dx, 3 * r.count * r.c, [&](auto past) INLINED {
     using P = decltype(past);
-    const int64_t ahead = row_ahead(r.c);
     over_parts(call, r.count, 64, r.count * r.c * (logarithm ? 12 : 6), [&](int64_t, int64_t row) {
       const float *g = dy + row * r.c, *v = y + row * r.c;
       vf s[4] = {};
@@ -102,7 +101,6 @@ template <bool logarithm> ACCELNN_INLINE Status rows_grad(const Call& call) {
       });
       const float sum = total(s);
       write_row<P::past>(dx + row * r.c, r.c, [&](int64_t i, int k) INLINED {
-        if constexpr (P::ahead) call_for(g + i + ahead), call_for(v + i + ahead);
         if constexpr (logarithm) return zeroed(g + i, k) - exp_below(zeroed(v + i, k)) * sum;
         else return (zeroed(g + i, k) - sum) * zeroed(v + i, k);
       });
