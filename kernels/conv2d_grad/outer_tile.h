@@ -48,15 +48,15 @@ template <int R> void outer_body(const OuterTile& t) {
 #pragma GCC unroll 4
     for (int j = 0; j < tile_vectors; j++) store(t.c + i * t.c_row + j * lanes, acc[i][j]);
 }
-struct OuterBodies {
-  void (*height[tile_rows + 1])(const OuterTile&);
-  constexpr OuterBodies() : height{} { fill<tile_rows>(); }
+template <int most> struct OuterBodies {
+  void (*height[most + 1])(const OuterTile&);
+  constexpr OuterBodies() : height{} { fill<most>(); }
   template <int R> constexpr void fill() {
     height[R] = outer_body<R>;
     if constexpr (R > 1) fill<R - 1>();
   }
 };
-constexpr OuterBodies outer_bodies;
+constexpr OuterBodies<tile_rows> outer_bodies;
 
 }  // namespace ACCELNN_TARGET
 }  // namespace accelnn
