@@ -63,16 +63,16 @@ template <int R, int V> void tile_body(const Tile& t) {
 }
 
 using Body = void (*)(const Tile&);
-struct Bodies {
-  Body body[most_outs + 1][most_taps + 1];
-  constexpr Bodies() : body{} { fill<most_outs, most_taps>(); }
+template <int outs, int taps> struct Bodies {
+  Body body[outs + 1][taps + 1];
+  constexpr Bodies() : body{} { fill<outs, taps>(); }
   template <int R, int V> constexpr void fill() {
     body[R][V] = tile_body<R, V>;
     if constexpr (V > 1) fill<R, V - 1>();
-    else if constexpr (R > 1) fill<R - 1, most_taps>();
+    else if constexpr (R > 1) fill<R - 1, taps>();
   }
 };
-constexpr Bodies bodies;
+constexpr Bodies<most_outs, most_taps> bodies;
 
 // to[j] = from[2 j]; nothing beyond from[2 (n - 1)] is read.
 inline void every_other(const float* from, float* to, int64_t n) {
