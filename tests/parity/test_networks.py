@@ -55,7 +55,7 @@ def transformer(nn: Any) -> Any:
     return Net()
 
 
-NETWORKS = [(cnn, (3, 12, 12), 0.1), (lstm, (11, 6), 2.0), (transformer, (11, 6), 0.1)]
+NETWORKS = [(cnn, (3, 12, 12), 0.1), (lstm, (11, 6), 1.0), (transformer, (11, 6), 0.1)]
 
 
 @pytest.mark.parametrize(("make", "shape", "lr"), NETWORKS, ids=["cnn", "lstm", "transformer"])
