@@ -112,7 +112,7 @@ inline Status attention(const Call& call) {
     return {};
   }
   parallel(call, items, flops, make_panels);
-  // One item after the other, so that its keys stay in L2: with the items in turn 512 x 64 came to 91 instead of 98 GFLOP/s. Causal: later queries see more
+  // One item after the other, so that its keys stay in L2 (not measured apart from the rest). Causal: later queries see more
   // keys, and the longest parts first leave the shortest wait at the end.
   parallel(call, items * blocks, flops, [&](int64_t part) { queries(part / blocks, blocks - 1 - part % blocks); });
   return {};
