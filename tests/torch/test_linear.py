@@ -198,6 +198,7 @@ def test_against_differences() -> None:
 
 def test_large_results_may_outlive_everything() -> None:
     """Results from 1 MiB on lie in memory of accelnn, which torch gives back."""
+    gc.collect()  # what earlier tests left in cycles must not fall between the two readings
     before = _C.machine()["memory"]["live"]
     layer = ant.Linear(1024, 600, bias=False)
     y = layer(torch.randn(700, 1024, requires_grad=True))
