@@ -1,0 +1,130 @@
+"""One node as its handler sees it: attributes, the opset it was written for, and ways to say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.dims import Size
+from ...core.dtypes import DType, as_dtype
+from ...core.errors import DTypeError, FormatError, UnsupportedError
+from ...core.tensor import Tensor, tensor
+from .values import numbers, symbolic
+
+if TYPE_CHECKING:
+    from .importer import Scope
+
+Handler = Callable[..., Any]
+HANDLERS: dict[tuple[str, str], Handler] = {}
+ONNX_DOMAINS = ("", "ai.onnx")
+
+
+def register(op_type: str, domain: str = "") -> Callable[[Handler], Handler]:
+    """Decorator: `f(call, *inputs)` makes the outputs of nodes of this type, a value or a tuple of them.
+
+    An input is None (left out), a numpy array (a value that is known now: constants, shapes) or a Tensor; `call.tensor(x)` makes a Tensor of each,
+    `call.attrs` has the node's attributes. What f computes with accelnn's functions becomes part of the network."""
+
+    def keep(f: Handler) -> Handler:
+        HANDLERS[domain if domain not in ONNX_DOMAINS else "", op_type] = f
+        return f
+
+    return keep
+
+
+class ValueNeeded(Exception):
+    """The network's structure depends on the value of these graph inputs: the importer has to be told it."""
+
+    def __init__(self, names: Sequence[str], why: str) -> None:
+        super().__init__(why)
+        self.names, self.why = tuple(names), why
+
+
+class Call:
+    """A node, while it is imported."""
+
+    def __init__(self, op: str, domain: str, opset: int, attrs: dict[str, Any], outputs: Sequence[str], path: str, scope: Scope) -> None:
+        self.op, self.domain, self.opset, self.attrs, self.path, self.scope = op, domain, opset, attrs, path, scope
+        self.outputs = tuple(outputs)  # names; empty where nobody wants it
+
+    def wants(self, index: int) -> bool:
+        return index < len(self.outputs) and bool(self.outputs[index])
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.attrs.get(name, default)
+
+    def ints(self, name: str, default: Sequence[int] = ()) -> tuple[int, ...]:
+        return tuple(int(i) for i in self.attrs.get(name, default))
+
+    def tensor(self, x: Any, dtype: Any = None) -> Tensor:
+        """A Tensor of the value; known numbers become a constant."""
+        if isinstance(x, Tensor):
+            return x if dtype is None else x.to(dtype)
+        array = numbers(x)
+        if array is None:
+            raise self.bad("an input is missing" if x is None else f"a tensor expected, not a {type(x).__name__}")
+        if symbolic(array):
+            raise self.refuse("computes with the size of a dimension that is not known before the run; give that dimension a size when loading")
+        return self.scope.constant(array, dtype)
+
+    def number(self, x: Any, what: str) -> Any:
+        """The only element of a known value."""
+        found = self.numbers(x, what)
+        if len(found) != 1:
+            raise self.bad(f"{what}: one number expected, {len(found)} given")
+        return found[0]
+
+    def numbers(self, x: Any, what: str) -> list[Any]:
+        """The elements of a known value: ints (or Sizes), floats, bools."""
+        array = numbers(x)
+        if array is None:
+            self.scope.need(x, f"{self}: {what} is computed from data; the network's shapes would depend on it")
+        assert array is not None
+        return array.ravel().tolist()
+
+    def value(self, x: Any, what: str) -> np.ndarray:
+        """The array of a known value."""
+        self.numbers(x, what)
+        return np.asarray(x)
+
+    def sizes(self, x: Any, what: str) -> list[Any]:
+        return [s if isinstance(s, Size) else int(s) for s in self.numbers(x, what)]
+
+    def bad(self, why: str) -> FormatError:
+        return FormatError(f"{self}: {why}")
+
+    def refuse(self, why: str) -> UnsupportedError:
+        return UnsupportedError(f"{self}: {why}")
+
+    def __repr__(self) -> str:
+        return f"{self.domain + '::' if self.domain else ''}{self.op} {self.path!r}"
+
+
+def rank_of(x: Any) -> int:
+    return x.ndim  # type: ignore[no-any-return]
+
+
+def shape_of(x: Any) -> tuple[Any, ...]:
+    return tuple(x.shape)
+
+
+def axis_of(c: Call, axis: int, rank: int) -> int:
+    if not -rank <= axis < rank:
+        raise c.bad(f"axis {axis} of {rank} dimensions")
+    return int(axis) % rank
+
+
+def literal(array: np.ndarray, dtype: Any = None) -> Tensor:
+    """Known numbers as a constant of the graph."""
+    if dtype is None:
+        try:
+            dtype = as_dtype(array.dtype)
+        except DTypeError:
+            dtype = DType.float32 if array.dtype.kind == "f" else None
+        if dtype is None:
+            raise DTypeError(f"constants of {array.dtype} have no kernels")
+    fresh = tensor(array, dtype)
+    fresh.literal = True
+    return fresh

@@ -1,0 +1,220 @@
+"""Elementwise ops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from .... import ops
+from ....core.dtypes import DType
+from ....core.tensor import Tensor, apply
+from ....ops.elementwise import broadcast
+from ..call import Call, register
+from ..reader import dtype_of
+from ..values import EXACT, PLAIN, numbers, settled, symbolic
+
+MOST = 1 << 14  # elements of float arrays that are computed here; larger ones are left to the kernels (passes/fold.py)
+
+
+def here(*inputs: Any) -> list[np.ndarray] | None:
+    """The arrays, if all are known and small (or of a type without kernels)."""
+    found = [numbers(x) for x in inputs]
+    if any(a is None for a in found):
+        return None
+    arrays: list[np.ndarray] = [a for a in found if a is not None]
+    if any(a.dtype.kind == "f" and a.dtype != np.float64 and a.size > MOST for a in arrays):
+        return None
+    return arrays
+
+
+def elementwise(name: str, traced: Callable[..., Any]) -> None:
+    @register(name)
+    def _(c: Call, *inputs: Any) -> Any:
+        arrays = here(*inputs)
+        if arrays is not None:
+            unknown = any(symbolic(a) for a in arrays)
+            if name in (EXACT if unknown else PLAIN):
+                with np.errstate(all="ignore"):
+                    return settled((EXACT if unknown else PLAIN)[name](*arrays))
+        return traced(*[c.tensor(x) for x in inputs])
+
+
+def _arithmetic(op: str) -> Callable[..., Tensor]:
+    return lambda *x: apply(op, *x)
+
+
+for _name, _op in (("Add", "add"), ("Sub", "sub"), ("Mul", "mul"), ("Div", "div"), ("Neg", "neg"), ("Abs", "abs"), ("Exp", "exp"), ("Log", "log"),
+                   ("Sqrt", "sqrt"), ("Tanh", "tanh"), ("Sigmoid", "sigmoid"), ("Erf", "erf"), ("Relu", "relu"), ("Less", "lt"), ("LessOrEqual", "le"),
+                   ("Greater", "gt"), ("GreaterOrEqual", "ge"), ("Equal", "eq")):  # fmt: skip
+    elementwise(_name, _arithmetic(_op))
+for _name, _function in (("Pow", lambda a, b: apply("pow", a, b.to(a.dtype))), ("Floor", ops.floor), ("Ceil", ops.ceil), ("Round", ops.round),
+                         ("Reciprocal", ops.reciprocal), ("Sign", ops.sign), ("Sin", ops.sin), ("Cos", ops.cos), ("Tan", ops.tan), ("Asin", ops.asin),
+                         ("Acos", ops.acos), ("Atan", ops.atan), ("Sinh", ops.sinh), ("Cosh", ops.cosh), ("Asinh", ops.asinh), ("Acosh", ops.acosh),
+                         ("Atanh", ops.atanh), ("IsNaN", ops.isnan), ("And", ops.logical_and), ("Or", ops.logical_or), ("Xor", ops.logical_xor),
+                         ("Not", ops.logical_not), ("Softsign", ops.softsign), ("Mish", ops.mish), ("HardSwish", ops.hardswish)):  # fmt: skip
+    elementwise(_name, _function)
+
+
+@register("Mod")
+def _(c: Call, a: Any, b: Any) -> Any:
+    arrays = here(a, b)
+    if arrays is not None:
+        return settled(np.fmod(*arrays) if c.get("fmod", 0) else arrays[0] % arrays[1])
+    return (ops.fmod if c.get("fmod", 0) else ops.remainder)(c.tensor(a), c.tensor(b))
+
+
+def _variadic(name: str, plain: Callable[..., Any], traced: Callable[..., Any], mean: bool = False) -> None:
+    @register(name)
+    def _(c: Call, *inputs: Any) -> Any:
+        arrays = here(*inputs)
+        if arrays is not None and not (any(symbolic(a) for a in arrays) and name in ("Max", "Min")):
+            total = settled(reduce(plain, arrays))
+            return (total / len(arrays)).astype(total.dtype) if mean else total
+        found = reduce(traced, [c.tensor(x) for x in inputs])
+        return found / float(len(inputs)) if mean else found
+
+
+_variadic("Sum", np.add, _arithmetic("add"))
+_variadic("Mean", np.add, _arithmetic("add"), mean=True)
+_variadic("Max", np.maximum, _arithmetic("maximum"))
+_variadic("Min", np.minimum, _arithmetic("minimum"))
+
+
+@register("Where")
+def _(c: Call, condition: Any, a: Any, b: Any) -> Any:
+    arrays = here(condition, a, b)
+    if arrays is not None and not symbolic(arrays[0]):
+        return settled(np.where(*arrays))
+    if numbers(condition) is not None and np.size(condition) == 1:
+        kept = c.tensor(a if bool(np.ravel(condition)[0]) else b)
+        return kept.expand(*broadcast("Where", condition.shape, a.shape, b.shape))
+    return ops.where(c.tensor(condition), c.tensor(a), c.tensor(b))
+
+
+@register("Cast")
+def _(c: Call, x: Any) -> Any:
+    return cast(c, x, c.get("to"))
+
+
+@register("CastLike")
+def _(c: Call, x: Any, like: Any) -> Any:
+    if isinstance(like, Tensor):
+        return c.tensor(x).to(like.dtype)
+    return x.astype(like.dtype) if numbers(x) is not None and not symbolic(x) else c.tensor(x).to(like.dtype)
+
+
+def cast(c: Call, x: Any, to: int) -> Any:
+    array = numbers(x)
+    if array is not None and symbolic(array):
+        if to in (6, 7, 12, 13):
+            return array
+        return c.tensor(x)  # says why not
+    if array is not None and array.dtype.kind in "fiub" and (here(x) is not None or array.dtype == np.float64):
+        import onnx
+
+        if to not in (8, 16):
+            with np.errstate(all="ignore"):
+                return array.astype(onnx.helper.tensor_dtype_to_np_dtype(to))
+    return c.tensor(x).to(dtype_of(to, "the result"))
+
+
+@register("Identity")
+def _(c: Call, x: Any) -> Any:
+    return x
+
+
+@register("IsInf")
+def _(c: Call, x: Any) -> Any:
+    x = c.tensor(x)
+    up, down = c.get("detect_positive", 1), c.get("detect_negative", 1)
+    if up and down:
+        return ops.isinf(x)
+    return x == math.inf if up else x == -math.inf if down else ops.logical_and(ops.isinf(x), False)
+
+
+@register("Clip")
+def _(c: Call, x: Any, low: Any = None, high: Any = None) -> Any:
+    if c.opset < 11:
+        low, high = (np.float32(c.get(n)) if n in c.attrs else None for n in ("min", "max"))
+        low, high = (None if v is None else np.asarray(v) for v in (low, high))
+    array = here(x, *[v for v in (low, high) if v is not None])
+    if array is not None and not symbolic(array[0]):
+        return np.clip(x, low, high) if low is not None or high is not None else x
+    x = c.tensor(x)
+    if low is not None:
+        x = ops.maximum(x, c.tensor(low))
+    return x if high is None else ops.minimum(x, c.tensor(high))
+
+
+def _simple(name: str, f: Callable[[Call, Tensor], Tensor]) -> None:
+    @register(name)
+    def _(c: Call, x: Any) -> Any:
+        return f(c, c.tensor(x))
+
+
+_simple("LeakyRelu", lambda c, x: ops.leaky_relu(x, c.get("alpha", 0.01)))
+_simple("Elu", lambda c, x: ops.elu(x, c.get("alpha", 1.0)))
+_simple("Celu", lambda c, x: ops.celu(x, c.get("alpha", 1.0)))
+_simple("ThresholdedRelu", lambda c, x: ops.threshold(x, c.get("alpha", 1.0), 0.0))
+_simple("Softplus", lambda c, x: ops.softplus(x, 1.0, math.inf))
+_simple("Gelu", lambda c, x: ops.gelu(x, c.get("approximate", "none")))
+_simple("HardSigmoid", lambda c, x: ops.clip(x * float(c.get("alpha", 0.2)) + float(c.get("beta", 0.5)), 0.0, 1.0))
+
+
+@register("Selu")
+def _(c: Call, x: Any) -> Any:
+    alpha, gamma = c.get("alpha", 1.6732632423543772), c.get("gamma", 1.0507009873554805)
+    return ops.elu(c.tensor(x), alpha) * float(gamma)
+
+
+@register("Swish")
+def _(c: Call, x: Any) -> Any:
+    x, alpha = c.tensor(x), float(c.get("alpha", 1.0))
+    return ops.silu(x) if alpha == 1 else x * (x * alpha).sigmoid()
+
+
+@register("Shrink")
+def _(c: Call, x: Any) -> Any:
+    x, bias, lambd = c.tensor(x), float(c.get("bias", 0.0)), float(c.get("lambd", 0.5))
+    return ops.where(x < -lambd, x + bias, ops.where(x > lambd, x - bias, x * 0.0))
+
+
+@register("PRelu")
+def _(c: Call, x: Any, slope: Any) -> Any:
+    x, slope = c.tensor(x), c.tensor(slope)
+    return ops.where(x < 0.0, x * slope, x)
+
+
+@register("FastGelu", "com.microsoft")
+@register("BiasGelu", "com.microsoft")
+def _(c: Call, x: Any, bias: Any = None) -> Any:
+    x = c.tensor(x)
+    return ops.gelu(x if bias is None else x + c.tensor(bias), "tanh" if c.op == "FastGelu" else "none")
+
+
+@register("Gelu", "com.microsoft")
+def _(c: Call, x: Any) -> Any:
+    return ops.gelu(c.tensor(x))
+
+
+@register("QuickGelu", "com.microsoft")
+def _(c: Call, x: Any) -> Any:
+    x = c.tensor(x)
+    return x * (x * float(c.get("alpha", 1.702))).sigmoid()
+
+
+@register("Dropout")
+def _(c: Call, x: Any, ratio: Any = None, training: Any = None) -> Any:
+    """Of inference: the identity. A training mode that is given is refused: its numbers would be another generator's."""
+    if training is not None and bool(c.number(training, "training_mode")) and (ratio is None or float(c.number(ratio, "ratio")) != 0):
+        raise c.refuse("random numbers of training mode")
+    mask = np.ones((), bool) if not c.wants(1) else c.tensor(np.ones((), bool)).expand(*x.shape)
+    return x, mask
+
+
+def to_float(x: Tensor) -> Tensor:
+    return x if x.dtype == DType.float32 else x.float()

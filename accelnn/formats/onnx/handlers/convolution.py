@@ -1,0 +1,237 @@
+"""Convolution, pooling, resampling."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .... import ops
+from ....core.tensor import Tensor, apply
+from ..call import Call, rank_of, register, shape_of
+from ..values import numbers
+
+CONV = {1: ops.conv1d, 2: ops.conv2d, 3: ops.conv3d}
+TRANSPOSED = {1: ops.conv_transpose1d, 2: ops.conv_transpose2d, 3: ops.conv_transpose3d}
+MAX = {1: ops.max_pool1d, 2: ops.max_pool2d, 3: ops.max_pool3d}
+AVERAGE = {1: ops.avg_pool1d, 2: ops.avg_pool2d, 3: ops.avg_pool3d}
+
+
+def window(c: Call, x: Any, kernel: Any) -> tuple[tuple[int, ...], tuple[int, ...], list[int], list[int]]:
+    """(strides, dilations, pads in front, pads behind), auto_pad resolved."""
+    n = rank_of(x) - 2
+    strides, dilations = c.ints("strides", (1,) * n), c.ints("dilations", (1,) * n)
+    pads, auto = c.ints("pads", (0,) * 2 * n), c.get("auto_pad", "NOTSET")
+    if n < 1 or not len(strides) == len(dilations) == len(kernel) == n or len(pads) != 2 * n or min((*strides, *dilations)) < 1:
+        raise c.bad(f"kernel {tuple(kernel)}, strides {strides}, dilations {dilations}, pads {pads} for {n} dimensions of space")
+    low, high = list(pads[:n]), list(pads[n:])
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        for i in range(n):
+            size = shape_of(x)[2 + i]
+            if not isinstance(size, int):
+                if strides[i] != 1:
+                    raise c.refuse(f"auto_pad {auto} with stride {strides[i]} over a dimension of unknown size")
+                total = (kernel[i] - 1) * dilations[i]
+            else:
+                total = max(0, (math.ceil(size / strides[i]) - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - size)
+            small = total // 2
+            low[i], high[i] = (small, total - small) if auto == "SAME_UPPER" else (total - small, small)
+    elif auto not in ("NOTSET", "VALID", ""):
+        raise c.bad(f"auto_pad {auto!r}")
+    elif auto == "VALID":
+        low = high = [0] * n
+    return strides, dilations, low, high
+
+
+def inside(x: Tensor, low: list[int], high: list[int], value: float = 0.0) -> Tensor:
+    """x padded over its dimensions of space, if need be."""
+    if not any(low) and not any(high):
+        return x
+    return apply("pad", x, low=(0, 0, *low), high=(0, 0, *high), step=(), mode=0, value=value)
+
+
+@register("Conv")
+def _(c: Call, x: Any, w: Any, b: Any = None) -> Any:
+    x, w = c.tensor(x), c.tensor(w)
+    n = x.ndim - 2
+    if n not in CONV:
+        raise c.refuse(f"{n} dimensions of space")
+    if "kernel_shape" in c.attrs and c.ints("kernel_shape") != w.shape[2:]:
+        raise c.bad(f"kernel_shape {c.ints('kernel_shape')} and weights {w.shape}")
+    strides, dilations, low, high = window(c, x, w.shape[2:])
+    groups, bias = int(c.get("group", 1)), None if b is None else c.tensor(b)
+    if low == high:
+        return CONV[n](x, w, bias, strides, tuple(low), dilations, groups)
+    if n == 2:
+        from ....ops.conv import GEOMETRY
+
+        pads = {"pad_top": low[0], "pad_left": low[1], "pad_bottom": high[0], "pad_right": high[1]}
+        if set(pads) <= set(GEOMETRY):
+            return apply("conv2d", x, w, bias, None, **{**GEOMETRY, **pads, "stride_h": strides[0], "stride_w": strides[1], "dilation_h": dilations[0],
+                                                        "dilation_w": dilations[1], "groups": groups})  # fmt: skip
+    return CONV[n](inside(x, low, high), w, bias, strides, 0, dilations, groups)
+
+
+@register("ConvTranspose")
+def _(c: Call, x: Any, w: Any, b: Any = None) -> Any:
+    x, w = c.tensor(x), c.tensor(w)
+    n = x.ndim - 2
+    if n not in TRANSPOSED:
+        raise c.refuse(f"{n} dimensions of space")
+    kernel = w.shape[2:]
+    strides, dilations = c.ints("strides", (1,) * n), c.ints("dilations", (1,) * n)
+    pads, extra, auto = c.ints("pads", (0,) * 2 * n), c.ints("output_padding", (0,) * n), c.get("auto_pad", "NOTSET")
+    low, high = list(pads[:n]), list(pads[n:])
+    wanted = c.ints("output_shape")
+    for i in range(n):
+        full: Any = (x.shape[2 + i] - 1) * strides[i] + extra[i] + (kernel[i] - 1) * dilations[i] + 1  # type: ignore[operator]
+        target = wanted[i] if wanted else x.shape[2 + i] * strides[i] if auto in ("SAME_UPPER", "SAME_LOWER") else None
+        if target is not None:
+            total = full - target
+            if not isinstance(total, int):
+                raise c.refuse("output_shape of a dimension of unknown size")
+            small = max(total, 0) // 2
+            low[i], high[i] = (small, max(total, 0) - small) if auto != "SAME_LOWER" else (max(total, 0) - small, small)
+            if total < 0:
+                high[i] = total
+    y = TRANSPOSED[n](x, w, None if b is None else c.tensor(b), strides, 0, 0, int(c.get("group", 1)), dilations)
+    if any(extra) or any(low) or any(high):
+        y = apply("pad", y, low=(0, 0, *(-p for p in low)), high=(0, 0, *(e - p for e, p in zip(extra, high))), step=(), mode=0, value=0.0)
+        if b is not None and any(e > p for e, p in zip(extra, high)):
+            raise c.refuse("output_padding beyond the kernel together with a bias")
+    return y
+
+
+def _ceiled(c: Call, size: Any, kernel: int, stride: int, dilation: int, low: int, high: int) -> int:
+    """Extra padding behind, so that floor gives what ceil asks for; windows that would begin in it are left out."""
+    if not c.get("ceil_mode", 0) or not isinstance(size, int):
+        if c.get("ceil_mode", 0) and stride > 1:
+            raise c.refuse("ceil_mode over a dimension of unknown size")
+        return 0
+    extent = (kernel - 1) * dilation + 1
+    n = math.ceil((size + low + high - extent) / stride) + 1
+    if (n - 1) * stride >= size + low:
+        n -= 1
+    return max(0, (n - 1) * stride + extent - (size + low + high))
+
+
+@register("MaxPool")
+def _(c: Call, x: Any) -> Any:
+    x, kernel = c.tensor(x), c.ints("kernel_shape")
+    strides, dilations, low, high = window(c, x, kernel)
+    n = len(kernel)
+    if n not in MAX:
+        raise c.refuse(f"{n} dimensions of space")
+    high = [h + _ceiled(c, x.shape[2 + i], kernel[i], strides[i], dilations[i], low[i], h) for i, h in enumerate(high)]
+    if c.wants(1):
+        if low != high or c.get("storage_order", 0):
+            raise c.refuse("Indices with uneven padding or storage_order=1")
+        return MAX[n](x, kernel, strides, tuple(low), dilations, False, True)
+    if low == high and all(2 * p <= k for p, k in zip(low, kernel)):
+        return MAX[n](x, kernel, strides, tuple(low), dilations)
+    return MAX[n](inside(x, low, high, -math.inf), kernel, strides, 0, dilations)
+
+
+@register("AveragePool")
+def _(c: Call, x: Any) -> Any:
+    x, kernel = c.tensor(x), c.ints("kernel_shape")
+    strides, dilations, low, high = window(c, x, kernel)
+    n, counted = len(kernel), bool(c.get("count_include_pad", 0))
+    if n not in AVERAGE:
+        raise c.refuse(f"{n} dimensions of space")
+    extra = [_ceiled(c, x.shape[2 + i], kernel[i], strides[i], dilations[i], low[i], high[i]) for i in range(n)]
+    plain = low == high and not any(extra) and all(2 * p <= k for p, k in zip(low, kernel)) and max(dilations) == 1
+    if plain and (counted or not any(low)):
+        return AVERAGE[n](x, kernel, strides, tuple(low), False, counted)
+    sums = _window_sums(inside(x, low, [a + b for a, b in zip(high, extra)]), kernel, strides, dilations)
+    ones = np.ones((1, 1, *x.shape[2:]), np.float32) if all(isinstance(s, int) for s in x.shape[2:]) else None
+    if ones is None:
+        raise c.refuse("uneven padding of a dimension of unknown size")
+    inner = inside(c.tensor(ones), low, high, 1.0 if counted else 0.0)
+    return sums / _window_sums(inside(inner, [0] * n, extra), kernel, strides, dilations)
+
+
+def _window_sums(x: Tensor, kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...]) -> Tensor:
+    """Sums over windows: one dimension after the other, as a sum of shifted slices."""
+    for i, (k, s, d) in enumerate(zip(kernel, strides, dilations)):
+        axis = 2 + i
+        size: Any = x.shape[axis]
+        length = (size - (k - 1) * d - 1) // s + 1
+        total: Tensor | None = None
+        for j in range(k):
+            part = apply("slice", x, axis=axis, start=j * d, length=length, step=s)
+            total = part if total is None else total + part
+        assert total is not None
+        x = total
+    return x
+
+
+@register("GlobalAveragePool")
+def _(c: Call, x: Any) -> Any:
+    x = c.tensor(x)
+    return x.mean(tuple(range(2, x.ndim)), True)
+
+
+@register("GlobalMaxPool")
+def _(c: Call, x: Any) -> Any:
+    x = c.tensor(x)
+    return x.max(tuple(range(2, x.ndim)), True)
+
+
+@register("LpPool")
+def _(c: Call, x: Any) -> Any:
+    x, kernel, p = c.tensor(x), c.ints("kernel_shape"), float(c.get("p", 2))
+    strides, dilations, low, high = window(c, x, kernel)
+    high = [h + _ceiled(c, x.shape[2 + i], kernel[i], strides[i], dilations[i], low[i], h) for i, h in enumerate(high)]
+    powers = x * x if p == 2 else apply("pow", x.abs(), c.tensor(np.float32(p)))
+    sums = _window_sums(inside(powers, low, high), kernel, strides, dilations)
+    return sums.sqrt() if p == 2 else apply("pow", sums, c.tensor(np.float32(1 / p)))
+
+
+@register("GlobalLpPool")
+def _(c: Call, x: Any) -> Any:
+    x, p = c.tensor(x), float(c.get("p", 2))
+    return ops.norm(x, p, tuple(range(2, x.ndim)), True)
+
+
+@register("MaxUnpool")
+def _(c: Call, x: Any, index: Any, shape: Any = None) -> Any:
+    x, at, kernel = c.tensor(x), c.tensor(index), c.ints("kernel_shape")
+    n = len(kernel)
+    strides, pads = c.ints("strides", (1,) * n), c.ints("pads", (0,) * 2 * n)
+    natural = [(x.shape[2 + i] - 1) * strides[i] + kernel[i] - pads[i] - pads[n + i] for i in range(n)]  # type: ignore[operator]
+    target = natural if shape is None else c.sizes(shape, "output_shape")[2:]
+    if not all(isinstance(s, int) for s in (*x.shape, *natural, *target)):
+        raise c.refuse("a shape that is not known before the run")
+    zeros = c.tensor(np.zeros(int(np.prod((*x.shape[:2], *natural))), np.float32))
+    y = ops.scatter(zeros, 0, at.reshape(-1), x.reshape(-1)).reshape(*x.shape[:2], *natural)
+    return inside(y, [0] * n, [t - m for t, m in zip(target, natural)])
+
+
+@register("Upsample")
+@register("Resize")
+def _(c: Call, x: Any, *rest: Any) -> Any:
+    x = c.tensor(x)
+    if c.op == "Upsample" or c.opset < 11:
+        scales = c.attrs.get("scales") if c.opset < 9 else c.numbers(rest[0], "scales")
+        mode = {"bilinear": "linear"}.get(c.get("mode", "nearest"), c.get("mode", "nearest"))
+        return ops.resize(x, None, [float(s) for s in scales or ()], mode, None, "asymmetric", "floor")
+    _, given, target = (*rest, None, None, None)[:3]
+    scales = [float(s) for s in c.numbers(given, "scales")] if given is not None and np.size(numbers(given) if numbers(given) is not None else 1) else None
+    sizes = c.sizes(target, "sizes") if target is not None and (numbers(target) is None or np.size(target)) else None
+    if sizes is not None:
+        scales = None
+    coordinate = c.get("coordinate_transformation_mode", "half_pixel")
+    if coordinate == "tf_crop_and_resize" or c.get("antialias", 0):
+        raise c.refuse("tf_crop_and_resize and antialias")
+    axes = list(c.ints("axes", range(x.ndim)))
+    policy = c.get("keep_aspect_ratio_policy", "stretch")
+    if sizes is not None and policy != "stretch":
+        ratios = [s / x.shape[a] for s, a in zip(sizes, axes)]
+        ratio = min(ratios) if policy == "not_larger" else max(ratios)
+        sizes = [int(math.floor(ratio * x.shape[a] + 0.5)) for a in axes]  # type: ignore[operator]
+        scales = None
+    mode = c.get("mode", "nearest")
+    return ops.resize(x, sizes, scales, mode, axes, coordinate, c.get("nearest_mode", "round_prefer_floor"), float(c.get("cubic_coeff_a", -0.75)),
+                      bool(c.get("exclude_outside", 0)))  # fmt: skip

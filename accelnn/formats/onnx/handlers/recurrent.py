@@ -1,0 +1,68 @@
+"""RNN, GRU, LSTM. ONNX orders the gates of the LSTM i o f c and those of the GRU z r h; accelnn's kernels have torch's order: i f g o, r z n."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .... import ops
+from ....core.dtypes import DType
+from ....core.tensor import Tensor, apply
+from ....ops.recurrent import recurrent
+from ..call import Call, register
+
+ORDER = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 2, 3, 1)}
+DEFAULTS = {"rnn": ["Tanh"], "gru": ["Sigmoid", "Tanh"], "lstm": ["Sigmoid", "Tanh", "Tanh"]}
+
+
+def _gates(t: Tensor, kind: str, direction: int) -> Tensor:
+    """Rows of one direction in torch's order."""
+    one = apply("slice", t, axis=0, start=direction, length=1, step=1).reshape(*t.shape[1:])
+    order = ORDER[kind]
+    if len(order) == 1:
+        return one
+    rows: Any = one.shape[0]
+    n = rows // len(order)
+    return ops.cat([apply("slice", one, axis=0, start=g * n, length=n, step=1) for g in order], 0)
+
+
+def _import(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, p: Any = None) -> Any:
+    x, w, r = c.tensor(x), c.tensor(w), c.tensor(r)
+    directions = {"forward": 1, "reverse": 1, "bidirectional": 2}.get(c.get("direction", "forward"))
+    if directions is None or w.shape[0] != directions:
+        raise c.bad(f"direction {c.get('direction')!r} and weights {w.shape}")
+    names = [a for a in c.get("activations", DEFAULTS[kind] * directions)]
+    if p is not None:
+        raise c.refuse("peepholes")
+    if c.get("input_forget", 0):
+        raise c.refuse("input_forget")
+    relu = kind == "rnn" and {a.lower() for a in names} == {"relu"}
+    if not relu and [a.lower() for a in names] != [a.lower() for a in DEFAULTS[kind] * directions]:
+        raise c.refuse(f"activations {names}")
+    first = bool(c.get("layout", 0))
+    weights = []
+    for d in range(directions):
+        halves: tuple[Any, Any] = (None, None)
+        if b is not None:
+            bias = c.tensor(b)
+            rows: Any = w.shape[1]
+            both = apply("slice", bias, axis=0, start=d, length=1, step=1)
+            halves = tuple(_gates(apply("slice", both, axis=1, start=k * rows, length=rows, step=1), kind, 0) for k in (0, 1))  # type: ignore[assignment]
+        weights.append((_gates(w, kind, d), _gates(r, kind, d), *halves, None))
+    states = [None if s is None else c.tensor(s) for s in (h0, c0)]
+    if first:
+        states = [None if s is None else s.transpose(0, 1) for s in states]
+    found = recurrent(kind, x, weights, states[0], states[1], None if lengths is None else c.tensor(lengths, DType.int64), first,
+                      c.get("direction", "forward") == "reverse", float(c.get("clip", 0.0)), relu, bool(c.get("linear_before_reset", 0)))  # fmt: skip
+    y, *last = found
+    units = y.shape[2] // directions
+    if first:
+        y = y.reshape(y.shape[0], y.shape[1], directions, units)
+        last = [s.transpose(0, 1) for s in last]
+    else:
+        y = y.reshape(y.shape[0], y.shape[1], directions, units)
+        y = y.permute((0, 2, 1, 3)) if directions > 1 else y.reshape(y.shape[0], 1, y.shape[1], units)
+    return (y, *last)[: len(c.outputs)]
+
+
+for _kind, _name in (("rnn", "RNN"), ("gru", "GRU"), ("lstm", "LSTM")):
+    register(_name)(lambda c, *inputs, kind=_kind: _import(kind, c, *inputs))
