@@ -5,6 +5,7 @@ does not divide out is an atom of its own. Comparisons are answered at the examp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -84,30 +85,21 @@ class Size:
         return _plain(terms)
 
     def __floordiv__(self, other: "int | Size") -> "int | Size":
-        if isinstance(other, Size):
-            return self._divide_by_size(other)
-        if all(c % other == 0 for c in self.terms.values()):
-            return _plain({m: c // other for m, c in self.terms.items()})
-        return Size({(Quotient(self, other),): 1})
+        return self._divide_by_size(other) if isinstance(other, Size) else _floor(self, other)
 
     def _divide_by_size(self, other: "Size") -> "int | Size":
-        if len(other.terms) == 1:
-            ((atoms, d),) = other.terms.items()
-            quotient = {}
-            for m, c in self.terms.items():
-                left = list(m)
-                for a in atoms:
-                    if a not in left:
-                        break
-                    left.remove(a)
-                else:
-                    if c % d == 0:
-                        quotient[tuple(left)] = c // d
-                        continue
-                break
-            else:
-                return _plain(quotient)
-        raise ShapeError(f"{self} does not divide by {other}")
+        """Division of polynomials that leaves nothing, or ShapeError."""
+        rest, quotient = self, Size({})
+        lead, by = max(other.terms.items(), key=_order)
+        while rest.terms:
+            atoms, c = max(rest.terms.items(), key=_order)
+            left = _without(atoms, lead)
+            if left is None or c % by:
+                raise ShapeError(f"{self} does not divide by {other}")
+            step = Size({left: c // by})
+            quotient = Size.of(quotient + step)
+            rest = Size.of(rest - Size.of(step * other))
+        return _plain(quotient.terms)
 
     def __mod__(self, other: "int | Size") -> "int | Size":
         return self - (self // other) * other
@@ -151,6 +143,41 @@ class Size:
             return names if c == 1 and names else f"{c}*{names}" if names else str(c)
 
         return " + ".join(word(m, c) for m, c in self.terms.items()) or "0"
+
+
+def _order(term: "tuple[Monomial, int]") -> tuple[int, str]:
+    return len(term[0]), repr(term[0])
+
+
+def _without(atoms: Monomial, others: Monomial) -> Monomial | None:
+    left = list(atoms)
+    for a in others:
+        if a not in left:
+            return None
+        left.remove(a)
+    return tuple(left)
+
+
+def _floor(n: Size, d: int) -> "int | Size":
+    """floor(n / d) in one form: whole multiples of d in front, one division for several, no common factor, a remainder in [0, d)."""
+    if d < 0:
+        return _floor(Size.of(n * -1), -d)
+    whole = {m: c // d for m, c in n.terms.items()}
+    rest = {m: c % d for m, c in n.terms.items() if c % d}
+    k = rest.pop((), 0)
+    if not rest:
+        return _plain(whole)
+    common = math.gcd(d, *rest.values())
+    rest, k, d = {m: c // common for m, c in rest.items()}, k // common, d // common
+    if d > 1:
+        ((atoms, c), *more) = rest.items()
+        if not more and c == 1 and len(atoms) == 1 and isinstance(atoms[0], Quotient):  # floor((floor(a / b) + k) / d) = floor((a + k b) / (b d))
+            inner = atoms[0]
+            return Size.of(_floor(Size.of(inner.numerator + k * inner.denominator), inner.denominator * d)) + Size(whole)
+        rest, whole[()] = {(Quotient(Size({**rest, (): k % d}), d),): 1}, whole.get((), 0) + k // d
+    else:
+        rest[()] = k
+    return Size.of(Size(whole) + Size(rest)) + 0
 
 
 AnySize = int | Size

@@ -21,6 +21,7 @@ from . import (  # noqa: F401, I001
     formula,
     functions,
     indexing,
+    integer,
     loss,
     matmul,
     methods,

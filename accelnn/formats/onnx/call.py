@@ -10,7 +10,8 @@ import numpy as np
 from ...core.dims import Size
 from ...core.dtypes import DType, as_dtype
 from ...core.errors import DTypeError, FormatError, UnsupportedError
-from ...core.tensor import Tensor, tensor
+from ...core.tensor import Tensor, apply, tensor
+from ...ops import cat
 from .values import numbers, symbolic
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Call:
         if array is None:
             raise self.bad("an input is missing" if x is None else f"a tensor expected, not a {type(x).__name__}")
         if symbolic(array):
-            raise self.refuse("computes with the size of a dimension that is not known before the run; give that dimension a size when loading")
+            return measured(array) if dtype is None else measured(array).to(dtype)
         return self.scope.constant(array, dtype)
 
     def number(self, x: Any, what: str) -> Any:
@@ -100,6 +101,24 @@ class Call:
 
     def __repr__(self) -> str:
         return f"{self.domain + '::' if self.domain else ''}{self.op} {self.path!r}"
+
+
+def counted(n: Any) -> Tensor:
+    """int64[n]: 0, 1, ... n - 1, of a size that may be known only when it runs."""
+    one = tensor(1, DType.int64)
+    one.literal = True
+    return apply("cumulate", one.expand(n), axis=0, kind=0, exclusive=1, reverse=0)
+
+
+def measured(sizes: np.ndarray) -> Tensor:
+    """Sizes as data: int64 of the array's shape. Element n of 0, 1, ... n is n."""
+    parts = []
+    for s in sizes.ravel().tolist():
+        if isinstance(s, Size):
+            parts.append(apply("slice", counted(s + 1), axis=0, start=s, length=1, step=1))
+        else:
+            parts.append(literal(np.asarray([s], np.int64)))
+    return cat(parts, 0).reshape(*sizes.shape) if len(parts) > 1 else parts[0].reshape(*sizes.shape)
 
 
 def rank_of(x: Any) -> int:

@@ -19,6 +19,9 @@ from .reader import attributes, dtype_of, to_numpy
 Dims = Mapping[str, "int | Dim"]
 
 
+EXAMPLE = 320  # the size of dimensions that nobody gave: windows fit into it, and halves of halves are whole
+
+
 class Scope:
     """The names of one graph; those of a subgraph see the ones around it."""
 
@@ -132,7 +135,7 @@ class Importer:
 
     def dim(self, name: str) -> Any:
         if name not in self.named:
-            chosen = self.dims.get(name, Dim(name))
+            chosen = self.dims.get(name, Dim(name, hint=EXAMPLE))
             self.named[name] = chosen if isinstance(chosen, int) else Size.of(chosen)
         return self.named[name]
 

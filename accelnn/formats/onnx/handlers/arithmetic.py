@@ -13,6 +13,7 @@ from .... import ops
 from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
 from ....ops.elementwise import broadcast
+from ....ops.integer import integer
 from ..call import Call, register
 from ..reader import dtype_of
 from ..values import EXACT, PLAIN, numbers, settled, symbolic
@@ -43,20 +44,55 @@ def elementwise(name: str, traced: Callable[..., Any]) -> None:
         return traced(*[c.tensor(x) for x in inputs])
 
 
-def _arithmetic(op: str) -> Callable[..., Tensor]:
-    return lambda *x: apply(op, *x)
+def of_floats(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """ONNX's results have the type of their operands; pointwise programs compute in float32."""
+
+    def g(*x: Tensor) -> Tensor:
+        y = f(*x)
+        return y if y.dtype == DType.bool else y.to(x[0].dtype)
+
+    return g
 
 
-for _name, _op in (("Add", "add"), ("Sub", "sub"), ("Mul", "mul"), ("Div", "div"), ("Neg", "neg"), ("Abs", "abs"), ("Exp", "exp"), ("Log", "log"),
-                   ("Sqrt", "sqrt"), ("Tanh", "tanh"), ("Sigmoid", "sigmoid"), ("Erf", "erf"), ("Relu", "relu"), ("Less", "lt"), ("LessOrEqual", "le"),
-                   ("Greater", "gt"), ("GreaterOrEqual", "ge"), ("Equal", "eq")):  # fmt: skip
-    elementwise(_name, _arithmetic(_op))
-for _name, _function in (("Pow", lambda a, b: apply("pow", a, b.to(a.dtype))), ("Floor", ops.floor), ("Ceil", ops.ceil), ("Round", ops.round),
-                         ("Reciprocal", ops.reciprocal), ("Sign", ops.sign), ("Sin", ops.sin), ("Cos", ops.cos), ("Tan", ops.tan), ("Asin", ops.asin),
+def arithmetic(op: str, kind: str) -> Callable[..., Tensor]:
+    """A pointwise op of floats, or the same of integers."""
+
+    def f(*x: Tensor) -> Tensor:
+        return of_floats(lambda *y: apply(op, *y))(*x) if x[0].dtype.is_float else integer(kind, *x)
+
+    return f
+
+
+for _name, _op, _kind in (("Add", "add", "add"), ("Sub", "sub", "sub"), ("Mul", "mul", "mul"), ("Div", "div", "div"), ("Neg", "neg", "neg"),
+                          ("Abs", "abs", "abs"), ("Less", "lt", "lt"), ("LessOrEqual", "le", "le"), ("Greater", "gt", "gt"),
+                          ("GreaterOrEqual", "ge", "ge"), ("Equal", "eq", "eq")):  # fmt: skip
+    elementwise(_name, arithmetic(_op, _kind))
+for _name, _kind in (("And", "and"), ("Or", "or"), ("Xor", "xor"), ("Not", "not"), ("BitwiseAnd", "and"), ("BitwiseOr", "or"), ("BitwiseXor", "xor"),
+                     ("BitwiseNot", "not")):  # fmt: skip
+    elementwise(_name, lambda *x, kind=_kind: integer(kind, *x))
+for _name, _function in (("Exp", ops.exp), ("Log", ops.log), ("Sqrt", ops.sqrt), ("Tanh", ops.tanh), ("Sigmoid", ops.sigmoid), ("Erf", ops.erf),
+                         ("Floor", ops.floor), ("Ceil", ops.ceil), ("Round", ops.round),
+                         ("Reciprocal", ops.reciprocal), ("Sin", ops.sin), ("Cos", ops.cos), ("Tan", ops.tan), ("Asin", ops.asin),
                          ("Acos", ops.acos), ("Atan", ops.atan), ("Sinh", ops.sinh), ("Cosh", ops.cosh), ("Asinh", ops.asinh), ("Acosh", ops.acosh),
-                         ("Atanh", ops.atanh), ("IsNaN", ops.isnan), ("And", ops.logical_and), ("Or", ops.logical_or), ("Xor", ops.logical_xor),
-                         ("Not", ops.logical_not), ("Softsign", ops.softsign), ("Mish", ops.mish), ("HardSwish", ops.hardswish)):  # fmt: skip
-    elementwise(_name, _function)
+                         ("Atanh", ops.atanh), ("IsNaN", ops.isnan), ("Softsign", ops.softsign), ("Mish", ops.mish), ("HardSwish", ops.hardswish)):  # fmt: skip
+    elementwise(_name, of_floats(_function))
+elementwise("Relu", lambda x: of_floats(ops.relu)(x) if x.dtype.is_float else integer("max", x, integer("sub", x, x)))
+elementwise("Sign", lambda x: of_floats(ops.sign)(x) if x.dtype.is_float else integer("sign", x))
+
+
+def _power(a: Tensor, b: Tensor) -> Tensor:
+    """The result has the base's type, whatever the exponent's."""
+    if a.dtype.is_float:
+        return apply("pow", a, b.float()).to(a.dtype)
+    return integer("pow", a, b.to(a.dtype)) if not b.dtype.is_float else apply("pow", a.float(), b).to(a.dtype)
+
+
+elementwise("Pow", _power)
+
+
+@register("BitShift")
+def _(c: Call, a: Any, b: Any) -> Any:
+    return integer("shift_left" if c.get("direction") == "LEFT" else "shift_right", c.tensor(a), c.tensor(b))
 
 
 @register("Mod")
@@ -64,7 +100,10 @@ def _(c: Call, a: Any, b: Any) -> Any:
     arrays = here(a, b)
     if arrays is not None:
         return settled(np.fmod(*arrays) if c.get("fmod", 0) else arrays[0] % arrays[1])
-    return (ops.fmod if c.get("fmod", 0) else ops.remainder)(c.tensor(a), c.tensor(b))
+    x, y = c.tensor(a), c.tensor(b)
+    if not x.dtype.is_float:
+        return integer("fmod" if c.get("fmod", 0) else "mod", x, y)
+    return (ops.fmod if c.get("fmod", 0) else ops.remainder)(x, y).to(x.dtype)
 
 
 def _variadic(name: str, plain: Callable[..., Any], traced: Callable[..., Any], mean: bool = False) -> None:
@@ -78,10 +117,10 @@ def _variadic(name: str, plain: Callable[..., Any], traced: Callable[..., Any], 
         return found / float(len(inputs)) if mean else found
 
 
-_variadic("Sum", np.add, _arithmetic("add"))
-_variadic("Mean", np.add, _arithmetic("add"), mean=True)
-_variadic("Max", np.maximum, _arithmetic("maximum"))
-_variadic("Min", np.minimum, _arithmetic("minimum"))
+_variadic("Sum", np.add, arithmetic("add", "add"))
+_variadic("Mean", np.add, arithmetic("add", "add"), mean=True)
+_variadic("Max", np.maximum, arithmetic("maximum", "max"))
+_variadic("Min", np.minimum, arithmetic("minimum", "min"))
 
 
 @register("Where")
@@ -92,7 +131,15 @@ def _(c: Call, condition: Any, a: Any, b: Any) -> Any:
     if numbers(condition) is not None and np.size(condition) == 1:
         kept = c.tensor(a if bool(np.ravel(condition)[0]) else b)
         return kept.expand(*broadcast("Where", condition.shape, a.shape, b.shape))
-    return ops.where(c.tensor(condition), c.tensor(a), c.tensor(b))
+    return chosen(c.tensor(condition), c.tensor(a), c.tensor(b))
+
+
+def chosen(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """a where condition, else b, of any type."""
+    if a.dtype.is_float:
+        return ops.where(condition, a, b).to(a.dtype)
+    shape = broadcast("Where", condition.shape, a.shape, b.shape)
+    return integer("select", a.expand(*shape), b.expand(*shape), condition.expand(*shape))
 
 
 @register("Cast")
@@ -114,11 +161,11 @@ def cast(c: Call, x: Any, to: int) -> Any:
             return array
         return c.tensor(x)  # says why not
     if array is not None and array.dtype.kind in "fiub" and (here(x) is not None or array.dtype == np.float64):
-        import onnx
+        from onnx import helper
 
         if to not in (8, 16):
             with np.errstate(all="ignore"):
-                return array.astype(onnx.helper.tensor_dtype_to_np_dtype(to))
+                return array.astype(helper.tensor_dtype_to_np_dtype(to))
     return c.tensor(x).to(dtype_of(to, "the result"))
 
 
@@ -146,14 +193,15 @@ def _(c: Call, x: Any, low: Any = None, high: Any = None) -> Any:
         return np.clip(x, low, high) if low is not None or high is not None else x
     x = c.tensor(x)
     if low is not None:
-        x = ops.maximum(x, c.tensor(low))
-    return x if high is None else ops.minimum(x, c.tensor(high))
+        x = arithmetic("maximum", "max")(x, c.tensor(low))
+    return x if high is None else arithmetic("minimum", "min")(x, c.tensor(high))
 
 
 def _simple(name: str, f: Callable[[Call, Tensor], Tensor]) -> None:
     @register(name)
     def _(c: Call, x: Any) -> Any:
-        return f(c, c.tensor(x))
+        t = c.tensor(x)
+        return f(c, t).to(t.dtype)
 
 
 _simple("LeakyRelu", lambda c, x: ops.leaky_relu(x, c.get("alpha", 0.01)))
@@ -214,7 +262,3 @@ def _(c: Call, x: Any, ratio: Any = None, training: Any = None) -> Any:
         raise c.refuse("random numbers of training mode")
     mask = np.ones((), bool) if not c.wants(1) else c.tensor(np.ones((), bool)).expand(*x.shape)
     return x, mask
-
-
-def to_float(x: Tensor) -> Tensor:
-    return x if x.dtype == DType.float32 else x.float()

@@ -184,9 +184,9 @@ def _(c: Call, x: Any) -> Any:
     x, kernel, p = c.tensor(x), c.ints("kernel_shape"), float(c.get("p", 2))
     strides, dilations, low, high = window(c, x, kernel)
     high = [h + _ceiled(c, x.shape[2 + i], kernel[i], strides[i], dilations[i], low[i], h) for i, h in enumerate(high)]
-    powers = x * x if p == 2 else apply("pow", x.abs(), c.tensor(np.float32(p)))
+    powers = x * x if p == 2 else apply("pow", x.abs(), c.tensor(np.asarray(p, np.float32)))
     sums = _window_sums(inside(powers, low, high), kernel, strides, dilations)
-    return sums.sqrt() if p == 2 else apply("pow", sums, c.tensor(np.float32(1 / p)))
+    return sums.sqrt() if p == 2 else apply("pow", sums, c.tensor(np.asarray(1 / p, np.float32)))
 
 
 @register("GlobalLpPool")

@@ -108,7 +108,7 @@ def _(c: Call, x: Any) -> Any:
             total = part if total is None else total + part
         assert total is not None
         base = total * (float(c.get("alpha", 1e-4)) / size) + float(c.get("bias", 1.0))
-        return x / apply("pow", base, c.tensor(np.float32(c.get("beta", 0.75))))
+        return x / apply("pow", base, c.tensor(np.asarray(c.get("beta", 0.75), np.float32)))
     return ops.local_response_norm(c.tensor(x), size, float(c.get("alpha", 1e-4)), float(c.get("beta", 0.75)), float(c.get("bias", 1.0)))
 
 

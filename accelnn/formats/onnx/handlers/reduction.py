@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from .... import ops
-from ....core.tensor import Tensor
+from ....core.dims import product
+from ....core.dtypes import DType
+from ....core.tensor import Tensor, apply
 from ..call import Call, axis_of, rank_of, register
 from ..values import numbers, settled
 from .arithmetic import here
@@ -28,7 +30,29 @@ def _reduction(name: str, plain: Callable[..., Any], traced: Callable[[Tensor, t
         if here(x) is not None and plain is not None:
             with np.errstate(all="ignore"):
                 return settled(plain(x, axis=dims, keepdims=keep))
-        return traced(c.tensor(x), dims, keep)
+        t = c.tensor(x)
+        if not t.dtype.is_float and name in _OF_INTEGERS:
+            return of_integers(c, t, dims, keep, _OF_INTEGERS[name])
+        return traced(t, dims, keep).to(t.dtype)
+
+
+_OF_INTEGERS = {"ReduceSum": "sum", "ReduceProd": "prod", "ReduceMax": "max", "ReduceMin": "min"}
+
+
+def of_integers(c: Call, x: Tensor, dims: tuple[int, ...], keep: bool, kind: str) -> Tensor:
+    """Exact: the last of the running sums (or products), the first of the largest, along the reduced dimensions as one."""
+    rest = [d for d in range(x.ndim) if d not in dims]
+    flat = x.permute((*rest, *dims)).reshape(*[x.shape[d] for d in rest], product(tuple(x.shape[d] for d in dims)))
+    axis, n = len(rest), flat.shape[-1]
+    if x.dtype == DType.bool:
+        return of_integers(c, x.to(DType.uint8), dims, keep, kind).to(DType.bool)
+    if kind in ("max", "min"):
+        y = ops.topk(flat, 1, axis, kind == "max")[0]
+    else:
+        wide = flat if flat.dtype in (DType.int32, DType.int64) else flat.to(DType.int32)
+        sums = apply("cumulate", wide, axis=axis, kind=0 if kind == "sum" else 1, exclusive=0, reverse=0)
+        y = apply("slice", sums, axis=axis, start=n - 1, length=1, step=1).to(x.dtype)  # type: ignore[operator]
+    return y.reshape(*[1 if d in dims else s for d, s in enumerate(x.shape) if keep or d not in dims])
 
 
 _POINT: dict[str, Callable[[Tensor], Tensor]] = {

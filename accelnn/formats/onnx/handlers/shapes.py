@@ -10,7 +10,8 @@ from .... import ops
 from ....core.dims import Size, product
 from ....core.tensor import Tensor, apply
 from ....ops.arrange import cut
-from ..call import Call, axis_of, rank_of, register, shape_of
+from ....ops.integer import integer
+from ..call import Call, axis_of, counted, rank_of, register, shape_of
 from ..values import numbers, settled, symbolic, vector
 from .arithmetic import MOST
 
@@ -66,7 +67,12 @@ def _(c: Call, x: Any, shape: Any) -> Any:
 def _(c: Call, start: Any, limit: Any, delta: Any) -> Any:
     values = [c.number(v, w) for v, w in ((start, "start"), (limit, "limit"), (delta, "delta"))]
     if any(isinstance(v, Size) for v in values):
-        raise c.refuse("counts to a size that is not known before the run")
+        first, last, step = values
+        n = -((first - last) // step)
+        at = counted(n)
+        if step != 1:
+            at = integer("mul", at, c.tensor(np.asarray(step, np.int64)))
+        return at if isinstance(first, int) and first == 0 else integer("add", at, c.tensor(np.asarray(first, np.int64) if isinstance(first, int) else vector([first]).reshape(())))
     return np.arange(*values, dtype=np.asarray(start).dtype)
 
 
@@ -268,7 +274,14 @@ def _(c: Call, x: Any, k: Any = None) -> Any:
     array = numbers(x)
     if array is not None and not symbolic(array):
         return (np.triu if upper else np.tril)(array, diagonal)
-    return (ops.triu if upper else ops.tril)(c.tensor(x), diagonal)
+    t = c.tensor(x)
+    if t.dtype.is_float:
+        return (ops.triu if upper else ops.tril)(t, diagonal).to(t.dtype)
+    h, w = t.shape[-2:]
+    mask = np.tri(h, w, diagonal - 1 if upper else diagonal, dtype=bool)
+    zero = integer("sub", t, t)
+    keep = c.tensor(~mask if upper else mask).expand(*t.shape)
+    return integer("select", t, zero, keep)
 
 
 @register("EyeLike")
