@@ -77,11 +77,13 @@ def ordered(nodes: Any, scope: Scope) -> list[Any]:
 
 
 class Importer:
-    """An ONNX model as a Graph. `dims`: sizes (or Dims) for named dimensions; `given`: values of graph inputs that shapes depend on."""
+    """An ONNX model as a Graph. `dims`: sizes (or Dims) for named dimensions; `shapes`: whole shapes of inputs; `given`: values of inputs that the
+    network's shapes depend on."""
 
-    def __init__(self, model: Any, folder: str = "", dims: Dims | None = None, given: Mapping[str, np.ndarray] | None = None) -> None:
+    def __init__(self, model: Any, folder: str = "", dims: Dims | None = None, given: Mapping[str, np.ndarray] | None = None,
+                 shapes: Mapping[str, tuple[int, ...]] | None = None) -> None:  # fmt: skip
         self.model, self.folder = model, folder
-        self.dims, self.given = dict(dims or {}), dict(given or {})
+        self.dims, self.given, self.shapes = dict(dims or {}), dict(given or {}), dict(shapes or {})
         self.opsets = {("" if o.domain in ONNX_DOMAINS else o.domain): int(o.version) for o in model.opset_import} or {"": 1}
         self.functions = {(f.domain if f.domain not in ONNX_DOMAINS else "", f.name): f for f in model.functions}
         self.named: dict[str, Any] = {}
@@ -123,6 +125,8 @@ class Importer:
             raise UnsupportedError(f"the input {port.name!r} is a {port.type.WhichOneof('value') or 'value without a type'}; inputs are tensors")
         kind = port.type.tensor_type
         dtype = dtype_of(kind.elem_type, f"the input {port.name!r}")
+        if port.name in self.shapes:
+            return Spec(tuple(self.shapes[port.name]), dtype)
         if not kind.HasField("shape"):
             raise UnsupportedError(f"the input {port.name!r} has no shape, not even a rank")
         shape = []
