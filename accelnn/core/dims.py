@@ -1,12 +1,14 @@
 """Sizes that are not known yet: integer expressions over named dimensions.
 
 A shape may hold `Size`s beside ints. They are sums of products, kept in one normal form, so that two ways to the same size are equal; a quotient that
-does not divide out is an atom of its own. Comparisons are answered at the example's size (`Dim.hint`): the engine checks the real sizes when it binds."""
+does not divide out is an atom of its own. A comparison that the dimensions' ranges do not settle is answered at the example's size (`Dim.hint`) and
+kept as an assumption (`assumptions`); the engine checks every call's real sizes when it binds."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .errors import ShapeError
@@ -21,6 +23,9 @@ class Dim:
     lower: int = 0
     upper: int = 0  # 0: unbounded
 
+    def range(self) -> tuple[float, float]:
+        return float(self.lower), float(self.upper) if self.upper else math.inf
+
 
 @dataclass(frozen=True)
 class Quotient:
@@ -32,6 +37,10 @@ class Quotient:
     @property
     def hint(self) -> int:
         return self.numerator.hint // self.denominator
+
+    def range(self) -> tuple[float, float]:
+        low, high = self.numerator.range()
+        return low // self.denominator if math.isfinite(low) else low, high // self.denominator if math.isfinite(high) else high
 
 
 Atom = Dim | Quotient
@@ -60,6 +69,19 @@ class Size:
                 c *= a.hint
             total += c
         return total
+
+    def range(self) -> tuple[float, float]:
+        """What its value lies between, as far as the dimensions' bounds say."""
+        low = high = 0.0
+        for atoms, c in self.terms.items():
+            least, most = 1.0, 1.0
+            for a in atoms:
+                bottom, top = a.range()
+                if bottom < 0:
+                    return -math.inf, math.inf
+                least, most = least * bottom, most * top if top else 0.0
+            low, high = (low + c * least, high + c * most) if c > 0 else (low + c * most, high + c * least)
+        return low, high
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         """The integer for given sizes of the named dimensions."""
@@ -126,16 +148,16 @@ class Size:
         return hash(frozenset(self.terms.items()))
 
     def __lt__(self, other: "int | Size") -> bool:
-        return self.hint < Size.of(other).hint
+        return _below(self - other, 0)
 
     def __le__(self, other: "int | Size") -> bool:
-        return self.hint <= Size.of(other).hint
+        return _below(self - other, 1)
 
     def __gt__(self, other: "int | Size") -> bool:
-        return self.hint > Size.of(other).hint
+        return not self <= other
 
     def __ge__(self, other: "int | Size") -> bool:
-        return self.hint >= Size.of(other).hint
+        return not self < other
 
     def __repr__(self) -> str:
         def word(m: Monomial, c: int) -> str:
@@ -178,6 +200,44 @@ def _floor(n: Size, d: int) -> "int | Size":
     else:
         rest[()] = k
     return Size.of(Size(whole) + Size(rest)) + 0
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """Whether `difference` < `bound`, answered at the example's size."""
+
+    difference: "Size"
+    bound: int
+    answer: bool
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        return (self.difference.evaluate(sizes) < self.bound) == self.answer
+
+
+_assumed: list[set[Assumption]] = []
+
+
+@contextlib.contextmanager
+def assumptions() -> Iterator[set[Assumption]]:
+    """Inside, every comparison whose answer depends on the dimensions' sizes is kept: what is made holds while all of them do."""
+    _assumed.append(set())
+    try:
+        yield _assumed[-1]
+    finally:
+        _assumed.pop()
+
+
+def _below(difference: "int | Size", bound: int) -> bool:
+    """difference < bound: for every size of the dimensions, if their ranges say so; else for the example."""
+    if not isinstance(difference, Size):
+        return difference < bound
+    low, high = difference.range()
+    if high < bound or low >= bound:
+        return high < bound
+    answer = difference.hint < bound
+    if _assumed:
+        _assumed[-1].add(Assumption(difference, bound, answer))
+    return answer
 
 
 AnySize = int | Size

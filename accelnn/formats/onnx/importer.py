@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...core.dims import Dim, Size
+from ...core.dims import Assumption, Dim, Size, assumptions
 from ...core.errors import Error, FormatError, UnsupportedError
 from ...core.graph import Graph, Spec
 from ...core.tensor import Tensor, no_grad
@@ -91,10 +91,11 @@ class Importer:
         self.kept: list[np.ndarray] = []  # whose ids are keys above
         self.sources: dict[int, str] = {}  # id of an input node -> its name
         self.trace: Trace
+        self.assumed: set[Assumption] = set()  # what the graph holds for
 
     def graph(self) -> Graph:
         graph = self.model.graph
-        with no_grad(), recording() as self.trace:
+        with no_grad(), recording() as self.trace, assumptions() as self.assumed:
             scope = Scope(self)
             weights = {t.name for t in graph.initializer}
             names = []
@@ -134,7 +135,7 @@ class Importer:
             if d.HasField("dim_value") and d.dim_value >= 0:
                 shape.append(int(d.dim_value))
             else:
-                shape.append(self.dim(d.dim_param or f"{port.name}_{i}"))
+                shape.append(self.dim(d.dim_param if d.dim_param.strip("?") else f"{port.name}_{i}"))
         return Spec(tuple(shape), dtype)
 
     def dim(self, name: str) -> Any:
