@@ -1,0 +1,116 @@
+"""A model from a foreign file: one Plan for all sizes of its named dimensions where that can be had, else one for each set of shapes that it meets."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.dims import Assumption, Dim, Size
+from ..core.errors import Error, ShapeError
+from ..core.tensor import Tensor
+from ..formats.onnx import Importer, ValueNeeded, open_model
+from .model import Model
+
+KEPT = 8  # plans of special shapes
+
+
+class ImportedModel:
+    """Called as a Model is, with Tensors or arrays in the order of the file's inputs, or with `run` by their names.
+
+    `general`: the Model whose Plan serves every size of the named dimensions, or None, and `why` says why not. What the network's structure depends
+    on, the shapes then or the value of an input, chooses the Plan: the last few are kept."""
+
+    def __init__(self, proto: Any, folder: str = "", dims: Mapping[str, int | Dim] | None = None) -> None:
+        self.proto, self.folder, self.dims = proto, folder, dict(dims or {})
+        weights = {t.name for t in proto.graph.initializer}
+        self.input_names = [i.name for i in proto.graph.input if i.name not in weights]
+        self.output_names = [o.name for o in proto.graph.output]
+        self.by_value: tuple[str, ...] = ()      # inputs whose values the structure depends on
+        self.plans: OrderedDict[Any, tuple[Model, frozenset[Assumption]]] = OrderedDict()
+        self.lock = threading.Lock()
+        self.general: Model | None = None
+        self.assumed: frozenset[Assumption] = frozenset()
+        self.why = ""
+        try:
+            self.general, self.assumed = self._plan({}, {})
+        except ValueNeeded as needed:
+            self.by_value, self.why = needed.names, needed.why
+        except Error as reason:
+            self.why = str(reason)
+
+    def _plan(self, shapes: Mapping[str, tuple[int, ...]], given: Mapping[str, np.ndarray]) -> tuple[Model, frozenset[Assumption]]:
+        work = Importer(self.proto, self.folder, self.dims, given, shapes)
+        return Model(work.graph()), frozenset(work.assumed)
+
+    def model_for(self, feed: Mapping[str, Any]) -> Model:
+        """The Model that computes these inputs."""
+        shapes = {n: tuple(np.shape(feed[n]) if not isinstance(feed[n], Tensor) else feed[n].shape) for n in self.input_names}
+        if self.general is not None and self._fits(self.general, self.assumed, shapes):
+            return self.general
+        with self.lock:
+            while True:
+                given = {n: np.asarray(feed[n]) for n in self.by_value}
+                key = (tuple(shapes.items()), tuple((n, v.dtype.str, v.tobytes()) for n, v in given.items()))
+                if key in self.plans:
+                    self.plans.move_to_end(key)
+                    return self.plans[key][0]
+                try:
+                    made = self._plan({n: s for n, s in shapes.items() if n not in given}, given)
+                except ValueNeeded as needed:
+                    new = [n for n in needed.names if n not in self.by_value]
+                    if not new:
+                        raise
+                    self.by_value = (*self.by_value, *new)
+                    continue
+                self.plans[key] = made
+                while len(self.plans) > KEPT:
+                    self.plans.popitem(last=False)
+                return made[0]
+
+    @staticmethod
+    def _fits(model: Model, assumed: frozenset[Assumption], shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        sizes: dict[str, int] = {}
+        for name, spec in model.inputs:
+            for size, n in zip(spec.shape, shapes[name]):
+                if isinstance(size, Size) and len(size.terms) == 1:
+                    ((atoms, c),) = size.terms.items()
+                    if c == 1 and len(atoms) == 1 and isinstance(atoms[0], Dim):
+                        sizes[atoms[0].name] = n
+        return all(a.holds(sizes) for a in assumed)
+
+    def _feed(self, args: Sequence[Any]) -> dict[str, Any]:
+        if len(args) != len(self.input_names):
+            raise ShapeError(f"{len(self.input_names)} inputs expected ({', '.join(self.input_names)}), got {len(args)}")
+        return dict(zip(self.input_names, args))
+
+    def __call__(self, *args: Any) -> Any:
+        """One Tensor for one output, else a tuple."""
+        feed = self._feed(args)
+        model = self.model_for(feed)
+        return model(*[feed[n] for n, _ in model.inputs])
+
+    def run(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
+        """By names, as onnxruntime does it."""
+        if sorted(feed) != sorted(self.input_names):
+            raise ShapeError(f"run: inputs {self.input_names} expected, got {sorted(feed)}")
+        model = self.model_for(feed)
+        return model.run({n: feed[n] for n, _ in model.inputs})
+
+    def report(self, *args: Any, profile: bool = False, repeat: int = 20) -> list[dict[str, Any]]:
+        """Model.report of the Plan that computes these inputs."""
+        feed = self._feed(args)
+        model = self.model_for(feed)
+        return model.report(*[feed[n] for n, _ in model.inputs], profile=profile, repeat=repeat)
+
+    def __repr__(self) -> str:
+        return f"ImportedModel({', '.join(self.input_names)} -> {', '.join(self.output_names)}; {self.general or f'a Plan for each set of shapes: {self.why}'})"
+
+
+def load_onnx(path: str | os.PathLike[str], dims: Mapping[str, int | Dim] | None = None) -> ImportedModel:
+    """A model from an ONNX file. dims: sizes for its named dimensions, or Dims with bounds."""
+    return ImportedModel(open_model(path), os.path.dirname(os.fspath(path)), dims)
