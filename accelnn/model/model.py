@@ -87,8 +87,8 @@ class Model:
 
 def _shared(x: Any) -> Tensor:
     """Arrays that are already what the plan wants are read where they lie; everything else is copied."""
-    if isinstance(x, np.ndarray) and x.ndim and (x.dtype == np.float32 or x.dtype.kind in "iub"):
-        return asarray(np.ascontiguousarray(x))
+    if isinstance(x, (np.ndarray, np.generic)) and (x.dtype == np.float32 or x.dtype.kind in "iub"):
+        return asarray(np.ascontiguousarray(x) if x.ndim else np.asarray(x))
     return as_tensor(x)
 
 

@@ -14,7 +14,18 @@ from ..call import Call, register
 
 @register("MatMul")
 def _(c: Call, a: Any, b: Any) -> Any:
-    return c.tensor(a) @ c.tensor(b)
+    return product_of(c.tensor(a), c.tensor(b))
+
+
+def product_of(a: Tensor, b: Tensor) -> Tensor:
+    """numpy's matmul: vectors become a row, or a column, and their dimension of 1 goes again."""
+    row, column = a.ndim == 1, b.ndim == 1
+    dtype = a.dtype
+    a, b = a.float() if dtype == DType.float16 else a, b.float() if dtype == DType.float16 else b
+    y = (a.unsqueeze(0) if row else a) @ (b.unsqueeze(1) if column else b)
+    y = y.squeeze(y.ndim - 1) if column else y
+    y = y.squeeze(y.ndim - (1 if column else 2)) if row else y
+    return y.to(dtype)
 
 
 @register("Gemm")

@@ -33,6 +33,9 @@ def _reduction(name: str, plain: Callable[..., Any], traced: Callable[[Tensor, t
         t = c.tensor(x)
         if not t.dtype.is_float and name in _OF_INTEGERS:
             return of_integers(c, t, dims, keep, _OF_INTEGERS[name])
+        if name in ("ReduceMax", "ReduceMin") and any(t.shape[d] == 0 for d in dims):
+            nothing = np.asarray(-np.inf if name == "ReduceMax" else np.inf, np.float32)
+            return c.tensor(nothing).expand(*[1 if d in dims else s for d, s in enumerate(t.shape) if keep or d not in dims])
         return traced(t, dims, keep).to(t.dtype)
 
 
