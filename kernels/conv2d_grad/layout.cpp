@@ -40,12 +40,16 @@ Border border(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t
   return b;
 }
 
+bool strided_depthwise(const Geometry& g) {
+  return g.cg == 1 && g.og == 1 && g.r == 3 && g.s == 3 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1 && g.top == 1 && g.left == 1;
+}
+
 DgradLayout dgrad_layout(const Geometry& g) {
   DgradLayout l = {};
   l.v = border(g.h, g.oh, g.r, g.sh, g.top, g.dh);
   l.h = border(g.w, g.ow, g.s, g.sw, g.left, g.dw);
   l.few = g.cg <= few && g.sw <= 2;
-  l.copy = l.few || l.v.before || l.v.after || l.h.before || l.h.after || (g.sw == 2 && g.w % 2);
+  l.copy = !strided_depthwise(g) && (l.few || l.v.before || l.v.after || l.h.before || l.h.after || (g.sw == 2 && g.w % 2));
   l.pitch = plus(plus(l.h.before, g.ow), l.h.after);
   if (l.few) l.pitch = round_up(l.pitch, widest_lanes);      // a third of a depthwise kernel's loads keep to one line
   // Columns of zeros that are computed and thrown away, against 4 cycles to pack 16 pixels of a tap that then meet cg weights.
@@ -195,7 +199,7 @@ OuterLayout outer_layout(const Geometry& g) {
   l.y = shared.take(times(l.images, y));
   shared.take(panel_width * 4);                     // what the last panel reads beyond the last pixel
   l.part = shared.at;
-  l.slice = round_up(times(g.r * g.s, most_outs * panel_width * 4), 64);
+  l.slice = round_up(times(g.r * g.s, (most_outs + 1) * panel_width * 4), 64);
   l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
   return l;
 }

@@ -39,6 +39,7 @@ constexpr int64_t most_rows_of_pixels = 8;
 constexpr int64_t widest_pixels = 128;  // of any row's tile: 8 vectors of 16
 constexpr int64_t tile_floats = 512;    // of any row's tile: 14 x 32, 6 x 64, 3 x 128 and less
 DgradLayout dgrad_layout(const Geometry& g);
+bool strided_depthwise(const Geometry& g);      // 3x3 at a stride of 2 with a border of one, as networks have it: depthwise3.h reads dy in place
 
 // wgrad with pixels in the lanes (wgrad_rows.h): for few channels or outputs, where the matrix product of wgrad.h would mostly rearrange.
 struct RowsLayout {
