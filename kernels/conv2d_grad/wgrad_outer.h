@@ -25,7 +25,7 @@ inline Status run(const Call& call, const conv::Geometry& g) {
   constexpr int64_t wide = conv_grad::panel_width;
   char* const work = static_cast<char*>(call.work);
   float *const seen = reinterpret_cast<float*>(work + l.x), *const out = reinterpret_cast<float*>(work + l.y);
-  const int64_t taps = g.r * g.s, flops = 2 * g.n * g.o * g.pixels * g.k, out_tiles = tiles_of(g.og), panels = conv::divide_up(g.cg, wide);
+  const int64_t taps = g.r * g.s, flops = 2 * g.n * g.o * g.pixels * g.k, panels = conv::divide_up(g.cg, wide), out_tiles = even_tiles(g.og, panels * g.groups);
   const int64_t step = g.sw * l.x_pixel, row = g.sh * l.width * l.x_pixel;      // of x, from one output's pixel to the next, from row to row
 
   for (int64_t first = 0; first < g.n; first += l.images) {
@@ -55,10 +55,11 @@ inline Status run(const Call& call, const conv::Geometry& g) {
                 if (i + 1 == images && h + rows == g.oh)
                   for (int64_t q = 0; q < outs; q++)
                     for (int64_t j = 0; j < channels; j += 16) __builtin_prefetch(to + q * g.cg * taps + (r * g.s + s) * channels + j, 1, 2);
+                const float* const y1 = y0 + (i * g.oh + h) * g.ow * l.y_pixel;
+                const float* const x1 = x0 + ((i * l.height + h * g.sh + r * g.dh) * l.width + s * g.dw) * l.x_pixel;
+                float* const tap = sums + (r * g.s + s) * outs * wide;
                 for (int64_t j = 0; j < channels; j += tile_columns)
-                  outer_bodies.height[outs]({rows, g.ow, y0 + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel, 0,
-                                             x0 + ((i * l.height + h * g.sh + r * g.dh) * l.width + s * g.dw) * l.x_pixel + j, step, row - g.ow * step,
-                                             sums + (r * g.s + s) * outs * wide + j, wide, add});
+                  outer_tile(outs, channels - j, {rows, g.ow, y1, l.y_pixel, 0, x1 + j, step, row - g.ow * step, tap + j, wide, add});
               }
           }
         for (int64_t i = 0; i < outs; i++) put(sums + i * wide, outs * wide, taps, channels, turned, to + i * g.cg * taps, first > 0);
