@@ -100,6 +100,13 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
 )
 
 
+LAST: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  # dgrad by way of channels last
+    ((1, 16, 20, 21), (16, 16, 5, 5), {"pad_top": 2, "pad_left": 1}),
+    ((2, 17, 15, 9), (16, 17, 3, 3), {"pad_top": 2, "pad_left": 2, "pad_bottom": 1, "dilation_h": 2, "dilation_w": 2}),
+    ((2, 32, 9, 10), (32, 16, 3, 3), {"groups": 2, "pad_top": 1, "pad_right": 1}),
+)
+
+
 LARGE: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  # worth turning: conv2d_nhwc inside
     ((1, 32, 24, 21), (32, 32, 3, 3), {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
     ((1, 32, 24, 21), (40, 32, 3, 3), {"pad_top": 1, "pad_left": 1, "exact": 1, "activation": 1}),
@@ -174,11 +181,11 @@ def _gradient_samples(second: int) -> Any:
     def samples() -> Any:
         rng = np.random.default_rng(0)
         found = []
-        for x, w, g in CASES:
+        for x, w, g in CASES + (LAST if second == 1 else ()):
             y = conv2d_op.specs([Spec(x, DType.float32), Spec(w, DType.float32)], g)[0].shape
             extra = {"in_h": x[2], "in_w": x[3]} if second == 1 else {"kernel_h": w[2], "kernel_w": w[3]}
             found.append(((_draw(rng, y), _draw(rng, w if second == 1 else x)), {**g, **extra}))  # type: ignore[arg-type]
-            if w[0] >= 16 and w[2] == 3:
+            if w[0] >= 16 and w[2] == 3 and g.get("groups", 1) == 1:
                 found.append((found[-1][0], {**found[-1][1], "exact": 1}))
         return found
 
@@ -199,7 +206,10 @@ def _dgrad_bound(dy: Any, w: Any, in_h: int, in_w: int, exact: int = 0, **g: int
     n, (o, per_group, r, s) = len(dy), w.shape
     if conv_bounds.by_winograd(n, per_group, o, (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
         return conv_bounds.dgrad(dy, w, in_h, in_w, full["pad_top"], full["pad_left"])
-    return gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
+    plain = gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
+    if not dy.size or not conv_bounds.by_last(n, per_group, o // full["groups"], (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
+        return plain
+    return np.maximum(plain, conv_bounds.last(dy, w, **full))
 
 
 conv2d_dgrad = Op("conv2d_dgrad", _dgrad_shape, _dgrad_reference, samples=_gradient_samples(1), cost=_gradient_cost(1), bound=_dgrad_bound)

@@ -48,6 +48,11 @@ def _depth(w: Window) -> dict[str, int]:
     return dict(kernel=int(w.kernel[0]), stride=w.stride[0], dilation=w.dilation[0], front=w.before[0], back=w.after[0])
 
 
+def _points(w: Window) -> bool:
+    """1x1x1 at stride 1: planes follow each other like rows, nothing has to be copied."""
+    return all(k == 1 for k in w.kernel) and all(k == 1 for k in w.stride) and not any(w.before) and not any(w.after)
+
+
 def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
            exact: bool = False) -> Tensor:  # fmt: skip
     """x[N,C,D,H,W] * weight[O,C/groups,T,R,S] + bias[O] -> [N,O,OD,OH,OW]. padding: one int, three, six (front, top, left, back, bottom, right), or a word
@@ -55,6 +60,9 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     _ranks("conv3d", 3, x, weight)
     w = window(3, "conv3d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
     (n, c, d, h, width), (o, per_group, t, r, s) = x.shape, weight.shape
+    if _points(w):
+        y = _apply("conv2d", x.reshape(n, c, d * h, width), weight.reshape(o, per_group, 1, 1), bias, **w.attrs2d(exact))
+        return y.reshape(n, o, d, h, width)
     slabs = apply("unfold_planes", x.reshape(n, c, d, h * width), **_depth(w))
     od = slabs.shape[1]
     y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d(exact))
