@@ -85,7 +85,8 @@ struct RecurrentBackward {
       if (n == 1)
         for (int j = 0; j < wide; j++) row_by_panel<1>(depth, from, w + j * unit_block * depth, to + j * unit_block, add);
       else if (n)
-        rows_by_panel(n, depth, from, p.dgate_row, w, unit_block, unit_block * depth, wide * int(unit_block), nullptr, to, p.h_row, add);
+        rows_by_panel(n, depth, from, p.dgate_row, w, unit_block, unit_block * depth, wide * int(unit_block), nullptr, to, p.h_row, add,
+                      (k & 1 ? pair > 0 : column + 2 * unit_block < blocks.end * unit_block) ? (k & 1 ? -2 : 2) * unit_block * depth : 0);
       const int64_t some = p.outputs - column < wide * unit_block ? p.outputs - column : wide * unit_block;
       for (int64_t i = 0; i < rows(k); i++) {
         const int64_t b = s.order[i];

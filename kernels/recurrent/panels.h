@@ -29,9 +29,10 @@ inline void widen_pairs(const uint16_t* from, int gates, int64_t rows, float* to
       }
 }
 
-// c[r][j] = (add ? c[r][j] : 0) + bias[j] + sum_k a[r][k] b[k][j] for `columns` = 16 or 32 panel columns; those beyond the first 16 lie `b_panel` on.
+// c[r][j] = (add ? c[r][j] : 0) + bias[j] + sum_k a[r][k] b[k][j] for `columns` = 16 or 32 panel columns; those beyond the first 16 lie `b_panel` on. The last
+// tile brings what lies `ahead` of its panels, where that is not 0.
 ACCELNN_INLINE void rows_by_panel(int64_t rows, int64_t k, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t b_panel, int columns,
-                                  const float* bias, float* c, int64_t c_row, bool add) {
+                                  const float* bias, float* c, int64_t c_row, bool add, int64_t ahead = 0) {
   const int64_t tiles = tiles_of(rows);
   for (int j = 0; j < columns; j += tile_columns) {
     F32Tile t;
@@ -49,6 +50,7 @@ ACCELNN_INLINE void rows_by_panel(int64_t rows, int64_t k, const float* a, int64
       t.a = a + i0 * a_row;
       t.c = c + i0 * c_row + j;
       t.add = add ? t.c : nullptr;
+      t.ahead = i == tiles - 1 ? ahead : 0;
       f32_tile(int(i1 - i0), t, e);
     }
   }
