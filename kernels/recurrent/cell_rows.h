@@ -110,6 +110,12 @@ template <int kind> void cell_rows(const CellRows& r, int64_t at, const float* s
   else cell_rows<kind, false>(r, at, sums);
 }
 
+// What a block's cells will write, called for before the product that takes the time to bring it: 64 bytes here and there, of memory last seen a call ago.
+inline void expect_gates(const CellRows& r, int64_t at) {
+  for (int64_t i = 0; r.gates && i < r.n; i++)
+    for (int64_t g = at; g < r.gates_row; g += r.units) __builtin_prefetch(r.gates + r.order[i] * r.gates_row + g, 1);
+}
+
 inline void cell_rows(int kind, const CellRows& r, int64_t at, const float* sums) {
   if (r.special) return special_rows(kind, r, at, sums);
   switch (kind) {

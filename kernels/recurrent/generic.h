@@ -211,6 +211,7 @@ struct RecurrentForward {
     if (bytes) round_states(k, n, part);
     zigzag(blocks, k & 1, [&](int64_t q) {
       float* const c = sums + q * p.slots * unit_block;
+      expect_gates(step, q * unit_block);
       if (bytes) product_of_bytes(n, q, part, c);
       else recurrent_product(s.h[k & 1], p.h_row, n, q, 0, p.late ? 2 : p.gates, c);
       if (p.late) return reset(k, n, q, c);

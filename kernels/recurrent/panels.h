@@ -10,7 +10,14 @@ inline namespace ACCELNN_TARGET {
 // to[k][g][16] = w[(g * units + first + u) * row + k], u < 16: one panel of `gates` times 16 units, zero beyond the last.
 inline void pack_units(const float* w, int64_t units, int64_t first, int gates, int64_t rows, float* to) {
   const int64_t here = units - first < unit_block ? units - first : unit_block;
+  const auto expect = [&](int g) {
+    for (int64_t u = 0; u < here; u++)
+      for (int64_t k = 0; k < rows; k += 16) __builtin_prefetch(w + (g * units + first + u) * rows + k);
+    for (int64_t k = 0; k < rows; k++) __builtin_prefetch(to + (k * gates + g) * unit_block, 1);
+  };
+  expect(0);
   for (int g = 0; g < gates; g++) {
+    if (g + 1 < gates) expect(g + 1);
     gather(w + (g * units + first) * rows, 1, rows, rows, here, to + g * unit_block, gates * unit_block);
     if (here == unit_block) continue;
     for (int64_t k = 0; k < rows; k++)

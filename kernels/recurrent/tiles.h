@@ -87,7 +87,6 @@ template <int kind> void step_by_tiles(const StepTile& first, const CellRows& ce
     t.h += i0 * t.h_row;
     t.next_ih += turn * t.inputs * unit_block;
     t.next_hh += turn * t.outputs * unit_block;
-    step_tiles<kind>.height[rows](t, sums);
     CellRows c = cells;
     c.n = rows;
     c.h += i0 * c.h_row;
@@ -95,6 +94,8 @@ template <int kind> void step_by_tiles(const StepTile& first, const CellRows& ce
     c.c += c.c ? i0 * c.c_row : 0;
     c.order += i0;
     c.sums_row = S * unit_block;
+    expect_gates(c, at);
+    step_tiles<kind>.height[rows](t, sums);
     cell_rows(kind, c, at, sums);
   }
 }
