@@ -35,7 +35,7 @@ class CompiledFunction:
         result = traced.run(tensors)
         if traced.single:
             views = [t.view for t in tensors]
-            self.run.remember(traced.plan, traced.states, views, mode.grad, [w.source.view for w in traced.hoisted], traced.trace.modules)
+            self.run.remember(traced.plan, traced.states, views, mode.grad, [t.view for w in traced.hoisted for t in w.sources], traced.trace.modules)
         return result
 
     def plan(self, *args: Any) -> _Traced:
