@@ -7,7 +7,6 @@ from . import (  # noqa: F401, I001
     activation,
     arrange,
     attention,
-    border,
     channel_norm,
     conv,
     conv_bounds,
@@ -16,9 +15,11 @@ from . import (  # noqa: F401, I001
     conv_transpose,
     ctc,
     decode,
+    distance,
     dynamic,
     elementwise,
     formula,
+    fractional,
     functions,
     indexing,
     loss,
@@ -27,6 +28,7 @@ from . import (  # noqa: F401, I001
     normalize,
     order,
     packed,
+    places,
     planes,
     pool,
     pool_nhwc,
@@ -54,8 +56,10 @@ from .conv_nd import *  # noqa: F403
 from .conv_transpose import *  # noqa: F403
 from .ctc import *  # noqa: F403
 from .decode import *  # noqa: F403
+from .distance import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .fractional import *  # noqa: F403
 from .functions import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .loss import *  # noqa: F403
@@ -84,8 +88,10 @@ __all__ += conv_nd.__all__
 __all__ += conv_transpose.__all__
 __all__ += ctc.__all__
 __all__ += decode.__all__
+__all__ += distance.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
+__all__ += fractional.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
 __all__ += loss.__all__
