@@ -15,6 +15,7 @@ from .dims import Shape, product
 from .dtypes import DType, as_dtype
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Spec, Value
+from .methods import Methods
 from .registry import OPS
 
 # What goes on in this thread: `mode.trace`, the Trace that records or None; `mode.grad`, whether a tape is kept.
@@ -40,7 +41,7 @@ def enable_grad() -> Iterator[None]:
         mode.grad = before
 
 
-class Tensor(_C.TensorBase):
+class Tensor(_C.TensorBase, Methods):
     """An n-dimensional array on a device.
 
     `view` is its memory (None while tracing: then it only has a Spec). Arithmetic, comparison and indexing follow numpy's broadcasting and torch's
