@@ -22,6 +22,13 @@ from .registry import OPS
 mode = _C.mode
 
 
+def _no_method(view: Any, *shape: Any) -> Any:
+    raise TypeError(f"x.view is a tensor's memory, not torch's method: write x.reshape{_flat(shape)}, which copies only where it must")
+
+
+_C.View.__call__ = _no_method  # type: ignore[method-assign]
+
+
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
     """Inside, no tape is kept."""

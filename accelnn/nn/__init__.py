@@ -22,6 +22,7 @@ from . import (
     reshape,
     sparse,
     transformer,
+    utils,
 )
 from .activation import *  # noqa: F403
 from .adaptive import *  # noqa: F403
@@ -43,7 +44,7 @@ from .reshape import *  # noqa: F403
 from .sparse import *  # noqa: F403
 from .transformer import *  # noqa: F403
 
-__all__ = ["functional", "init"]
+__all__ = ["functional", "init", "utils"]
 __all__ += activation.__all__
 __all__ += adaptive.__all__
 __all__ += attention.__all__

@@ -30,14 +30,17 @@ class Module:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         trace = mode.trace
-        if trace is None:
-            return self.forward(*args, **named)
-        trace.modules.append((self, self.training))
-        trace.path.append(trace.name_of(self))
+        if trace is not None:
+            trace.modules.append((self, self.training))
+            trace.path.append(trace.name_of(self))
         try:
             return self.forward(*args, **named)
+        except Error as error:
+            error.add_note(f"in {type(self).__name__}({self.extra_repr()})")  # the traceback shows which layer, and what it was made for
+            raise
         finally:
-            trace.path.pop()
+            if trace is not None:
+                trace.path.pop()
 
     def named_fields(self) -> Iterable[tuple[str, Any]]:
         """What stands in this module: tensors, modules and everything else."""

@@ -13,6 +13,7 @@ from . import (  # noqa: F401, I001
     conv_nd,
     conv_nhwc,
     conv_transpose,
+    creation,
     ctc,
     decode,
     distance,
@@ -58,6 +59,7 @@ from .channel_norm import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .conv_nd import *  # noqa: F403
 from .conv_transpose import *  # noqa: F403
+from .creation import *  # noqa: F403
 from .ctc import *  # noqa: F403
 from .decode import *  # noqa: F403
 from .distance import *  # noqa: F403
@@ -90,6 +92,7 @@ __all__ += channel_norm.__all__
 __all__ += conv.__all__
 __all__ += conv_nd.__all__
 __all__ += conv_transpose.__all__
+__all__ += creation.__all__
 __all__ += ctc.__all__
 __all__ += decode.__all__
 __all__ += distance.__all__
