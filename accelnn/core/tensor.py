@@ -15,10 +15,18 @@ from .dims import Shape, product
 from .dtypes import DType, as_dtype
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Spec, Value
+from .methods import Methods
 from .registry import OPS
 
 # What goes on in this thread: `mode.trace`, the Trace that records or None; `mode.grad`, whether a tape is kept.
 mode = _C.mode
+
+
+def _no_method(view: Any, *shape: Any) -> Any:
+    raise TypeError(f"x.view is a tensor's memory, not torch's method: write x.reshape{_flat(shape)}, which copies only where it must")
+
+
+_C.View.__call__ = _no_method  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -40,7 +48,7 @@ def enable_grad() -> Iterator[None]:
         mode.grad = before
 
 
-class Tensor(_C.TensorBase):
+class Tensor(_C.TensorBase, Methods):
     """An n-dimensional array on a device.
 
     `view` is its memory (None while tracing: then it only has a Spec). Arithmetic, comparison and indexing follow numpy's broadcasting and torch's

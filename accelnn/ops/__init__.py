@@ -7,26 +7,31 @@ from . import (  # noqa: F401, I001
     activation,
     arrange,
     attention,
-    border,
     channel_norm,
     conv,
     conv_bounds,
     conv_nd,
     conv_nhwc,
     conv_transpose,
+    creation,
     ctc,
     decode,
+    distance,
     dynamic,
+    elements,
     elementwise,
     formula,
+    fractional,
     functions,
     indexing,
+    indices,
     loss,
     matmul,
     methods,
     normalize,
     order,
     packed,
+    places,
     planes,
     pool,
     pool_nhwc,
@@ -40,7 +45,9 @@ from . import (  # noqa: F401, I001
     resizing,
     rotary,
     row_norm,
+    rows,
     shape,
+    slices,
     sparse,
     weight_only,
     window,
@@ -52,10 +59,13 @@ from .channel_norm import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .conv_nd import *  # noqa: F403
 from .conv_transpose import *  # noqa: F403
+from .creation import *  # noqa: F403
 from .ctc import *  # noqa: F403
 from .decode import *  # noqa: F403
+from .distance import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .fractional import *  # noqa: F403
 from .functions import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .loss import *  # noqa: F403
@@ -82,10 +92,13 @@ __all__ += channel_norm.__all__
 __all__ += conv.__all__
 __all__ += conv_nd.__all__
 __all__ += conv_transpose.__all__
+__all__ += creation.__all__
 __all__ += ctc.__all__
 __all__ += decode.__all__
+__all__ += distance.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
+__all__ += fractional.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
 __all__ += loss.__all__
