@@ -10,10 +10,11 @@ from .fuse import fuse_epilogues, fuse_pointwise
 from .layout import layout
 from .pack import Hoisted, hoist, pack
 from .qconv import pack_convolutions
+from .sparse import sparsify_convolutions
 
 Pass = Callable[[Graph], Graph]
 STANDARD: tuple[Pass, ...] = (fold, fold_batch_norm, fuse_epilogues, layout, fuse_pointwise)
-DEPLOY: tuple[Pass, ...] = (fold, fold_batch_norm, fuse_epilogues, layout, fuse_pointwise, pack, fold, pack_convolutions)
+DEPLOY: tuple[Pass, ...] = (fold, fold_batch_norm, fuse_epilogues, sparsify_convolutions, layout, fuse_pointwise, pack, fold, pack_convolutions)
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
@@ -23,4 +24,4 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
 
 
 __all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "fold", "fold_batch_norm", "fuse_epilogues", "fuse_pointwise", "hoist", "layout", "pack",
-           "pack_convolutions", "run_passes"]  # fmt: skip
+           "pack_convolutions", "run_passes", "sparsify_convolutions"]  # fmt: skip
