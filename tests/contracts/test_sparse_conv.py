@@ -14,7 +14,7 @@ from accelnn.core.errors import DTypeError, Error, GraphError, ShapeError
 from accelnn.core.registry import KERNELS, OPS
 from accelnn.core.tensor import apply
 from accelnn.ops.sparse_conv import block_density, matrix_of, packed_blocks, weights_of
-from accelnn.passes import DEPLOY, run_passes
+from accelnn.passes import DEPLOY, fold, fuse_epilogues, run_passes
 
 DETECTED = _C.machine()["detected"]
 ROWS = [(op, r["name"]) for op in ("conv2d_sparse", "qconv2d_sparse") for r in KERNELS[op]["rows"] if r["isa"] & ~DETECTED == 0]
@@ -160,6 +160,27 @@ def test_a_quantized_model_takes_them_too() -> None:
     assert ops.count("qconv2d_sparse") == 2
     want, got = net(an.tensor(data[:1])).numpy(), small(an.tensor(data[:1])).numpy()
     assert np.abs(got - want).max() < 0.1 * np.abs(want).max()
+
+
+def test_a_quantized_pool_stays_channels_last() -> None:
+    """Between byte convolutions the maximum is taken channels last; before anything else the image is turned back first. The same bytes."""
+    rng = np.random.default_rng(7)
+
+    class Pooled(an.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = an.nn.Conv2d(16, 32, 3, padding=1), an.nn.Conv2d(32, 40, 3)
+
+        def forward(self, x: an.Tensor) -> an.Tensor:
+            return an.max_pool2d(self.b(an.max_pool2d(self.a(x).relu(), 3, 2, 1)).relu(), 2).flatten(1)
+
+    data = rng.normal(size=(8, 16, 17, 19)).astype(np.float32)
+    small = an.compress(an.freeze(Pooled(), an.tensor(data[:1])), data, quiet=True)
+    ops = [n.op for n in small.lowered.nodes()]
+    assert ops.count("pool2d_nhwc") == 1 and ops.count("max_pool2d") == 1
+    plain = run_passes(small.graph, (fold, fuse_epilogues))
+    assert not any(n.op.endswith(("_packed", "_nhwc")) for n in plain.nodes())
+    assert np.array_equal(small(an.tensor(data)).numpy(), an.model.Model(small.graph, plain)(an.tensor(data)).numpy())
 
 
 def test_mistakes_are_named() -> None:
