@@ -49,6 +49,7 @@ from . import (  # noqa: F401, I001
     shape,
     slices,
     sparse,
+    sparse_conv,
     weight_only,
     window,
 )
@@ -80,6 +81,7 @@ from .resizing import *  # noqa: F403
 from .rotary import *  # noqa: F403
 from .row_norm import *  # noqa: F403
 from .sparse import *  # noqa: F403
+from .sparse_conv import *  # noqa: F403
 from .weight_only import *  # noqa: F403
 
 connect()
@@ -113,4 +115,5 @@ __all__ += resizing.__all__
 __all__ += rotary.__all__
 __all__ += row_norm.__all__
 __all__ += sparse.__all__
+__all__ += sparse_conv.__all__
 __all__ += weight_only.__all__

@@ -11,10 +11,12 @@ from .layout import layout
 from .live_norm import fold_live_batch_norm
 from .pack import Hoisted, hoist, pack
 from .qconv import pack_convolutions
+from .sparse import sparsify_convolutions
 
 Pass = Callable[[Graph], Graph]
 STANDARD: tuple[Pass, ...] = (fold, fold_batch_norm, fold_live_batch_norm, fold, fuse_epilogues, layout, fuse_pointwise)
-DEPLOY: tuple[Pass, ...] = (fold, fold_batch_norm, fold_live_batch_norm, fold, fuse_epilogues, layout, fuse_pointwise, pack, fold, pack_convolutions)
+DEPLOY: tuple[Pass, ...] = (fold, fold_batch_norm, fold_live_batch_norm, fold, fuse_epilogues, sparsify_convolutions, layout, fuse_pointwise, pack, fold,
+                            pack_convolutions)  # fmt: skip
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
@@ -24,4 +26,4 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
 
 
 __all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "fold", "fold_batch_norm", "fold_live_batch_norm", "fuse_epilogues", "fuse_pointwise", "hoist",
-           "layout", "pack", "pack_convolutions", "run_passes"]  # fmt: skip
+           "layout", "pack", "pack_convolutions", "run_passes", "sparsify_convolutions"]  # fmt: skip

@@ -136,7 +136,7 @@ def split_residuals(graph: Graph) -> Graph:
             return None
         how = node.attrs.get("activation", 0)
         operands = inputs[:3] if inputs[2] is not None else inputs[:2]
-        product = Node("matmul", operands, {k: v for k, v in node.attrs.items() if k != "activation"}, node.outputs, node.label)
+        product = Node(node.op, operands, {k: v for k, v in node.attrs.items() if k != "activation"}, node.outputs, node.label)
         total = Node("add", (Value(product), inputs[3]), {}, node.outputs, node.label)
         return [Value(Node(ACTIVATIONS[how], (Value(total),), {}, node.outputs, node.label) if how else total)]
 

@@ -94,6 +94,15 @@ def _max_pool2d(node: Node, x: Value, _: Any) -> Node | None:
     return _made("pool2d_nhwc", node, [x], {**node.attrs, "kind": MAXIMUM}) if x.spec.dtype == DType.float32 else None
 
 
+@_form("conv2d_sparse")
+def _conv2d_sparse(node: Node, x: Value, rest: Sequence[Value | None]) -> Node:
+    residual = rest[4] if len(rest) > 4 else None
+    operands = [x, *rest[:4], *(() if residual is None else (to_last(residual),))]
+    attrs = {**node.attrs, "x_last": 1, "y_last": 1}
+    specs = OPS[node.op].specs([None if v is None else v.spec for v in operands], attrs)
+    return Node(node.op, operands, attrs, specs, node.label)
+
+
 @_form("avg_pool2d")
 def _avg_pool2d(node: Node, x: Value, _: Any) -> Node:
     attrs = {k: v for k, v in node.attrs.items() if k != "count_include_pad"}
