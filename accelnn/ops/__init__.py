@@ -11,6 +11,7 @@ from . import (  # noqa: F401, I001
     channel_norm,
     conv,
     conv_bounds,
+    conv_eager,
     conv_nd,
     conv_nhwc,
     conv_transpose,
@@ -18,6 +19,7 @@ from . import (  # noqa: F401, I001
     decode,
     dynamic,
     elementwise,
+    exactness,
     formula,
     functions,
     indexing,
@@ -56,6 +58,7 @@ from .ctc import *  # noqa: F403
 from .decode import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .exactness import *  # noqa: F403
 from .functions import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .loss import *  # noqa: F403
@@ -86,6 +89,7 @@ __all__ += ctc.__all__
 __all__ += decode.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
+__all__ += exactness.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
 __all__ += loss.__all__
