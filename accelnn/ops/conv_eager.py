@@ -17,7 +17,7 @@ from ..core.registry import OPS
 from ..core.tensor import Tensor, apply, mode
 
 WORTH = 1 << 21  # products: below, the Python of this file is a tenth of the time
-PRODUCTS = 64  # an element of the two images
+PRODUCTS = 24, 64  # an element of the two images: of fast algorithms, of panels
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 Shape = tuple[int, ...]
 
@@ -80,9 +80,11 @@ def algorithm_of(x: Shape, w: Shape, attrs: tuple[tuple[str, int], ...]) -> int 
     outputs: Any = prod(OPS["conv2d"].specs([image, weights], given)[0].shape)
     products, turned = outputs * prod(w[1:]), prod(x) + outputs
     few = given["groups"] > 1 and w[1] == 1
-    if few or w[0] < 16 or products < WORTH or products < PRODUCTS * turned:
+    if few or w[0] < 16 or products < WORTH:
         return None
     algorithm = ALGORITHMS.index(plan_of(image, weights, given))
+    if products < PRODUCTS[algorithm == PANELS] * turned:
+        return None
     row = next((name for name, why in explain("conv2d", [image, weights], given) if why is None), "")
     if row.endswith("_planes") and (algorithm == PANELS or w[1] < 8):
         return None
