@@ -10,6 +10,7 @@ from . import (  # noqa: F401, I001
     channel_norm,
     conv,
     conv_bounds,
+    conv_eager,
     conv_nd,
     conv_nhwc,
     conv_transpose,
@@ -20,6 +21,7 @@ from . import (  # noqa: F401, I001
     dynamic,
     elements,
     elementwise,
+    exactness,
     formula,
     fractional,
     functions,
@@ -66,6 +68,7 @@ from .decode import *  # noqa: F403
 from .distance import *  # noqa: F403
 from .dynamic import *  # noqa: F403
 from .elementwise import *  # noqa: F403
+from .exactness import *  # noqa: F403
 from .fractional import *  # noqa: F403
 from .functions import *  # noqa: F403
 from .indexing import *  # noqa: F403
@@ -100,6 +103,7 @@ __all__ += decode.__all__
 __all__ += distance.__all__
 __all__ += dynamic.__all__
 __all__ += elementwise.__all__
+__all__ += exactness.__all__
 __all__ += fractional.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__

@@ -9,10 +9,12 @@ from ..core.dtypes import DType
 from ..core.graph import Graph, Node, Spec, Value, rewrite, users
 from ..core.registry import OPS
 from ..ops.conv_nhwc import ALGORITHMS, pack_attrs, pays, plan_of
+from ..ops.exactness import exact_wanted
 from ..ops.pool_nhwc import MAXIMUM, MEAN, MEAN_INSIDE
 from .pack import is_fixed
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+CONVOLUTIONS = ("conv2d", "conv_transpose2d", "conv2d_dgrad", "conv2d_wgrad")  # with the attribute `exact`
 # op -> (node, its first operand on [N, H, W, C], the others as they are) -> the node on [N, H, W, C], or None. For ops that only follow: they are
 # rebuilt where their operand already lies so.
 FORMS: dict[str, Callable[[Node, Value, Sequence[Value | None]], Node | None]] = {}
@@ -118,6 +120,9 @@ def layout(graph: Graph) -> Graph:
         if node.is_source or not inputs or inputs[0] is None:
             return None
         made: Node | None = None
+        marked = node.op in CONVOLUTIONS and exact_wanted() and not node.attrs.get("exact")
+        if marked:  # of a loaded graph; what is traced says so itself
+            node = Node(node.op, inputs, {**node.attrs, "exact": 1}, node.outputs, node.label)
         if node.op == "conv2d":
             weights: Any = inputs[1]
             if is_fixed(weights, written) and (held_last(inputs[0]) is not None or pays(inputs[0].spec, weights.spec, node.attrs)):
@@ -129,7 +134,7 @@ def layout(graph: Graph) -> Graph:
         elif OPS[node.op].kernel == "reduce" and len(inputs[0].spec.shape) == 4:
             made = _reduce(node, inputs[0])
         if made is None:
-            return None
+            return [Value(node)] if marked else None
         results = [Value(made, i) for i in range(len(made.outputs))]
         return [to_first(v) if len(v.spec.shape) == 4 else v for v in results]
 

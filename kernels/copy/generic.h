@@ -2,6 +2,7 @@
 #pragma once
 #include "copy/convert.h"
 #include "copy/strided.h"
+#include "copy/turn.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -9,9 +10,10 @@ inline namespace ACCELNN_TARGET {
 
 constexpr int64_t copy_part = 1 << 16;                 // elements
 
-// y[i, ..., j] = x[i + j * stride]: a transpose. Blocks of 16 rows x 8 columns: every line that is read serves 16 rows while it is in L1, and 8
-// lines a power of two apart still fit one set.
+// y[i, ..., j] = x[i + j * stride]: a transpose. 4-byte elements go through registers; of others, blocks of 16 rows x 8 columns: every line that is read
+// serves 16 rows while it is in L1, and 8 lines a power of two apart still fit one set.
 template <class T> ACCELNN_INLINE void transpose(T* y, int64_t y_row, const T* x, int64_t stride, int64_t rows, int64_t columns) {
+  if constexpr (sizeof(T) == 4) return turn(reinterpret_cast<const float*>(x), stride, columns, rows, reinterpret_cast<float*>(y), y_row);
   constexpr int64_t R = 16, C = 8;
   for (int64_t i = 0; i < rows; i += R) {
     for (int64_t j = 0; j < columns; j += C) {
@@ -39,7 +41,8 @@ template <class T> Status run_copy(const Call& call) {
   int unit = -1;                                       // the dim whose neighbours lie side by side in x
   for (int d = 0; d < inner; d++)
     if (step[d] == 1) unit = d;
-  if (rank > 1 && step[inner] > 1 && unit >= 0 && shape[unit] >= 4 && shape[inner] >= 4) {
+  constexpr int64_t least = sizeof(T) == 4 ? 2 : 4;
+  if (rank > 1 && step[inner] > 1 && unit >= 0 && shape[unit] >= least && shape[inner] >= least) {
     int64_t others = 1, y_step[max_rank];
     for (int64_t d = inner, n = 1; d >= 0; n *= shape[d--]) y_step[d] = n;
     for (int d = 0; d < inner; d++)
