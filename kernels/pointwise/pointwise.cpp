@@ -12,6 +12,15 @@ const Opcode opcodes[] = {
 };
 const int n_opcodes = int(sizeof opcodes / sizeof *opcodes);
 
+// Names and operand counts are for Python: a program does not carry them.
+static const char* refuse(const Row& row, const Call& call) {
+  if (row.tile_m != pointwise_program::plain_row) return nullptr;
+  const Attr& program = call.attrs[pointwise_attr::program];
+  for (int64_t at = 1 + program.list[0]; at < program.n; at += 4)
+    if (program.list[at] > pointwise_program::last_plain) return "the program holds an activation that only the full row knows";
+  return nullptr;
+}
+
 static Status check(const Call& call) {
   pointwise_program::Program p;
   ACCELNN_TRY(pointwise_program::parse(call, &p));
@@ -40,6 +49,6 @@ static Status check(const Call& call) {
 }
 
 const Op op_pointwise = {"pointwise", pointwise_attrs, pointwise_attr::count_, 1, pointwise_program::max_in, pointwise_program::max_out,
-                         check, refuse_nothing, no_workspace};
+                         check, refuse, no_workspace};
 
 }  // namespace accelnn
