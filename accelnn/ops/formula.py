@@ -99,12 +99,12 @@ def function(name: str, f: Formula, derivative: Formula | None, domain: tuple[fl
     slope = name + "_slope"
 
     def value(p: Any, x: int, **a: Any) -> int:
-        return p.emit(name, x) if name in OPCODES else (program or f)(Number(p, x), **a).value
+        return int(p.emit(name, x) if name in OPCODES else (program or f)(Number(p, x), **a).value)
 
     def gradient(p: Any, dy: int, x: int, **a: Any) -> int:
         if passed is not None:
-            return passed(Number(p, dy), Number(p, x), **a).value
-        return p.mul(dy, p.emit(slope, x) if slope in OPCODES else d(Number(p, x), **a).value)
+            return int(passed(Number(p, dy), Number(p, x), **a).value)
+        return int(p.mul(dy, p.emit(slope, x) if slope in OPCODES else d(Number(p, x), **a).value))
 
     op = elementwise(name, 1, value, lambda x, **a: f(np.asarray(x), **a), domain, dtype, flops, **attrs)
     if dtype == DType.bool:

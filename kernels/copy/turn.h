@@ -49,7 +49,8 @@ template <bool past> ACCELNN_INLINE void turn_band(float* y, int64_t y_row, cons
   if (rows < lanes || columns < lanes) {
     for (int64_t j = 0; j < columns; j += lanes)
       for (int64_t i = 0; i < rows; i += lanes)
-        turn_edge(y + i * y_row + j, y_row, x + i + j * stride, stride, int(rows - i < lanes ? rows - i : lanes), int(columns - j < lanes ? columns - j : lanes));
+        turn_edge(y + i * y_row + j, y_row, x + i + j * stride, stride, int(rows - i < lanes ? rows - i : lanes),
+                  int(columns - j < lanes ? columns - j : lanes));
     return;
   }
   for (int64_t next = 0; next < columns; next += lanes) {

@@ -5,7 +5,7 @@ namespace accelnn {
 #define PUBLISH(dtype, full)                         \
   Status pointwise_##dtype##_base(const Call& call); \
   Status pointwise_##dtype##_base(const Call& call) { return pointwise_rows::run<full>(call); }
-PUBLISH(plain_f32, false)
+PUBLISH(f32_plain, false)
 PUBLISH(f32, true)
 PUBLISH(f16, true)
 PUBLISH(bf16, true)

@@ -17,7 +17,7 @@ namespace pointwise_rows {
 using namespace ::accelnn::pointwise_program;
 
 constexpr int64_t group = 4 * lanes;     // exp is a chain of a dozen dependent operations: four vectors in flight
-constexpr int64_t part_floats = 8192, large_part_floats = 32768;
+constexpr int64_t part_floats = 8192, large_part_floats = 32768, far_part_floats = 1 << 17;   // the streams of a part begin with cold misses
 
 struct Code {
   const float* in[3];                    // null: the result of the instruction before
@@ -271,7 +271,8 @@ template <bool full> Status run(const Call& call) {
   Prepared p;
   prepare(call, group, &p);
   const int64_t* words = call.attrs[pointwise_attr::program].list + 1 + p.n_out;
-  const int64_t size = p.count < (1 << 18) ? part_floats : large_part_floats;
+  const int64_t size = p.count < (1 << 18) ? part_floats : p.count < (1 << 22) ? large_part_floats
+                                                                               : far_part_floats;
   const bool past = goes_past(call, p);
   parallel(call, (p.count + size - 1) / size, p.worth, [&](int64_t part) {
     const int64_t begin = part * size, end = begin + size;

@@ -6,19 +6,19 @@
 namespace accelnn {
 
 const Opcode opcodes[] = {
+    // for Python: a built program does without the names
 #define OPCODE(name, operands, cost) {#name, operands},
 #include "pointwise/opcodes.inc"
 #undef OPCODE
 };
 const int n_opcodes = int(sizeof opcodes / sizeof *opcodes);
 
-// Names and operand counts are for Python: a program does not carry them.
 static const char* refuse(const Row& row, const Call& call) {
-  if (row.tile_m != pointwise_program::plain_row) return nullptr;
   const Attr& program = call.attrs[pointwise_attr::program];
-  for (int64_t at = 1 + program.list[0]; at < program.n; at += 4)
-    if (program.list[at] > pointwise_program::last_plain) return "the program holds an activation that only the full row knows";
-  return nullptr;
+  bool plain = true;
+  for (int64_t at = 1 + program.list[0]; at < program.n; at += 4) plain = plain && program.list[at] <= pointwise_program::last_plain;
+  if (row.tile_m == pointwise_program::plain_row) return plain ? nullptr : "the plain row knows no activations";
+  return row.dtype == DType::f32 && row.tile_n > 1 && plain ? "the plain row is for programs like this" : nullptr;
 }
 
 static Status check(const Call& call) {
