@@ -86,7 +86,7 @@ def _literal(v: Value | None) -> float | None:
 
 def fuse_epilogues(graph: Graph) -> Graph:
     """product * number, add(product, bias), add(product, residual) and activation(product), where nobody else reads the product. Bias and activation
-    alone keep the order of arithmetic and so the bits (gelu and silu have formulas of their own there: within the bound); a scale and a residual come
+    alone keep the order of arithmetic and so the bits (gelu, silu and sigmoid have formulas of their own there: equal within the bound); a scale and a residual come
     before the bias, and into every block of k: equal within the bound."""
     alone = _only_user(graph)
 

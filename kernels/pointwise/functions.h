@@ -70,7 +70,7 @@ ACCELNN_INLINE vf clamp_of(vf x, vf low, vf high) {
   return high < x ? high : x;
 }
 // 1/2 + x P(x^2) for |x| <= edge, P a minimax polynomial in u = 2 (x / edge)^2 - 1, so that no coefficient is large. One polynomial for both
-// gelu and its slope: erf alone has two branches and an exp, and the slope another exp (in L2: gelu 49 -> GELU us, its gradient 78 -> GRAD us).
+// gelu and its slope: erf alone has two branches and an exp, and the slope another exp (65536 floats: gelu 49 -> 28 us, its gradient 78 -> 34).
 template <int n> ACCELNN_INLINE vf step_of(vf x, float edge, const float (&c)[n]) {
   const vf inside = clamp_of(x, splat(-edge), splat(edge));
   const vf u = accelnn::fma(inside * inside, splat(2.0f / (edge * edge)), splat(-1.0f));
@@ -120,7 +120,7 @@ FUNCTION(exp, accelnn::exp(a))
 FUNCTION(log, accelnn::log(a))
 FUNCTION(log1p, log1p_of(a))
 FUNCTION(tanh, accelnn::tanh(a))
-FUNCTION(sigmoid, accelnn::sigmoid(a))
+FUNCTION(sigmoid, 1.0f / (1.0f + accelnn::exp(-a)))             // exp of a large -a is inf, and that is right: vec.h's other side costs five instructions
 FUNCTION(erf, accelnn::erf(a))
 FUNCTION(relu, accelnn::max(a, splat(0.0f)))
 FUNCTION(square, a* a)

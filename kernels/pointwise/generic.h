@@ -57,19 +57,23 @@ ACCELNN_INLINE void store_past(float* p, vf v) {
 #endif
 }
 
-// Inputs that lie in memory: asked for `ahead` floats before they are needed, into L2 (into L1 is slower: it has few buffers for misses).
+// Inputs that lie in memory: asked for twice, into L2 long before they are needed and into L1 shortly before, for the loads of a group wait in order
+// behind its arithmetic. Three inputs of 32 MB, share of a copy's speed: L2 alone 0.60 (1024 ahead), 0.74 (2048); L1 alone 0.68; both 0.89.
 struct Ahead {
   const float* at[max_in];
   int n;
 };
-constexpr int64_t ahead = 1024;
+constexpr int64_t ahead = 2048, shortly = 192;
 
 template <bool full> ACCELNN_APART void run_code(const Code* code, int n_code, int64_t n, const Ahead& soon) {
   const Code* const end = code + n_code;
   for (int64_t j = 0; j < n; j += group) {
     for (int k = 0; k < soon.n; k++)
 #pragma GCC unroll 4
-      for (int u = 0; u < int(group); u += 16) __builtin_prefetch(soon.at[k] + j + ahead + u, 0, 2);
+      for (int u = 0; u < int(group); u += 16) {
+        __builtin_prefetch(soon.at[k] + j + ahead + u, 0, 2);
+        __builtin_prefetch(soon.at[k] + j + shortly + u, 0, 3);
+      }
     vf x[4] = {};
     for (const Code* s = code; s != end; s++) {
       switch (s->opcode) {
