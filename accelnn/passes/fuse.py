@@ -86,8 +86,8 @@ def _literal(v: Value | None) -> float | None:
 
 def fuse_epilogues(graph: Graph) -> Graph:
     """product * number, add(product, bias), add(product, residual) and activation(product), where nobody else reads the product. Bias and activation
-    alone keep the order of arithmetic and so the bits (gelu, silu and sigmoid have formulas of their own there: equal within the bound); a scale and a residual come
-    before the bias, and into every block of k: equal within the bound."""
+    alone keep the order of arithmetic and so the bits (gelu, silu and sigmoid have formulas of their own there: equal within the bound); a scale and a
+    residual come before the bias, and into every block of k: equal within the bound."""
     alone = _only_user(graph)
 
     def product_of(old: Value | None, new: Value | None, user: Node) -> Node | None:
