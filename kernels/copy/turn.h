@@ -1,5 +1,6 @@
 // Square blocks of 4-byte elements turned in registers: log2(lanes) rounds of interleaving.
 #pragma once
+#include "copy/convert.h"
 #include "copy/stream.h"
 #include "lanes.h"
 

@@ -41,7 +41,7 @@ inline __attribute__((noinline)) void sconv_planes(const float* sums, int pixels
   for (int i = 0; i < pixels; i += lanes)
     for (int j = 0; j < t.columns; j += lanes) {
       const int n = pixels - i < lanes ? pixels - i : lanes;
-      turn_block(sums + i * sconv_strip + j, sconv_strip, turned, lanes);
+      turn_block<false>(turned, lanes, sums + i * sconv_strip + j, sconv_strip);
       for (int k = 0; k < lanes && j + k < t.columns; k++) {
         vf v = load(turned + k * lanes);
         const int64_t at = (j + k) * t.y_row + i;
@@ -164,12 +164,12 @@ inline void sconv_turn(const float* from, int64_t row, int64_t pixels, int64_t w
       const float* const x = from + i * row + j;
       float* const y = to + j * pitch + i;
       if (n == lanes && m == lanes) {
-        turn_block(x, row, y, pitch);
+        turn_block<false>(y, pitch, x, row);
         continue;
       }
       alignas(64) float part[lanes * lanes] = {}, turned[lanes * lanes];
       for (int k = 0; k < n; k++) store(part + k * lanes, m == lanes ? load(x + k * row) : load(x + k * row, m));
-      turn_block(part, lanes, turned, lanes);
+      turn_block<false>(turned, lanes, part, lanes);
       for (int k = 0; k < m; k++) store(y + k * pitch, load(turned + k * lanes), n);
     }
 }
