@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.dtypes import DType
-from ..core.graph import Graph, Node, Spec, Value, rewrite, users
+from ..core.graph import Graph, Node, Spec, Value, rewrite, symbolic, users
 from ..core.registry import OPS
+from ..ops.conv_eager import algorithm_of
 from ..ops.conv_nhwc import ALGORITHMS, pack_attrs, pays, plan_of
 from ..ops.exactness import exact_wanted
 from ..ops.pool_nhwc import MAXIMUM, MEAN, MEAN_INSIDE
@@ -54,6 +55,23 @@ def _conv2d(node: Node, inputs: Sequence[Value | None]) -> Node:
         operands.pop()
     specs = [None if v is None else v.spec for v in operands]
     return Node("conv2d_nhwc", operands, attrs, OPS["conv2d_nhwc"].specs(specs, attrs), node.label)
+
+
+def as_eager(graph: Graph) -> Graph:
+    """The convolutions that a call on tensors computes channels last, so: for a Plan without passes, which has eager's bits."""
+
+    def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.op != "conv2d" or symbolic([v.spec.shape for v in inputs if v is not None]):
+            return None
+        x, w, *_ = inputs
+        assert x is not None and w is not None
+        floats = all(v is None or v.spec.dtype == DType.float32 for v in inputs)
+        if not floats or not w.node.is_source or algorithm_of(x.spec.shape, w.spec.shape, tuple(node.attrs.items())) is None:
+            return None
+        turned = to_first(Value(_conv2d(node, inputs)))
+        return [Value(Node("copy", (turned,), {}, node.outputs, node.label))]
+
+    return rewrite(graph, change)
 
 
 def _pointwise(node: Node, inputs: Sequence[Value | None]) -> Node | None:
