@@ -6,7 +6,7 @@
 namespace accelnn {
 
 const Opcode opcodes[] = {
-    // for Python: a built program does without the names
+// for Python: a built program does without the names
 #define OPCODE(name, operands, cost) {#name, operands},
 #include "pointwise/opcodes.inc"
 #undef OPCODE
