@@ -9,7 +9,7 @@ from pathlib import Path
 
 import accelnn as an
 from accelnn.core import methods
-from accelnn.ops.methods import METHODS
+from accelnn.ops.methods import METHODS, OPERATORS
 
 
 def declared() -> dict[str, str]:
@@ -34,6 +34,8 @@ def attached(name: str) -> str:
 
 def test_methods_are_declared() -> None:
     seen = declared()
+    assert [name for name in seen if name in OPERATORS] == list(OPERATORS), "the operators first"
+    seen = {name: text for name, text in seen.items() if name not in OPERATORS}
     assert list(seen) == sorted(METHODS), "core/methods.py lists them in alphabetical order"
     for name in METHODS:
         assert seen[name].strip().removeprefix("-> ") == attached(name).strip().removeprefix("-> "), name

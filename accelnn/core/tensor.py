@@ -250,7 +250,10 @@ class Tensor(_C.TensorBase, Methods):
         return apply("copy", self)
 
     def to(self, dtype: Any) -> Tensor:
-        """Another element type; to the same one it is the tensor itself."""
+        """Another element type; to the same one, or to "cpu", it is the tensor itself."""
+        if isinstance(dtype, str) and dtype.partition(":")[0] in ("cpu", "cuda"):
+            check_device(dtype)
+            return self
         dtype = as_dtype(dtype)
         return self if dtype == self.dtype else apply("cast", self, dtype=dtype)
 
@@ -335,6 +338,10 @@ def _resolve(x: Tensor, shape: Shape) -> Shape:
 
 def _reduce(x: Tensor, kind: str, dim: Any, keepdim: bool) -> Tensor:
     dims = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    if kind == "sum" and not x.dtype.is_float:
+        from .count import count
+
+        return count(x, sorted(_axis(d, x.ndim) for d in dims), keepdim)
     return apply(kind, x, axes=tuple(sorted(_axis(d, x.ndim) for d in dims)), keepdim=bool(keepdim))
 
 

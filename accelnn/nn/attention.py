@@ -60,7 +60,8 @@ class MultiheadAttention(Module):
             raise ShapeError(f"MultiheadAttention: query {query.spec}, key {key.spec}, value {value.spec}: all with 3 dimensions, or 2 for one sequence")
         single = query.ndim == 2
         q, k, v = (self._heads(x, i, single) for i, x in enumerate((query, key, value)))
-        mask = _mask(None if is_causal else attn_mask, key_padding_mask, q, k)
+        hidden, padding = (None if m is None else as_tensor(m) for m in (None if is_causal else attn_mask, key_padding_mask))
+        mask = _mask(hidden, padding, q, k)
         if self.bias_k is not None or self.add_zero_attn:
             k, v, mask = self._beyond(k, v, _causal(mask, q, k) if is_causal else mask)
             is_causal = False

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import Error, ShapeError
-from ..core.tensor import Tensor, asarray, mode, tensor
+from ..core.dtypes import DType, as_dtype
+from ..core.errors import DTypeError, Error, ShapeError
+from ..core.tensor import Tensor, asarray, check_device, mode, tensor
 
 
 def Parameter(data: Any, requires_grad: bool = True) -> Tensor:  # noqa: N802 (torch's name)
@@ -97,6 +98,21 @@ class Module:
         for child in self.children():
             child.apply(fn)
         fn(self)
+        return self
+
+    def to(self, *args: Any, **named: Any) -> Any:
+        """This module: it computes on the CPU, in float32; DeviceError or DTypeError for anything else."""
+        for what in (*args, *named.values()):
+            if isinstance(what, str) and what not in DType.__members__:
+                check_device(what)
+            elif not isinstance(what, (bool, Tensor)) and what is not None and as_dtype(what) != DType.float32:
+                raise DTypeError(f"{type(self).__name__}.to({what!r}): parameters are float32; see compress and freeze for smaller ones")
+        return self
+
+    def cpu(self) -> Any:
+        return self
+
+    def float(self) -> Any:
         return self
 
     def train(self, mode: bool = True) -> Any:

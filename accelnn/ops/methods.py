@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..core.dtypes import DType
-from ..core.errors import ShapeError
-from ..core.tensor import Tensor, apply
+from ..core.errors import DTypeError, ShapeError
+from ..core.tensor import Tensor, apply, as_tensor
 from . import arrange, elementwise, functions, indexing, normalize, order
 
 
 def dim(x: Tensor) -> int:
     """How many dimensions there are."""
     return x.ndim
+
+
+def logical(name: str) -> Callable[[Tensor, Any], Tensor]:
+    """An operator between truths; between numbers Python's & means another thing."""
+
+    def call(x: Tensor, other: Any) -> Tensor:
+        given = as_tensor(other, x.dtype)
+        if x.dtype != DType.bool or given.dtype != DType.bool:
+            raise DTypeError(f"{name}: between bool tensors, not {x.dtype.name} and {given.dtype.name}; logical_{name} takes numbers for truths")
+        return apply(f"logical_{name}", x, given)
+
+    return call
+
+
+def invert(x: Tensor) -> Tensor:
+    """~x of a bool tensor."""
+    if x.dtype != DType.bool:
+        raise DTypeError(f"~: of a bool tensor, not {x.dtype.name}; logical_not takes numbers for truths")
+    return apply("logical_not", x)
+
+
+def cpu(x: Tensor) -> Tensor:
+    """The tensor itself: it is there."""
+    return x
 
 
 def long(x: Tensor) -> Tensor:
@@ -47,10 +72,11 @@ def _methods() -> dict[str, Any]:
         normalize: "log_softmax",
         order: "argmax argmin argsort cumprod cumsum sort topk",
     }  # fmt: skip
-    own = {f.__name__: f for f in (dim, long, matmul, pow, t)}
+    own = {f.__name__: f for f in (cpu, dim, long, matmul, pow, t)}
     return {name: getattr(family, name) for family, names in families.items() for name in names.split()} | own | {"repeat": arrange.tile}
 
 
+OPERATORS = {"__and__": logical("and"), "__or__": logical("or"), "__xor__": logical("xor"), "__invert__": invert}
 METHODS = dict(sorted(_methods().items()))
-for _name, _function in METHODS.items():
+for _name, _function in (METHODS | OPERATORS).items():
     setattr(Tensor, _name, _function)

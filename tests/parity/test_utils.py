@@ -106,6 +106,35 @@ def test_what_a_module_offers(torch: Any) -> None:
     assert found[0] == found[1]
 
 
+def test_truths_are_combined_and_counted() -> None:
+    a, b = np.array([[True, False, True], [True, True, False]]), np.array([[True, True, False], [True, False, False]])
+    x, y = an.tensor(a), an.tensor(b)
+    for ours, want in ((x & y, a & b), (x | y, a | b), (x ^ y, a ^ b), (~x, ~a), (x & True, a)):
+        assert ours.dtype == an.bool_
+        np.testing.assert_array_equal(ours.numpy(), want)
+    assert x.sum().item() == 4 and x.sum().dtype == an.int64 and x.sum(0, keepdim=True).tolist() == [[2, 1, 1]] and x.sum((0, 1)).item() == 4
+    big = an.tensor(np.array([[2**40, 1], [-3, 5]]))
+    assert big.sum().item() == 2**40 + 3 and big.sum(1).tolist() == [2**40 + 1, 2] and an.zeros(0, 3, dtype=an.int32).sum(0).tolist() == [0, 0, 0]
+    assert an.compile(lambda t: t.sum(0))(big).tolist() == [2**40 - 3, 6]
+    for wrong in (lambda: x & an.tensor([1.0]), lambda: ~an.tensor([1])):
+        with pytest.raises(an.Error, match="bool"):
+            wrong()
+
+
+def test_places_and_types() -> None:
+    net = an.nn.Linear(2, 3)
+    assert net.to("cpu").to(an.float32).float().cpu() is net and an.tensor([1.0]).to("cpu").cpu().tolist() == [1.0]
+    for wrong in (lambda: net.to("cuda"), lambda: net.to(an.float16), lambda: an.tensor([1.0]).to("cuda:0")):
+        with pytest.raises(an.Error, match="CPU only|float32"):
+            wrong()
+
+
+def test_masks_as_arrays() -> None:
+    attention, x = an.nn.MultiheadAttention(4, 2, batch_first=True), an.tensor(np.ones((1, 3, 4), np.float32))
+    hidden = np.array([[False, False, True]])
+    np.testing.assert_array_equal(attention(x, x, x, hidden)[0].numpy(), attention(x, x, x, an.tensor(hidden))[0].numpy())
+
+
 def test_an_error_names_the_layer() -> None:
     net = an.nn.Sequential(an.nn.Linear(3, 4), an.nn.ReLU())
     with pytest.raises(an.Error, match="5 columns against 3 rows") as caught:
