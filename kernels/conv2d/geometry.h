@@ -71,7 +71,8 @@ Layout quantized_layout(const Geometry& g);
 
 // conv2d on NCHW planes (planes.h). A row of a band: `phase` elements for each remainder of the column by the stride, the first column behind `lead`.
 struct Planes {
-  int64_t bands, phase, lead, row, plane;         // bands of output rows an image; elements from row to row, from channel to channel
+  int64_t rows, bands;                            // output rows of a band (the last may have fewer), bands an image
+  int64_t phase, lead, row, plane;                // elements from row to row, from channel to channel
   int64_t parts, part, slice;                     // as in Layout
   size_t bytes;
 };
