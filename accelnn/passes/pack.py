@@ -10,7 +10,7 @@ from ..core.registry import OPS
 from ..core.tensor import Tensor, apply, no_grad
 from ..ops.recurrent_math import GATES
 
-WINDOWS = ("permute", "reshape", "alias", "detach")
+WINDOWS = ("permute", "reshape", "slice", "alias", "detach")
 RECURRENT_WEIGHTS = (1, 2, 6, 7)  # w_ih and w_hh of both directions
 PACKINGS = ("matmul_pack", "conv2d_pack", "recurrent_pack")
 

@@ -19,7 +19,7 @@ ACCELNN_INLINE void relay_rows(const float* x, float* y, int64_t n, int64_t begi
                                float* mean) {
   const bool past = holds_floats(y);
   float m = 0, s = 0;                   // of the row that is written
-  relay<1>(begin, end, [&](int64_t r, auto writes) INLINED {
+  relay<1>(begin, end, y + end * n, [&](int64_t r, Seam& seam, auto writes) INLINED {
     const float *here = x + within(r, begin, end) * n, *before = x + (r - 1) * n;
     float* to = y + (r - 1) * n;
     vf sum[4] = {}, d[4] = {}, q[4] = {};
@@ -29,16 +29,14 @@ ACCELNN_INLINE void relay_rows(const float* x, float* y, int64_t n, int64_t begi
       if constexpr (centered) sum[u] += v;
       else q[u] = fma(v, v, q[u]);
     };
-    const auto write = [&](int64_t i, int, int k) INLINED {
+    const auto result = [&](int64_t i, int k) INLINED {
       const vf z = zeroed(before + i, k) - m;
-      vf v;
-      if constexpr (weighted && biased) v = fma(z * s, zeroed(w + i, k), zeroed(b + i, k));
-      else if constexpr (weighted) v = z * s * zeroed(w + i, k);
-      else if constexpr (biased) v = fma(z, splat(s), zeroed(b + i, k));
-      else v = z * s;
-      put_past(to + i, v, k, past);
+      if constexpr (weighted && biased) return fma(z * s, zeroed(w + i, k), zeroed(b + i, k));
+      else if constexpr (weighted) return z * s * zeroed(w + i, k);
+      else if constexpr (biased) return fma(z, splat(s), zeroed(b + i, k));
+      else return z * s;
     };
-    if constexpr (decltype(writes)::value) sweep_together(to, n, write, read);
+    if constexpr (decltype(writes)::value) sweep_together(to, n, past, seam, result, read);
     else sweep_together(n, read);
     if (r == end) return;
     double away = 0;
@@ -65,7 +63,7 @@ ACCELNN_INLINE void relay_grad_rows(const float* dy, const float* x, const float
                                     const float* w, float* dw, float* db) {
   const bool past = holds_floats(dx);
   float c1 = 0, c2 = 0;                 // rstd mean g and rstd mean (g z) of the row that is written
-  relay<1>(begin, end, [&](int64_t r, auto writes) INLINED {
+  relay<1>(begin, end, dx + end * n, [&](int64_t r, Seam& seam, auto writes) INLINED {
     const int64_t row = within(r, begin, end), before = within(r - 1, begin, end);
     const float *gh = dy + row * n, *xh = x + row * n, *gb = dy + before * n, *xb = x + before * n;
     const float mh = mean ? mean[row] : 0.0f, mb = mean ? mean[before] : 0.0f, sb = rstd[before];
@@ -78,16 +76,15 @@ ACCELNN_INLINE void relay_grad_rows(const float* dy, const float* x, const float
       g_sum[u] += g;
       gz_sum[u] = fma(g, zeroed(xh + i, k) - mh, gz_sum[u]);
     };
-    const auto write = [&](int64_t i, int, int k) INLINED {
+    const auto result = [&](int64_t i, int k) INLINED {
       call_near(gb + i + relay_near / 4), call_near(xb + i + relay_near / 4);
       const vf g = zeroed(gb + i, k), z = (zeroed(xb + i, k) - mb) * sb;
       const vf dweight = params > 0 ? fma(g, z, zeroed(dw + i, k)) : vf{}, dbias = params > 1 ? zeroed(db + i, k) + g : vf{};
-      const vf v = fma(z, splat(-c2), fma(weighted ? g * zeroed(w + i, k) : g, splat(sb), splat(-c1)));
-      put_past(to + i, v, k, past);
-      if (params > 0) put_past(dw + i, dweight, k, false);
-      if (params > 1) put_past(db + i, dbias, k, false);
+      if (params > 0) put_lanes(dw + i, dweight, k);
+      if (params > 1) put_lanes(db + i, dbias, k);
+      return fma(z, splat(-c2), fma(weighted ? g * zeroed(w + i, k) : g, splat(sb), splat(-c1)));
     };
-    if constexpr (decltype(writes)::value) sweep_together(to, n, write, read);
+    if constexpr (decltype(writes)::value) sweep_together(to, n, past, seam, result, read);
     else sweep_together(n, read);
     const double share = double(rstd[row]) / double(n);
     c1 = mean ? float(double(total(g_sum)) * share) : 0.0f;

@@ -16,10 +16,6 @@ using namespace strips;
 ACCELNN_INLINE vf lowest() { return splat(-__builtin_inff()); }
 // -inf behind the end: no maximum, and its exponential is 0.
 ACCELNN_INLINE vf or_lowest(const float* p, int n) { return n == lanes ? load(p) : select(ramp() < n, load(p, n), lowest()); }
-ACCELNN_INLINE void put_lanes(float* p, vf v, int n) {
-  if (n == lanes) store(p, v);
-  else store(p, v, n);
-}
 
 // A NaN may be passed over by the maximum: its own exponential is NaN and brings it into the sum.
 ACCELNN_INLINE float top_of(const float* x, int64_t c) {
@@ -58,7 +54,7 @@ ACCELNN_INLINE bool relays(const Rows& r) {
 template <bool logarithm> ACCELNN_INLINE void relay_softmax(const float* x, float* y, int64_t c, int64_t begin, int64_t end, float* room) {
   const bool past = holds_floats(y);
   float top = 0, top_before = 0, given = 0;       // of rows r - 1, r - 2; 1 / sum or log sum of r - 2
-  relay<2>(begin, end, [&](int64_t r, auto writes) INLINED {
+  relay<2>(begin, end, y + end * c, [&](int64_t r, Seam& seam, auto writes) INLINED {
     const float *first = x + within(r, begin, end) * c, *second = x + within(r - 1, begin, end) * c, *third = x + (r - 2) * c;
     float *kept = room + ((r - 1) & 1) * softmax_room(c), *to = y + (r - 2) * c;
     const float* ready = room + (r & 1) * softmax_room(c);
@@ -73,16 +69,12 @@ template <bool logarithm> ACCELNN_INLINE void relay_softmax(const float* x, floa
       if constexpr (!logarithm) put_lanes(kept + i, v, k);
       s[u] += v;
     };
-    const auto write = [&](int64_t i, int, int k) INLINED {
-      if constexpr (logarithm) {
-        call_near(third + i + relay_near);
-        put_past(to + i, (zeroed(third + i, k) - top_before) - given, k, past);
-      } else {
-        call_near(ready + i + relay_near);
-        put_past(to + i, zeroed(ready + i, k) * given, k, past);
-      }
+    const auto result = [&](int64_t i, int k) INLINED {
+      call_near((logarithm ? third : ready) + i + relay_near);
+      if constexpr (logarithm) return (zeroed(third + i, k) - top_before) - given;
+      else return zeroed(ready + i, k) * given;
     };
-    if constexpr (decltype(writes)::value) sweep_together(to, c, write, read, compute);
+    if constexpr (decltype(writes)::value) sweep_together(to, c, past, seam, result, read, compute);
     else sweep_together(c, read, compute);
     given = logarithm ? log(splat(total(s)))[0] : 1.0f / total(s);
     top_before = top;
