@@ -34,7 +34,7 @@ def _made(op: str, inputs: Sequence[Value | None], attrs: dict[str, Any], label:
 
 def pack_convolutions(graph: Graph) -> Graph:
     """qconv2d with constant weights becomes qconv2d_packed. Between two of them the image lies channels last, also through a pool of maxima; the first turns
-    it, the last turns it back. Pooling inside the convolution's store would spare less than 5 % of the pair (docs/adr/0011)."""
+    it, the last turns it back. Pooling inside the convolution's store does not pay (docs/adr/0011)."""
     readers = users(graph)
 
     def takes_last(reader: Node, v: Value) -> bool:

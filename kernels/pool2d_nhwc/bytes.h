@@ -15,6 +15,14 @@ template <int W> ACCELNN_INLINE void largest_bytes(const uint8_t* from, const By
   for (int64_t c = 0; c < channels; c += W) {
     if (c + W > channels) c = channels - W;
     bytes most = {};
+    if (w.rows == 2 && w.columns == 2) {
+      bytes v[4];
+      for (int i = 0; i < 4; i++) std::memcpy(&v[i], from + i / 2 * w.row + i % 2 * w.pixel + c, W);
+      const bytes top = v[0] > v[1] ? v[0] : v[1], low = v[2] > v[3] ? v[2] : v[3];
+      most = top > low ? top : low;
+      std::memcpy(to + c, &most, W);
+      continue;
+    }
     for (int64_t r = 0; r < w.rows; r++)
       for (int64_t s = 0; s < w.columns; s++) {
         bytes v;
