@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import DType
-from ..core.errors import AttributeValueError, ShapeError, UnsupportedError
-from ..core.tensor import Tensor, apply
-from ..ops import linear, scaled_dot_product_attention
+from ..core.errors import AttributeValueError, ShapeError
+from ..core.tensor import Tensor, apply, tensor
+from ..ops import cat, linear, pad, scaled_dot_product_attention
 from . import init
 from .layers import Linear
 from .module import Module, Parameter
@@ -24,7 +24,9 @@ class MultiheadAttention(Module):
     attn_mask[L, S] or [N * num_heads, L, S]: bool (True is hidden, the opposite of scaled_dot_product_attention, as in torch) or float (added).
     is_causal: query i sees keys 0..i, and attn_mask, which in torch must then be that mask, is not read. weights[N, L, S] are the mean over the heads, or
     [N, num_heads, L, S], before dropout; None with need_weights=False, which saves the memory of all scores.
-    A query whose keys are all hidden gives the output of 0 (torch: NaN where weights are asked for). add_bias_kv and add_zero_attn are refused."""
+    add_bias_kv: a learned row bias_k, bias_v behind the keys and values; add_zero_attn: a row of zeros behind those. Every query sees them, with
+    is_causal too. weights then have the columns of these rows, as in torch.
+    A query whose keys are all hidden gives the output of 0 (torch: NaN where weights are asked for)."""
 
     def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0, bias: bool = True, add_bias_kv: bool = False, add_zero_attn: bool = False,
                  kdim: int | None = None, vdim: int | None = None, batch_first: bool = False) -> None:  # fmt: skip
@@ -33,8 +35,6 @@ class MultiheadAttention(Module):
             raise AttributeValueError(f"MultiheadAttention: {embed_dim} dimensions do not divide into {num_heads} heads")
         if not 0.0 <= dropout < 1.0:
             raise AttributeValueError(f"MultiheadAttention: dropout {dropout} is not in [0, 1)")
-        if add_bias_kv or add_zero_attn:
-            raise UnsupportedError("MultiheadAttention: add_bias_kv and add_zero_attn are not supported; append a learned row to key and value instead")
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
         self.kdim, self.vdim = kdim if kdim is not None else embed_dim, vdim if vdim is not None else embed_dim
         self.dropout, self.batch_first = dropout, batch_first
@@ -47,9 +47,12 @@ class MultiheadAttention(Module):
         else:
             self.q_proj_weight, self.k_proj_weight, self.v_proj_weight = (_xavier(embed_dim, n) for n in (embed_dim, self.kdim, self.vdim))
         self.in_proj_bias = Parameter(np.zeros(3 * embed_dim, np.float32)) if bias else None
+        self.bias_k = init.xavier_normal_(Parameter(np.zeros((1, 1, embed_dim), np.float32))) if add_bias_kv else None
+        self.bias_v = init.xavier_normal_(Parameter(np.zeros((1, 1, embed_dim), np.float32))) if add_bias_kv else None
         self.out_proj = Linear(embed_dim, embed_dim, bias)
         if bias:
             self.out_proj.bias = Parameter(np.zeros(embed_dim, np.float32))
+        self.add_zero_attn = add_zero_attn
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None, need_weights: bool = True,
                 attn_mask: Tensor | None = None, average_attn_weights: bool = True, is_causal: bool = False) -> tuple[Tensor, Tensor | None]:  # fmt: skip
@@ -57,7 +60,14 @@ class MultiheadAttention(Module):
             raise ShapeError(f"MultiheadAttention: query {query.spec}, key {key.spec}, value {value.spec}: all with 3 dimensions, or 2 for one sequence")
         single = query.ndim == 2
         q, k, v = (self._heads(x, i, single) for i, x in enumerate((query, key, value)))
-        mask = _mask(None if is_causal else attn_mask, key_padding_mask, q, k)
+        mask, given = _mask(None if is_causal else attn_mask, key_padding_mask, q, k), k.shape[2]
+        if self.bias_k is not None and self.bias_v is not None:
+            k, v = self._longer(k, self.bias_k), self._longer(v, self.bias_v)
+        if self.add_zero_attn:
+            nothing = tensor(np.zeros(self.embed_dim, np.float32))
+            k, v = self._longer(k, nothing), self._longer(v, nothing)
+        if k.shape[2] != given:
+            mask, is_causal = _seen_by_all(mask, is_causal, q, given, k), False
         y, lse = scaled_dot_product_attention(q, k, v, mask, self.dropout if self.training else 0.0, is_causal, return_lse=True)
         back = (0, 2, 1, 3) if self.batch_first or single else (2, 0, 1, 3)
         together = y.permute(back)
@@ -84,6 +94,11 @@ class MultiheadAttention(Module):
             y = y.unsqueeze(0)
         y = y.reshape(*y.shape[:2], self.num_heads, self.head_dim)
         return y.permute(0, 2, 1, 3) if self.batch_first or single else y.permute(1, 2, 0, 3)
+
+    def _longer(self, x: Tensor, row: Tensor) -> Tensor:
+        """[N, heads, S + 1, head_dim]: `row` behind every sequence."""
+        heads, size = self.num_heads, self.head_dim
+        return cat([x, row.reshape(1, heads, 1, size).expand(x.shape[0], heads, 1, size)], 2)
 
     def extra_repr(self) -> str:
         return f"{self.embed_dim}, {self.num_heads}, batch_first={self.batch_first}"
@@ -119,6 +134,20 @@ def _mask(attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor, 
         return _shown(found[0] if len(found) == 1 else apply("add", *found))
     floats = [apply("where", m, float("-inf"), 0.0) if m.dtype == DType.bool else m for m in found]
     return floats[0] if len(floats) == 1 else floats[0] + floats[1]
+
+
+def _seen_by_all(mask: Tensor | None, is_causal: bool, q: Tensor, given: Any, k: Tensor) -> Tensor | None:
+    """The mask for keys of which those from `given` on are seen by every query."""
+    more = k.shape[2] - given
+    if mask is not None:
+        mask = pad(mask, (0, more), value=float(mask.dtype == DType.bool))
+    if is_causal:
+        lower = np.tri(q.shape[2], given, dtype=np.bool_)  # type: ignore[arg-type]
+        seen = pad(tensor(lower[None, None]), (0, more), value=1.0)
+        if mask is None or mask.dtype == DType.bool:
+            return seen if mask is None else apply("mul", mask, seen)
+        return apply("where", seen, mask, float("-inf"))
+    return mask
 
 
 def _weights(q: Tensor, k: Tensor, lse: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:

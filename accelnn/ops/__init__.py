@@ -42,6 +42,7 @@ from . import (  # noqa: F401, I001
     row_norm,
     shape,
     sparse,
+    varlen,
     weight_only,
     window,
 )
@@ -70,6 +71,7 @@ from .resizing import *  # noqa: F403
 from .rotary import *  # noqa: F403
 from .row_norm import *  # noqa: F403
 from .sparse import *  # noqa: F403
+from .varlen import *  # noqa: F403
 from .weight_only import *  # noqa: F403
 
 connect()
@@ -100,4 +102,5 @@ __all__ += resizing.__all__
 __all__ += rotary.__all__
 __all__ += row_norm.__all__
 __all__ += sparse.__all__
+__all__ += varlen.__all__
 __all__ += weight_only.__all__
