@@ -35,7 +35,7 @@ Status check_starts(const AttentionProblem& p) {
   for (int side = 0; side < 2 && p.q_starts; side++) {
     const int64_t *starts = side ? p.k_starts : p.q_starts, rows = side ? p.keys : p.queries;
     for (int64_t n = 0; n <= p.sequences; n++)
-      ACCELNN_CHECK(starts[n] >= (n ? starts[n - 1] : 0) && starts[n] <= rows, bound, "attention: %s start %lld is %lld: from 0 up to %lld, never down, expected",
+      ACCELNN_CHECK(starts[n] >= (n ? starts[n - 1] : 0) && starts[n] <= rows, bound, "attention: %s start %lld is %lld: 0 to %lld, never down, expected",
                     side ? "key" : "query", static_cast<long long>(n), static_cast<long long>(starts[n]), static_cast<long long>(rows));
   }
   return {};

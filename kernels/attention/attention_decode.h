@@ -5,7 +5,7 @@
 //   head, one), and are 1 where left out. causal 0: every query sees all lengths[b] keys; 2: the last query sees the last one, the one before it one less.
 //
 // Any strides (rows whose numbers are not neighbours are copied first). y contiguous, overlapping nothing. E in 1..1024, D in 0..1024, other sizes from 0.
-// The cache is read once, rows as they lie: keys by dot products over lanes, values by rows, in parts of 512 or 1024 keys that are joined in order: bits depend on
+// The cache is read once, rows as they lie: keys by dot products over lanes, values by rows, in parts of 512 or 1024 keys, joined in order: bits depend on
 // shapes and ISA, never on threads or on what lies beyond lengths[b], which is never read. attention itself runs this for few queries.
 // Error: as attention, with |k k_scale| and |v v_scale|, and two roundings more.
 #pragma once

@@ -102,6 +102,7 @@ inline Status attention(const Call& call) {
     pack_rows(p.k.as<float>() + seq.b * p.k.stride[0] + item % p.groups * p.k.stride[1] + seq.first_key * p.k.stride[2], p.k.stride[2], p.k.stride[3], seq.keys,
               p.depth, panels_of(item));
   };
+  float *const y = call.out[0].as<float>(), *const lse = call.out[1].absent() ? nullptr : call.out[1].as<float>();
   const int64_t most = (p.longest() + query_block - 1) / query_block;      // blocks of a head
   const auto queries = [&](int64_t item, int64_t block) __attribute__((noinline)) {
     const Sequence seq = p.sequence(item / p.groups);
@@ -109,14 +110,15 @@ inline Status attention(const Call& call) {
     if (at >= blocks) return;
     const int64_t i0 = at * seq.queries / blocks, i1 = (at + 1) * seq.queries / blocks, row = (seq.b * p.heads + h) * p.queries + seq.first_query;
     const Rows own_q = q.of(seq.b, h), own_v = v.of(seq.b, g);
-    const Head head = {{own_q[seq.first_query], own_q.row}, {own_v[seq.first_key], own_v.row}, panels_of(item), call.out[0].as<float>() + row * p.width, call.out[1].absent() ? nullptr : call.out[1].as<float>() + row, h, row, seq};
+    const Rows head_q = {own_q[seq.first_query], own_q.row}, head_v = {own_v[seq.first_key], own_v.row};
+    const Head head = {head_q, head_v, panels_of(item), y + row * p.width, lse ? lse + row : nullptr, h, row, seq};
     attend_queries(p, mask, head, i0, i1 - i0);
   };
   if (w.copy_q) parallel(call, p.batch * p.heads, p.q.count() * 8, [&](int64_t i) { copy_head(p.q, i, work + w.q_at); });
   if (w.copy_v) parallel(call, p.batch * p.groups, p.v.count() * 8, [&](int64_t i) { copy_head(p.v, i, work + w.v_at); });
   const auto sees_nothing = [&](int64_t h, int64_t from, int64_t to) {
-    for (int64_t c = from * p.width; c < to * p.width; c++) call.out[0].as<float>()[h * p.queries * p.width + c] = 0.0f;
-    for (int64_t i = from; i < to && !call.out[1].absent(); i++) call.out[1].as<float>()[h * p.queries + i] = minus_infinity;
+    for (int64_t c = from * p.width; c < to * p.width; c++) y[h * p.queries * p.width + c] = 0.0f;
+    for (int64_t i = from; i < to && lse; i++) lse[h * p.queries + i] = minus_infinity;
   };
   for (int64_t h = 0; h < p.heads && p.q_starts; h++) {
     sees_nothing(h, 0, p.q_starts[0]);

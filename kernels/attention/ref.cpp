@@ -185,7 +185,10 @@ Status cache_append_f32_ref(const Call& call) {
       if (most != most) break;
     }
     const float own = float(most) / 127.0f, scale = most <= 3.5e38 ? own : __builtin_nanf("");
-    if (cache.dtype == DType::i8) call.out[1].as<float>()[row] = inside ? scale : call.in[3].as<float>()[b * call.in[3].stride[0] + g * call.in[3].stride[1] + j * call.in[3].stride[2]];
+    if (cache.dtype == DType::i8) {
+      const TensorView& old = call.in[3];
+      call.out[1].as<float>()[row] = inside ? scale : old.as<float>()[b * old.stride[0] + g * old.stride[1] + j * old.stride[2]];
+    }
     for (int64_t e = 0; e < width; e++) {
       const int64_t at = row * width + e, old = b * cache.stride[0] + g * cache.stride[1] + j * cache.stride[2] + e * cache.stride[3];
       const float value = inside ? float(element(x, b, g, l, e)) : 0.0f;
