@@ -52,6 +52,7 @@ from . import (  # noqa: F401, I001
     slices,
     sparse,
     sparse_conv,
+    varlen,
     weight_only,
     window,
 )
@@ -85,6 +86,7 @@ from .rotary import *  # noqa: F403
 from .row_norm import *  # noqa: F403
 from .sparse import *  # noqa: F403
 from .sparse_conv import *  # noqa: F403
+from .varlen import *  # noqa: F403
 from .weight_only import *  # noqa: F403
 
 connect()
@@ -120,4 +122,5 @@ __all__ += rotary.__all__
 __all__ += row_norm.__all__
 __all__ += sparse.__all__
 __all__ += sparse_conv.__all__
+__all__ += varlen.__all__
 __all__ += weight_only.__all__
