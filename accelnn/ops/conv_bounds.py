@@ -29,7 +29,9 @@ def by_last(n: int, c: int, o: int, taps: tuple[int, int], sizes: tuple[int, int
     m = {(3, 3): 4, (5, 5): 2}.get(taps)
     if m is None or by_winograd(n, c, o, taps, sizes, pixels, exact, **g):
         return False
-    tiles = n * g["dilation_h"] * g["dilation_w"] * -(-(-(-sizes[0] // g["dilation_h"])) // m) * -(-(-(-sizes[1] // g["dilation_w"])) // m)
+    tiles = n
+    for size, d in zip(sizes, (g["dilation_h"], g["dilation_w"])):
+        tiles *= d * -(-((size + d - 1) // d) // m)
     return tiles * 36 + (480 if m == 4 else 2560) < n * sizes[0] * sizes[1] * r * s * 3 // 4
 
 
@@ -37,7 +39,7 @@ def last(dy: Any, w: Any, **g: int) -> Any:
     """conv2d_nhwc's bound for dy and the weights turned by 180 degrees, channels and outputs exchanged, group by group; weights transformed in floats."""
     from .conv_nhwc import winograd_sizes
 
-    k, (o, per_group, r, s) = g["groups"], w.shape
+    k, (r, s) = g["groups"], w.shape[2:]
     reach = {"top": (r - 1) * g["dilation_h"], "bottom": (r - 1) * g["dilation_h"], "left": (s - 1) * g["dilation_w"], "right": (s - 1) * g["dilation_w"]}
     turned = {**g, "groups": 1, **{f"pad_{side}": n - g[f"pad_{side}"] for side, n in reach.items()}}
     found = []
