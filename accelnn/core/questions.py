@@ -37,7 +37,7 @@ def _resolve_call(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str,
     return (*lower(op, [None if x is None else x.view for x in inputs], attrs, outputs)[:2], outputs, op.number if op.view is None else -1)
 
 
-def _tape(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any], outputs: tuple[Tensor, ...]) -> None:
+def tape(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any], outputs: tuple[Tensor, ...]) -> None:
     """Puts an eager call on the tape."""
     node = Node(name, inputs, attrs, tuple(y.spec for y in outputs))
     node.saved = tuple(y.view for y in outputs)
@@ -63,4 +63,4 @@ def _mixed(name: str, a: Any, b: Any) -> Any:
 def connect() -> None:
     """Once the ops are registered."""
     operators = ("add", "sub", "mul", "div", "matmul", "pow", "lt", "le", "gt", "ge", "eq", "ne")
-    _C.connect(Tensor, _slow, _resolve_call, _tape, _mixed, [OPS[name].call for name in operators])
+    _C.connect(Tensor, _slow, _resolve_call, tape, _mixed, [OPS[name].call for name in operators])

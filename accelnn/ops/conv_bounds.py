@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,8 @@ def by_last(n: int, c: int, o: int, taps: tuple[int, int], sizes: tuple[int, int
     m = {(3, 3): 4, (5, 5): 2}.get(taps)
     if m is None or by_winograd(n, c, o, taps, sizes, pixels, exact, **g):
         return False
-    tiles = n
-    for size, d in zip(sizes, (g["dilation_h"], g["dilation_w"])):
-        tiles *= d * -(-((size + d - 1) // d) // m)
+    across = [g[f"dilation_{side}"] * math.ceil(math.ceil(size / g[f"dilation_{side}"]) / m) for side, size in zip("hw", sizes)]
+    tiles = n * across[0] * across[1]
     return tiles * 36 + (480 if m == 4 else 2560) < n * sizes[0] * sizes[1] * r * s * 3 // 4
 
 
@@ -39,7 +39,7 @@ def last(dy: Any, w: Any, **g: int) -> Any:
     """conv2d_nhwc's bound for dy and the weights turned by 180 degrees, channels and outputs exchanged, group by group; weights transformed in floats."""
     from .conv_nhwc import winograd_sizes
 
-    k, (r, s) = g["groups"], w.shape[2:]
+    k, (_, _, r, s) = g["groups"], w.shape
     reach = {"top": (r - 1) * g["dilation_h"], "bottom": (r - 1) * g["dilation_h"], "left": (s - 1) * g["dilation_w"], "right": (s - 1) * g["dilation_w"]}
     turned = {**g, "groups": 1, **{f"pad_{side}": n - g[f"pad_{side}"] for side, n in reach.items()}}
     found = []

@@ -9,6 +9,7 @@ from ..core.dims import product
 from ..core.errors import ShapeError
 from ..core.tensor import Tensor, apply
 from .conv_transpose import transposed_window
+from .exactness import exact_wanted
 from .window import Window, window
 
 
@@ -31,7 +32,7 @@ def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     """x[N,C,L] * weight[O,C/groups,S] + bias[O] -> [N,O,OL]. padding, exact: as in conv2d."""
     _ranks("conv1d", 1, x, weight)
     w = window(1, "conv1d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
-    y = _apply("conv2d", _as_row(x), _as_row(weight), bias, **w.attrs2d(exact))
+    y = _apply("conv2d", _as_row(x), _as_row(weight), bias, **w.attrs2d(exact or exact_wanted()))
     return y.reshape(y.shape[0], y.shape[1], y.shape[3])
 
 
@@ -65,7 +66,7 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
         return y.reshape(n, o, d, h, width)
     slabs = apply("unfold_planes", x.reshape(n, c, d, h * width), **_depth(w))
     od = slabs.shape[1]
-    y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d(exact))
+    y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d(exact or exact_wanted()))
     return y.reshape(n, od, *y.shape[1:]).permute(0, 2, 1, 3, 4)
 
 

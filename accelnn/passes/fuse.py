@@ -32,6 +32,14 @@ def _fused_reference(*inputs: Any, program: Sequence[int], shape: Any, dtypes: S
     return results if n_out > 1 else results[0]
 
 
+def _function(name: str) -> Any:
+    return lambda a, *_: OPS[name].reference(np.asarray(a))
+
+
+def _slope(name: str) -> Any:
+    return lambda a, *_: OPS[name + "_grad"].reference(1.0, np.asarray(a))
+
+
 # What each instruction means, in numpy; extra operands are ignored. Only the instructions that ops emit are listed.
 INTERPRET: dict[str, Any] = {
     "const": lambda bits, *_: float(np.array(bits, np.int32).view(np.float32)),
@@ -45,6 +53,10 @@ INTERPRET: dict[str, Any] = {
     "sigmoid": lambda a, *_: 1 / (1 + np.exp(-a)), "erf": lambda a, *_: OPS["erf"].reference(a), "relu": lambda a, *_: np.maximum(a, 0),
     "pow": lambda a, b, _: np.power(a, b), "select": lambda a, b, c: np.where(a != 0, b, c),
     "eq": lambda a, b, _: (a == b) * 1.0, "ne": lambda a, b, _: (a != b) * 1.0, "lt": lambda a, b, _: (a < b) * 1.0,
+    "leaky": lambda a, b, c: np.where(a > 0, b, b * c), "clamp": lambda a, b, c: np.minimum(np.maximum(a, b), c),
+    "within": lambda a, b, c: ((a > b) & (a < c)) * 1.0, "gate": lambda a, b, _: np.where(a > 0, b, 0.0),
+    **{name: _function(name) for name in ("gelu", "silu", "hardsigmoid", "hardswish")},
+    **{name + "_slope": _slope(name) for name in ("gelu", "silu", "hardswish")},
     "le": lambda a, b, _: (a <= b) * 1.0, "gt": lambda a, b, _: (a > b) * 1.0, "ge": lambda a, b, _: (a >= b) * 1.0,
 }  # fmt: skip
 
@@ -74,7 +86,8 @@ def _literal(v: Value | None) -> float | None:
 
 def fuse_epilogues(graph: Graph) -> Graph:
     """product * number, add(product, bias), add(product, residual) and activation(product), where nobody else reads the product. Bias and activation
-    alone keep the order of arithmetic and so the bits; a scale and a residual come before the bias, and into every block of k: equal within the bound."""
+    alone keep the order of arithmetic and so the bits (gelu, silu and sigmoid have formulas of their own there: equal within the bound); a scale and a
+    residual come before the bias, and into every block of k: equal within the bound."""
     alone = _only_user(graph)
 
     def product_of(old: Value | None, new: Value | None, user: Node) -> Node | None:
@@ -136,7 +149,7 @@ def split_residuals(graph: Graph) -> Graph:
             return None
         how = node.attrs.get("activation", 0)
         operands = inputs[:3] if inputs[2] is not None else inputs[:2]
-        product = Node("matmul", operands, {k: v for k, v in node.attrs.items() if k != "activation"}, node.outputs, node.label)
+        product = Node(node.op, operands, {k: v for k, v in node.attrs.items() if k != "activation"}, node.outputs, node.label)
         total = Node("add", (Value(product), inputs[3]), {}, node.outputs, node.label)
         return [Value(Node(ACTIVATIONS[how], (Value(total),), {}, node.outputs, node.label) if how else total)]
 

@@ -2,14 +2,15 @@
 
 namespace accelnn {
 
-#define PUBLISH(dtype)                                   \
+#define PUBLISH(dtype, full)                             \
   Status pointwise_##dtype##_x86_avx2(const Call& call); \
-  Status pointwise_##dtype##_x86_avx2(const Call& call) { return pointwise_rows::run(call); }
-PUBLISH(f32)
-PUBLISH(f16)
-PUBLISH(bf16)
-PUBLISH(i8)
-PUBLISH(u8)
-PUBLISH(bool)
+  Status pointwise_##dtype##_x86_avx2(const Call& call) { return pointwise_rows::run<full>(call); }
+PUBLISH(f32_plain, false)
+PUBLISH(f32, true)
+PUBLISH(f16, true)
+PUBLISH(bf16, true)
+PUBLISH(i8, true)
+PUBLISH(u8, true)
+PUBLISH(bool, true)
 
 }  // namespace accelnn
