@@ -14,7 +14,7 @@ from ..core.dims import product
 from ..core.dtypes import DType
 from ..core.errors import AttributeValueError, ShapeError
 from ..core.tensor import Tensor, apply, apply_all, as_tensor
-from .arrange import cat, cut
+from .arrange import cut
 from .indexing import scatter
 from .matmul import linear
 from .places import joined, largest, spots
@@ -263,13 +263,18 @@ def adaptive_max_pool(x: Tensor, output_size: Any, return_indices: bool, n: int)
         x, at = largest("adaptive_max_pool", x, joined([_span_spots(k, m) for k, m in zip(have, wanted)], have), wanted)
     else:
         for d in reversed(range(n)):  # within a row first: the first of equal elements is torch's too
+            spans = _spans(have[d], wanted[d])
+            size = max(b - a for a, b in spans)  # shorter windows repeat their last element, which changes no maximum
+            places = np.array([min(a + i, b - 1) for a, b in spans for i in range(size)])
+            x = apply("take", x, as_tensor(places), axis=2 + d, skip=-1)
             shape = x.shape
             rows: Any = 1
             for s in shape[3 + d :]:
                 rows = rows * s
-            flat = x.reshape(1, -1, shape[2 + d], rows)
-            parts = [_max("adaptive_max_pool", cut(flat, 2, a, b - a), 2, (b - a, 1), None, 0, 1, False, False) for a, b in _spans(have[d], wanted[d])]
-            x = cat(parts, 2).reshape(*shape[: 2 + d], wanted[d], *shape[3 + d :])
+            last = d == n - 1
+            flat = x.reshape(1, 1, -1, shape[2 + d]) if last else x.reshape(1, -1, shape[2 + d], rows)
+            x = _max("adaptive_max_pool", flat, 2, (1, size) if last else (size, 1), None, 0, 1, False, False)
+            x = x.reshape(*shape[: 2 + d], wanted[d], *shape[3 + d :])
     y, at = (None if t is None else t.squeeze(0) for t in (x, at)) if alone else (x, at)
     return (y, at) if return_indices else y
 

@@ -28,8 +28,12 @@ struct Code {
   bool past;                             // past the caches
 };
 
-template <int k> ACCELNN_INLINE void fetch(const Code& s, int64_t j, const vf* before, vf* x) {
-  if (const float* p = s.in[k]) {
+template <int k, bool once> ACCELNN_INLINE void fetch(const Code& s, int64_t j, const vf* before, vf* x) {
+  if (once && !s.mask[k] && s.in[k]) {                                 // a number: one load, not four
+    const vf v = load(s.in[k]);
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) x[u] = v;
+  } else if (const float* p = s.in[k]) {
     p += j & s.mask[k];
 #pragma GCC unroll 4
     for (int u = 0; u < 4; u++) x[u] = load(p + u * lanes);
@@ -38,11 +42,11 @@ template <int k> ACCELNN_INLINE void fetch(const Code& s, int64_t j, const vf* b
     for (int u = 0; u < 4; u++) x[u] = before[u];
   }
 }
-template <int operands, class F> ACCELNN_INLINE void apply(const Code& s, int64_t j, vf* x) {
+template <int operands, bool once, class F> ACCELNN_INLINE void apply(const Code& s, int64_t j, vf* x) {
   vf a[4], b[4], c[4];
-  fetch<0>(s, j, x, a);
-  if (operands > 1) fetch<1>(s, j, x, b);
-  if (operands > 2) fetch<2>(s, j, x, c);
+  fetch<0, false>(s, j, x, a);
+  if (operands > 1) fetch<1, once>(s, j, x, b);
+  if (operands > 2) fetch<2, once>(s, j, x, c);
 #pragma GCC unroll 4
   for (int u = 0; u < 4; u++) x[u] = F::of(a[u], operands > 1 ? b[u] : a[u], operands > 2 ? c[u] : a[u]);
 }
@@ -77,9 +81,9 @@ template <bool full> ACCELNN_APART void run_code(const Code* code, int n_code, i
     vf x[4] = {};
     for (const Code* s = code; s != end; s++) {
       switch (s->opcode) {
-#define OPCODE(name, operands, cost)                                                                        \
-  case op_##name:                                                                                           \
-    if constexpr (full || op_##name <= last_plain) apply<operands, pointwise_function::f_##name>(*s, j, x); \
+#define OPCODE(name, operands, cost)                                                                                                  \
+  case op_##name:                                                                                                                     \
+    if constexpr (full || op_##name <= last_plain) apply<operands, (op_##name > last_plain), pointwise_function::f_##name>(*s, j, x); \
     break;
 #include "pointwise/opcodes.inc"
 #undef OPCODE
