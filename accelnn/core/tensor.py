@@ -311,10 +311,6 @@ class Tensor(_C.TensorBase, Methods):
         axis = _axis(dim, self.ndim)
         return apply("softmax", self) if axis == self.ndim - 1 else apply("softmax_axis", self, axis=axis, log=0)
 
-    def log_softmax(self, dim: int = -1) -> Tensor:
-        axis = _axis(dim, self.ndim)
-        return apply("log_softmax", self) if axis == self.ndim - 1 else apply("softmax_axis", self, axis=axis, log=1)
-
 
 def _flat(args: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else tuple(args)
