@@ -183,7 +183,6 @@ def test_rope_of_rows_with_all_heads_and_of_places_beyond_the_table() -> None:
         (lambda f: f(*[drawn(1, 2, 3, 8)] * 3, lengths=an.tensor(np.array([1, 2]))), "lengths"),
         (lambda f: f(*[drawn(1, 1, 3, 1025)] * 3), "1025"),
         (lambda f: an.nn.MultiheadAttention(10, 3), "heads"),
-        (lambda f: an.nn.MultiheadAttention(8, 2, add_bias_kv=True), "add_bias_kv"),
         (lambda f: an.nn.MultiheadAttention(8, 2)(*[drawn(3, 2, 9)] * 3), "features"),
         (lambda f: an.nn.MultiheadAttention(8, 2)(*[drawn(3, 2, 8)] * 3, attn_mask=an.tensor(np.ones((2, 3), bool))), "attn_mask"),
         (lambda f: an.nn.TransformerEncoderLayer(8, 2, activation="swish"), "swish"),

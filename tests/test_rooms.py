@@ -106,7 +106,7 @@ def test_every_row_is_defined_once() -> None:
     for op in _C.ops():
         names = [row["name"] for row in op["rows"]]
         assert len(names) == len(set(names)), f"{op['name']} lists a row twice"
-        assert all(re.fullmatch(rf"{op['name']}_{row['dtype']}_(x86_\w+|arm_\w+|cuda_\w+|gpu_\w+|base|ref)", row["name"]) for row in op["rows"])
+        assert all(re.fullmatch(rf"{op['name']}_{row['dtype']}_([a-z]+_)?(x86_\w+|arm_\w+|cuda_\w+|gpu_\w+|base|ref)", row["name"]) for row in op["rows"])
     symbols = Counter(name for _, kind, name in archive_symbols() if kind == "T")
     missing = [r["name"] for op in _C.ops() for r in op["rows"]
                if r["device"] == "cpu" and not tc.is_foreign(r["name"], tc.machine())

@@ -13,8 +13,8 @@ from ..core.registry import Op
 
 TINY = 1e-37  # results in the range of denormals
 # Their references are carried out in the op's own arithmetic: every bit is known.
-EXACT = {"copy", "matmul_pack", "qmatmul", "qconv2d", "qconv2d_packed", "quantize_linear", "one_hot", "random_uniform", "max_pool2d",
-         "concat", "pad", "flip", "take", "embedding", "gather", "gather_nd", "topk"}  # fmt: skip
+EXACT = {"copy", "matmul_pack", "qmatmul", "qconv2d", "qconv2d_packed", "qconv2d_sparse", "quantize_linear", "one_hot", "random_uniform", "max_pool2d",
+         "concat", "pad", "flip", "take", "embedding", "gather", "gather_nd", "topk", "cache_append"}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def _allowed(x: np.ndarray, w: np.ndarray, g: dict[str, int], algorithm: int) ->
     constant = (at @ (taps.sum(1) * bt.sum(1))).max() ** 2
     reach = 8 * max(g["dilation_h"], g["dilation_w"])
     seen = _windows_max(x, reach)[:, :, :: g["stride_h"], :: g["stride_w"]]
-    y = np.einsum("nchw,oc->nohw", seen, np.abs(w).max((2, 3)), optimize=True)
+    largest = np.abs(w).max((2, 3))
+    y = np.concatenate([np.einsum("nchw,oc->nohw", c, o, optimize=True) for c, o in zip(np.split(seen, g["groups"], 1), np.split(largest, g["groups"]))], 1)
     shape = correlate(x[:, :0], w[:, :0], g).shape[2:]
     y = np.pad(y, ((0, 0), (0, 0), *((0, max(0, n - m)) for n, m in zip(shape, y.shape[2:]))), mode="edge")
     return constant * gamma(w.shape[1] * (4 if g["stride_h"] == 2 else 1) + 24) * y[:, :, : shape[0], : shape[1]]

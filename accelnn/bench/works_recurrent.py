@@ -63,6 +63,13 @@ def _half_truth(x: Inputs) -> Truth:
     return _truth(Inputs([a, w_ih, rounded, *biases], x.attrs, x.note))
 
 
+def _byte_truth(x: Inputs) -> Truth:
+    """The same formulas, h rounded in each step; where float32 decides to which byte, a sum moves by a 127th of a weight: room for four of those."""
+    packed = _packed(DType.int8)(x)
+    found = truth_of(OPS[x.note["kind"]], packed.arrays, packed.attrs, [DType.float32])
+    return Truth(found.values[:1], [v + 4 * float(np.abs(x.arrays[2]).max()) / 127 for v in found.allowed[:1]])
+
+
 def _training(x: Inputs) -> Call:
     """y.sum().backward() of a layer; both weights' gradients."""
     kind, (a, *weights) = x.note["kind"], x.tensors()
@@ -103,5 +110,7 @@ for _kind in ("lstm", "gru"):
              plain=False),
         Work(f"{_kind}_bf16", _kind, _draw(_kind), _forward(DType.bfloat16), f"{RECURRENT}, recurrent weights bfloat16", peers=_kind, truth=_half_truth,
              peer_truth=_truth, called=_packed(DType.bfloat16), plain=False),
+        Work(f"{_kind}_int8", _kind, _draw(_kind), _forward(DType.int8), f"{RECURRENT}, recurrent weights int8", peers=_kind, truth=_byte_truth,
+             peer_truth=_truth, called=_packed(DType.int8), plain=False),
         Work(f"{_kind}_training", _kind, _draw(_kind), _training, f"{RECURRENT}, forward and backward", truth=_training_truth, cost=_training_cost,
              plain=False, eager=False))  # fmt: skip

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .. import _C
 from .dispatch import lower
+from .dtypes import DType
 from .errors import DTypeError, GraphError
 from .graph import Node
 from .registry import OPS
 from .tensor import Tensor, as_tensor, mode
+
+
+WHOLE = (DType.int32, DType.int64)
+OPERATORS = ("add", "sub", "mul", "div", "pow", "lt", "le", "gt", "ge", "eq", "ne")
+_integers: Callable[..., Any]
 
 
 def _slow(name: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -21,6 +28,8 @@ def _slow(name: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         if hasattr(x, "__accelnn_function__"):  # something that stands for a tensor and knows what the op means for it: a packed weight
             return x.__accelnn_function__(name, inputs, attrs)
     operands = [x if x is None or isinstance(x, Tensor) else as_tensor(x) for x in inputs]
+    if name in OPERATORS and any(x is not None and x.dtype in WHOLE for x in operands):
+        return _integers(name, *operands)
     if mode.trace is not None:
         made = mode.trace.record(op, operands, attrs)
         return made if len(made) > 1 else made[0]
@@ -37,7 +46,7 @@ def _resolve_call(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str,
     return (*lower(op, [None if x is None else x.view for x in inputs], attrs, outputs)[:2], outputs, op.number if op.view is None else -1)
 
 
-def _tape(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any], outputs: tuple[Tensor, ...]) -> None:
+def tape(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any], outputs: tuple[Tensor, ...]) -> None:
     """Puts an eager call on the tape."""
     node = Node(name, inputs, attrs, tuple(y.spec for y in outputs))
     node.saved = tuple(y.view for y in outputs)
@@ -48,7 +57,7 @@ def _tape(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any], o
 
 
 def _mixed(name: str, a: Any, b: Any) -> Any:
-    """An operator between a Tensor and something else, which takes the Tensor's dtype if it is a number."""
+    """An operator between a Tensor and something else, which takes the Tensor's dtype if it is a number; or between integers."""
     for x in (a, b):
         if hasattr(x, "__accelnn_function__"):
             return x.__accelnn_function__(name, (a, b), {})
@@ -57,10 +66,14 @@ def _mixed(name: str, a: Any, b: Any) -> Any:
         a, b = (x if isinstance(x, Tensor) else as_tensor(x, None if isinstance(x, np.ndarray) else tensor.dtype) for x in (a, b))
     except DTypeError:
         return NotImplemented
+    if name in OPERATORS and (a.dtype in WHOLE or b.dtype in WHOLE):
+        return _integers(name, a, b)
     return OPS[name].call(a, b)
 
 
-def connect() -> None:
-    """Once the ops are registered."""
+def connect(integers: Callable[..., Any]) -> None:
+    """Once the ops are registered. integers(name, a, b): an operator of which an operand is int32 or int64."""
+    global _integers
+    _integers = integers
     operators = ("add", "sub", "mul", "div", "matmul", "pow", "lt", "le", "gt", "ge", "eq", "ne")
-    _C.connect(Tensor, _slow, _resolve_call, _tape, _mixed, [OPS[name].call for name in operators])
+    _C.connect(Tensor, _slow, _resolve_call, tape, _mixed, [OPS[name].call for name in operators])

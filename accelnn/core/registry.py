@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -17,7 +17,18 @@ from .graph import Spec
 Strides = tuple[Any, ...]
 ViewRule = Callable[..., "tuple[Shape, Strides, Any] | None"]  # (shape, stride, out_shape, attrs) -> shape, stride, offset; None: not without a copy
 
-KERNELS: dict[str, _C.OpTable] = {op["name"]: op for op in _C.ops()}
+
+class _Kernel(dict[str, Any]):
+    """An entry of _C.ops(); its rows are brought when somebody asks: all of them would be a sixth of the time of `import accelnn`."""
+
+    def __missing__(self, key: str) -> Any:
+        if key != "rows":
+            raise KeyError(key)
+        self[key] = _C.rows(self["number"])
+        return self[key]
+
+
+KERNELS: dict[str, _C.OpTable] = {op["name"]: cast(Any, _Kernel(op)) for op in _C.ops(rows=False)}
 OPCODES: dict[str, tuple[int, int]] = {name: (i, n) for i, (name, n) in enumerate(_C.opcodes())}
 
 

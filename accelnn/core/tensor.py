@@ -15,10 +15,18 @@ from .dims import Shape, product
 from .dtypes import DType, as_dtype
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Spec, Value
+from .methods import Methods
 from .registry import OPS
 
 # What goes on in this thread: `mode.trace`, the Trace that records or None; `mode.grad`, whether a tape is kept.
 mode = _C.mode
+
+
+def _no_method(view: Any, *shape: Any) -> Any:
+    raise TypeError(f"x.view is a tensor's memory, not torch's method: write x.reshape{_flat(shape)}, which copies only where it must")
+
+
+_C.View.__call__ = _no_method  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -40,7 +48,7 @@ def enable_grad() -> Iterator[None]:
         mode.grad = before
 
 
-class Tensor(_C.TensorBase):
+class Tensor(_C.TensorBase, Methods):
     """An n-dimensional array on a device.
 
     `view` is its memory (None while tracing: then it only has a Spec). Arithmetic, comparison and indexing follow numpy's broadcasting and torch's
@@ -242,7 +250,10 @@ class Tensor(_C.TensorBase):
         return apply("copy", self)
 
     def to(self, dtype: Any) -> Tensor:
-        """Another element type; to the same one it is the tensor itself."""
+        """Another element type; to the same one, or to "cpu", it is the tensor itself."""
+        if isinstance(dtype, str) and dtype.partition(":")[0] in ("cpu", "cuda"):
+            check_device(dtype)
+            return self
         dtype = as_dtype(dtype)
         return self if dtype == self.dtype else apply("cast", self, dtype=dtype)
 
@@ -327,6 +338,10 @@ def _resolve(x: Tensor, shape: Shape) -> Shape:
 
 def _reduce(x: Tensor, kind: str, dim: Any, keepdim: bool) -> Tensor:
     dims = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    if kind == "sum" and not x.dtype.is_float:
+        from .count import count
+
+        return count(x, sorted(_axis(d, x.ndim) for d in dims), keepdim)
     return apply(kind, x, axes=tuple(sorted(_axis(d, x.ndim) for d in dims)), keepdim=bool(keepdim))
 
 

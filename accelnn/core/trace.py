@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .errors import GraphError
@@ -28,7 +28,7 @@ class Trace:
 
     def name_of(self, module: Any) -> str:
         """The module's field name in the one that called it, else its class; nothing for the outermost."""
-        for name, child in module.children():
+        for name, child in module.named_children():
             self.names[id(child)] = name
         return self.names.get(id(module), "" if not self.path else type(module).__name__.lower())
 
@@ -104,13 +104,18 @@ def trace(f: Callable[..., Any], specs: Sequence[Spec]) -> tuple[Graph, Trace, A
                 outputs.append(x)
                 return Slot(len(outputs) - 1)
             if isinstance(x, (tuple, list)):
-                return type(x)(number(y) for y in x)
+                return _again(x, (number(y) for y in x))
             if isinstance(x, dict):
                 return {k: number(y) for k, y in x.items()}
             return x
 
         shape_of_result = number(result)
         return t.graph([as_tensor(y) for y in outputs]), t, shape_of_result
+
+
+def _again(x: Any, items: Iterable[Any]) -> Any:
+    """Other items in a list, a tuple or a named tuple like x."""
+    return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
 
 
 class Slot:
@@ -125,7 +130,7 @@ def fill(result: Any, tensors: Sequence[Tensor]) -> Any:
     if isinstance(result, Slot):
         return tensors[result.index]
     if isinstance(result, (tuple, list)):
-        return type(result)(fill(x, tensors) for x in result)
+        return _again(result, (fill(x, tensors) for x in result))
     if isinstance(result, dict):
         return {k: fill(x, tensors) for k, x in result.items()}
     return result

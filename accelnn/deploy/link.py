@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
 import struct
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from . import toolchain as tc
 ROOT = tc.source_root()
 LIB = Path(__file__).resolve().parents[1] / "lib"
 TARGETS = ("native", "x86_64-linux", "aarch64-linux")
+KEPT = 16               # compiled libraries of one processor in the cache
 TRAILER = b"ACCELEND"   # csrc/deploy/appended.h
 Rows = Mapping[str, Sequence[str]]
 
@@ -70,23 +72,49 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "accelnn"
 
 
-def library(chain: tc.Toolchain) -> Path:
-    """libaccelnn.a for a toolchain: the one beside the package for the system's compiler, else compiled once and kept in the cache."""
+def library(chain: tc.Toolchain, ops: Iterable[str] | None = None) -> Path:
+    """libaccelnn.a for a toolchain: the one beside the package for the system's compiler, else compiled once and kept in the cache. `ops`: the only
+    ones that have to be in it; what they need compiles in seconds where everything takes minutes."""
     shipped = LIB / "libaccelnn.a"
     if "zig" not in Path(chain.cxx[0]).name and shipped.exists():
         return shipped
-    found = [s for s in tc.sources(ROOT, chain.arch) if not s.path.endswith("deploy/runner.cpp")]
-    kept = cache_dir() / "lib" / f"{chain.arch}-{tc.digest(found, ROOT, chain)}"
+    every = [s for s in tc.sources(ROOT, chain.arch) if not s.path.endswith("deploy/runner.cpp")]
+    kept = cache_dir() / "lib" / f"{chain.arch}-{tc.digest(every, ROOT, chain)}"
+    name, found = "libaccelnn.a", every
+    if ops is not None:
+        used = families(ops)
+        name = f"{hashlib.sha256(' '.join(sorted(used)).encode()).hexdigest()[:20]}.a"
+        found = [s for s in every if s.room != "kernels" or family(s.path) in (*used, "")]
     kept.mkdir(parents=True, exist_ok=True)
     with open(kept / "lock", "w") as lock:      # a second build waits for the first instead of doing the same
         fcntl.flock(lock, fcntl.LOCK_EX)
-        archive = kept / "libaccelnn.a"
+        archive = kept / name
         if not archive.exists():
             objects, _ = tc.compile_all(found, ROOT, kept / "objects", chain)
             tc.archive(objects, kept / "part.a", chain.ar)
             (kept / "part.a").rename(archive)
-            shutil.rmtree(kept / "objects")
+            for old in sorted(kept.parent.glob(f"{chain.arch}-*"), key=lambda p: p.stat().st_mtime)[:-KEPT]:
+                shutil.rmtree(old, ignore_errors=True)
     return archive
+
+
+def family(path: str) -> str:
+    """The folder of kernels/ that a source is in; "" above them."""
+    parts = Path(path).parts
+    return parts[1] if parts[0] == "kernels" and len(parts) > 2 else ""
+
+
+def families(ops: Iterable[str]) -> set[str]:
+    """The folders that have these ops, and those whose headers they include, and so on."""
+    tables = {p.stem: p.parent.name for p in (ROOT / "kernels").glob("*/*.inc")}
+    waiting, found = [tables[op] for op in ops], set[str]()
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            text = "".join(p.read_text() for p in (ROOT / "kernels" / one).iterdir() if p.suffix in (".h", ".cpp"))
+            waiting += [f for f in re.findall(r'#include "(\w+)/', text) if (ROOT / "kernels" / f).is_dir()]
+    return found
 
 
 def tables(rows: Rows) -> str:
@@ -102,7 +130,7 @@ def tables(rows: Rows) -> str:
 
 def link(plan: bytes, rows: Rows, out: Path, chain: tc.Toolchain, lib: bool = False) -> None:
     """Writes an executable, or with `lib` a static library, that holds the Plan and the rows (op -> names, best first)."""
-    archive = library(chain)
+    archive = library(chain, rows)
     with tempfile.TemporaryDirectory(prefix="accelnn-") as folder:
         work = Path(folder)
         (work / "plan.bin").write_bytes(plan)

@@ -11,7 +11,7 @@ from ..core.errors import GraphError
 from ..core.graph import Graph, Spec
 from ..core.tensor import Tensor, as_tensor, mode
 from ..core.trace import Slot, fill, trace
-from ..passes import STANDARD, Hoisted, Pass, hoist, pack, run_passes
+from ..passes import STANDARD, Hoisted, Pass, as_eager, hoist, pack, run_passes
 from ..passes.plan import write_plan
 
 
@@ -35,7 +35,7 @@ class CompiledFunction:
         result = traced.run(tensors)
         if traced.single:
             views = [t.view for t in tensors]
-            self.run.remember(traced.plan, traced.states, views, mode.grad, [w.source.view for w in traced.hoisted], traced.trace.modules)
+            self.run.remember(traced.plan, traced.states, views, mode.grad, [t.view for w in traced.hoisted for t in w.sources], traced.trace.modules)
         return result
 
     def plan(self, *args: Any) -> _Traced:
@@ -51,7 +51,7 @@ class CompiledFunction:
 class _Traced:
     def __init__(self, f: Callable[..., Any], specs: Sequence[Spec], passes: Sequence[Pass]) -> None:
         raw, self.trace, self.result = trace(f, specs)
-        self.graph: Graph = run_passes(raw, passes)
+        self.graph: Graph = run_passes(raw, passes) if passes else as_eager(raw)
         self.hoisted: list[Hoisted] = []
         if passes:
             self.graph, self.hoisted = hoist(pack(self.graph, states=True))
@@ -76,5 +76,5 @@ class _Traced:
 
 
 def compile(f: Callable[..., Any], passes: Sequence[Pass] = STANDARD) -> CompiledFunction:  # noqa: A001 (torch's name)
-    """A function (or Module) of tensors -> the same function as a Plan. passes=() keeps every op as it was traced."""
+    """A function (or Module) of tensors -> the same function as a Plan. passes=() keeps every op as it was traced: the bits of eager calls."""
     return CompiledFunction(f, passes)

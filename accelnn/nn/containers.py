@@ -12,11 +12,11 @@ from .module import Module, Parameter
 class ModuleList(Module):
     """Modules by position; call them yourself."""
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.items = list(modules)
+        self.items = list(modules or ())
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         return ((str(i), m) for i, m in enumerate(self.items))
 
     def append(self, module: Module) -> ModuleList:
@@ -49,11 +49,11 @@ class ModuleList(Module):
 class ModuleDict(Module):
     """Modules by name."""
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         super().__init__()
-        self.table = dict(modules)
+        self.table = dict(modules or ())
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         return iter(self.table.items())
 
     def update(self, modules: Mapping[str, Module]) -> None:
@@ -97,9 +97,9 @@ def _parameter(x: Any) -> Tensor:
 class ParameterDict(Module):
     """Parameters by name: fields of this module."""
 
-    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
         super().__init__()
-        for key, x in dict(parameters).items():
+        for key, x in dict(parameters or ()).items():
             self[key] = x
 
     def _table(self) -> dict[str, Tensor]:
@@ -136,8 +136,8 @@ class ParameterDict(Module):
 class ParameterList(ParameterDict):
     """Parameters by position."""
 
-    def __init__(self, values: Iterable[Any] = ()) -> None:
-        super().__init__((str(i), x) for i, x in enumerate(values))
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__((str(i), x) for i, x in enumerate(values or ()))
 
     def append(self, x: Any) -> ParameterList:
         vars(self)[str(len(self))] = _parameter(x)

@@ -7,13 +7,15 @@ from typing import Any
 
 from ..core.errors import AttributeValueError, ShapeError
 from ..core.tensor import Tensor
-from ..ops.border import BORDERS, border
+from ..ops.arrange import pad as padded
 from ..ops.conv import conv2d
 from ..ops.conv_nd import conv1d, conv3d, conv_transpose1d, conv_transpose3d
 from ..ops.conv_transpose import conv_transpose2d
 from ..ops.window import each, paddings
 from . import init
 from .module import Module, Parameter
+
+BORDERS = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Conv(Module):
@@ -40,7 +42,7 @@ class _Conv(Module):
         rows, columns = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         shape = (rows, columns // groups, *self.kernel_size)
         fan_in = math.prod(shape[1:])
-        self.weight = Parameter(init.kaiming_uniform(shape, fan_in))
+        self.weight = Parameter(init.kaiming_uniform_array(shape, fan_in))
         self.bias = Parameter(init.uniform_array((out_channels,), 1 / math.sqrt(max(fan_in, 1)))) if bias else None
 
     def _batched(self, x: Tensor) -> tuple[Tensor, bool]:
@@ -49,8 +51,9 @@ class _Conv(Module):
         return (x, False) if x.ndim == self.n + 2 else (x.unsqueeze(0), True)
 
     def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding!r}"
-        for name, usual in (("output_padding", (0,) * self.n), ("dilation", (1,) * self.n), ("groups", 1), ("padding_mode", "zeros")):
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        none, one = (0,) * self.n, (1,) * self.n
+        for name, usual in (("padding", none), ("output_padding", none), ("dilation", one), ("groups", 1), ("padding_mode", "zeros")):
             if getattr(self, name) != usual:
                 text += f", {name}={getattr(self, name)!r}"
         return text + ("" if self.bias is not None else ", bias=False")
@@ -66,8 +69,8 @@ class _Forward(_Conv):
         x, alone = self._batched(x)
         pad: Any = self.padding
         if self.padding_mode != "zeros":
-            sizes = x.shape[2:]
-            x = border(x, *paddings(self.n, pad, sizes, self.kernel_size, self.stride, self.dilation, type(self).__name__), self.padding_mode)
+            before, after = paddings(self.n, pad, x.shape[2:], self.kernel_size, self.stride, self.dilation, type(self).__name__)
+            x = padded(x, [side for pair in zip(reversed(before), reversed(after)) for side in pair], self.padding_mode)
             pad = 0
         y = (conv1d, conv2d, conv3d)[self.n - 1](x, self.weight, self.bias, self.stride, pad, self.dilation, self.groups, self.exact)
         return y.reshape(*y.shape[1:]) if alone else y

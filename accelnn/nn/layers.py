@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..core.errors import AttributeValueError
 from ..core.tensor import Tensor
-from ..ops import dropout, linear
+from ..ops import linear
+from ..ops.distance import bilinear
 from . import init
 from .module import Module, Parameter
 
@@ -18,51 +20,55 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(init.kaiming_uniform((out_features, in_features), in_features))
+        self.weight = Parameter(init.kaiming_uniform_array((out_features, in_features), in_features))
         self.bias = Parameter(init.uniform_array((out_features,), 1 / math.sqrt(max(in_features, 1)))) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
-class Flatten(Module):
-    """Dimensions start_dim..end_dim as one."""
+class Bilinear(Module):
+    """y[..., o] = x1[..., i] weight[o, i, j] x2[..., j] + bias[o]."""
 
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+    def __init__(self, in1_features: int, in2_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+        if in1_features < 1:
+            raise AttributeValueError(f"Bilinear: in1_features {in1_features}; at least 1 expected")
+        self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
+        bound = 1 / math.sqrt(in1_features)
+        self.weight = Parameter(init.uniform_array((out_features, in1_features, in2_features), bound))
+        self.bias = Parameter(init.uniform_array((out_features,), bound)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(self.start_dim, self.end_dim)
-
-
-class Dropout(Module):
-    """While training: zeroes each element with probability p and scales the rest by 1 / (1 - p)."""
-
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        return dropout(x, self.p, self.training)
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        return bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Identity(Module):
+    """Its input; takes any arguments."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
 
 
 class Sequential(Module):
     """Layers one after another; their names are their positions, or the keys of one dictionary."""
 
-    def __init__(self, *layers: Any) -> None:
+    def __init__(self, *args: Any) -> None:
         super().__init__()
-        named = layers[0] if len(layers) == 1 and isinstance(layers[0], dict) else None
-        self.layers = list(layers) if named is None else list(named.values())
+        named = args[0] if len(args) == 1 and isinstance(args[0], dict) else None
+        self.layers = list(args) if named is None else list(named.values())
         self.names = [] if named is None else list(named)
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         return zip([*self.names, *(str(i) for i in range(len(self.names), len(self.layers)))], self.layers)
 
     def forward(self, x: Any) -> Any:
@@ -88,4 +94,4 @@ class Sequential(Module):
         return iter(self.layers)
 
 
-__all__ = ["Dropout", "Flatten", "Linear", "Sequential"]
+__all__ = ["Bilinear", "Identity", "Linear", "Sequential"]

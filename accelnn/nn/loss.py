@@ -13,8 +13,10 @@ from ..ops.loss import reduced, reduction_code
 from .module import Module
 
 
-class _Loss(Module):
+class Loss(Module):
     """reduction: "mean", "sum" or "none"."""
+
+    shown: tuple[str, ...] = ("reduction",)
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -32,11 +34,8 @@ class _Loss(Module):
     def reduce(self, loss: Tensor) -> Tensor:
         return reduced(loss, self.reduction, type(self).__name__)
 
-    def extra_repr(self) -> str:
-        return f"reduction={self.reduction!r}"
 
-
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(Loss):
     """-log softmax(logits) at the target: logits float32 [N, C], [N, C, d...] or [C]; target: labels in [0, C) or ignore_index, or probabilities."""
 
     def __init__(self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
@@ -47,7 +46,7 @@ class CrossEntropyLoss(_Loss):
         return cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
 
 
-class NLLLoss(_Loss):
+class NLLLoss(Loss):
     """-input at the labels: input log probabilities [N, C], [N, C, d...] or [C]."""
 
     def __init__(self, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean") -> None:
@@ -58,7 +57,7 @@ class NLLLoss(_Loss):
         return nll_loss(input, target, self.weight, self.ignore_index, self.reduction)
 
 
-class MSELoss(_Loss):
+class MSELoss(Loss):
     """Squared differences."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
@@ -67,7 +66,7 @@ class MSELoss(_Loss):
         return self.reduce(d * d)
 
 
-class L1Loss(_Loss):
+class L1Loss(Loss):
     """Absolute differences."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
@@ -75,7 +74,7 @@ class L1Loss(_Loss):
         return self.reduce((input - target).abs())
 
 
-class SmoothL1Loss(_Loss):
+class SmoothL1Loss(Loss):
     """d^2 / (2 beta) for |d| < beta, |d| - beta / 2 beyond."""
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
@@ -90,7 +89,7 @@ class SmoothL1Loss(_Loss):
         return self.reduce(d if self.beta == 0 else where(d < self.beta, d * d * (0.5 / self.beta), d - 0.5 * self.beta))
 
 
-class HuberLoss(_Loss):
+class HuberLoss(Loss):
     """d^2 / 2 for |d| <= delta, delta (|d| - delta / 2) beyond."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
@@ -105,7 +104,7 @@ class HuberLoss(_Loss):
         return self.reduce(where(d <= self.delta, d * d * 0.5, (d - 0.5 * self.delta) * self.delta))
 
 
-class BCELoss(_Loss):
+class BCELoss(Loss):
     """-(target log input + (1 - target) log(1 - input)), logarithms no lower than -100. BCEWithLogitsLoss loses fewer digits."""
 
     def __init__(self, weight: Tensor | None = None, reduction: str = "mean") -> None:
@@ -118,7 +117,7 @@ class BCELoss(_Loss):
         return self.reduce(loss if self.weight is None else loss * self.weight)
 
 
-class BCEWithLogitsLoss(_Loss):
+class BCEWithLogitsLoss(Loss):
     """BCELoss of sigmoid(input); pos_weight multiplies the term of positive targets."""
 
     def __init__(self, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None) -> None:
@@ -134,7 +133,7 @@ class BCEWithLogitsLoss(_Loss):
         return self.reduce(loss if self.weight is None else loss * self.weight)
 
 
-class KLDivLoss(_Loss):
+class KLDivLoss(Loss):
     """target (log target - input): input log probabilities, target probabilities or, with log_target, their logarithms. "batchmean": the sum over N."""
 
     def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
@@ -158,7 +157,7 @@ class KLDivLoss(_Loss):
         return mean
 
 
-class CTCLoss(_Loss):
+class CTCLoss(Loss):
     """-log of the probability of a target sequence: log_probs [T, N, C] or [T, C]; see ops.ctc_loss."""
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
@@ -169,81 +168,7 @@ class CTCLoss(_Loss):
         return ctc_loss(log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity)
 
 
-class CosineEmbeddingLoss(_Loss):
-    """1 - cos(input1, input2) where target is 1, max(0, cos - margin) where it is -1; inputs [N, D] or [D]."""
-
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        self.margin = margin
-
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        self.same(input1, input2)
-        tiny = 1e-12
-        size = ((input1 * input1).sum(-1) + tiny) * ((input2 * input2).sum(-1) + tiny)
-        cosine = (input1 * input2).sum(-1) / size.sqrt()
-        self.same(cosine, target)
-        y = target.float()
-        return self.reduce(where(y == 1.0, 1.0 - cosine, where(y == -1.0, maximum(cosine - self.margin, 0.0), 0.0)))
-
-
-def _distance(a: Tensor, b: Tensor, p: float, eps: float) -> Tensor:
-    """The p-norm of a - b + eps along the last dimension."""
-    d = a - b + eps
-    if p == 2:
-        return (d * d).sum(-1).sqrt()
-    return d.abs().sum(-1) if p == 1 else (d.abs() ** p).sum(-1) ** (1.0 / p)
-
-
-class TripletMarginLoss(_Loss):
-    """max(0, |anchor - positive|_p - |anchor - negative|_p + margin), distances along the last dimension; swap: the nearer of anchor and positive."""
-
-    def __init__(self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        self.margin, self.p, self.eps, self.swap = margin, p, eps, swap
-
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        self.same(anchor, positive, negative)
-        away = _distance(anchor, negative, self.p, self.eps)
-        if self.swap:
-            other = _distance(positive, negative, self.p, self.eps)
-            away = where(away < other, away, other)
-        return self.reduce(maximum(_distance(anchor, positive, self.p, self.eps) - away + self.margin, 0.0))
-
-
-class HingeEmbeddingLoss(_Loss):
-    """input where target is 1, max(0, margin - input) where it is -1."""
-
-    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        self.margin = margin
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
-        self.same(input, target)
-        y = target.float()
-        return self.reduce(where(y == 1.0, 0.0, maximum(self.margin - input, 0.0)) + where(y == -1.0, 0.0, input))
-
-
-class MarginRankingLoss(_Loss):
-    """max(0, -target (input1 - input2) + margin)."""
-
-    def __init__(self, margin: float = 0.0, reduction: str = "mean") -> None:
-        super().__init__(reduction)
-        self.margin = margin
-
-    def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
-        self.same(input1, input2, target)
-        return self.reduce(maximum(target.float() * (input2 - input1) + self.margin, 0.0))
-
-
-class SoftMarginLoss(_Loss):
-    """log(1 + exp(-target input)), target 1 or -1."""
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
-        self.same(input, target)
-        return self.reduce(-logsigmoid(target.float() * input))
-
-
-class GaussianNLLLoss(_Loss):
+class GaussianNLLLoss(Loss):
     """(log var + (input - target)^2 / var) / 2, var no lower than eps (its gradient passes that bound, as in torch); full: with log(2 pi) / 2."""
 
     def __init__(self, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
@@ -261,7 +186,7 @@ class GaussianNLLLoss(_Loss):
         return self.reduce(loss + 0.5 * math.log(2 * math.pi) if self.full else loss)
 
 
-class PoissonNLLLoss(_Loss):
+class PoissonNLLLoss(Loss):
     """exp(input) - target input or, without log_input, input - target log(input + eps); full: with Stirling's approximation of log target!."""
 
     def __init__(self, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean") -> None:
@@ -297,6 +222,5 @@ def _total(terms: Iterable[Tensor]) -> Tensor:
     return total
 
 
-__all__ = ["BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HuberLoss",
-           "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "NLLLoss", "PoissonNLLLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss",
-           "l1_penalty", "l2_penalty"]  # fmt: skip
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "CTCLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "NLLLoss",
+           "PoissonNLLLoss", "SmoothL1Loss", "l1_penalty", "l2_penalty"]  # fmt: skip

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import Error, ShapeError
-from ..core.tensor import Tensor, asarray, mode, tensor
+from ..core.dtypes import DType, as_dtype
+from ..core.errors import DTypeError, Error, ShapeError
+from ..core.tensor import Tensor, asarray, check_device, mode, tensor
 
 
 def Parameter(data: Any, requires_grad: bool = True) -> Tensor:  # noqa: N802 (torch's name)
@@ -18,7 +19,9 @@ def Parameter(data: Any, requires_grad: bool = True) -> Tensor:  # noqa: N802 (t
 
 
 class Module:
-    """Base of all layers. Subclasses set Tensors and Modules as fields and define `forward`."""
+    """Base of all layers. Subclasses set Tensors and Modules as fields and define `forward`; `shown` names the fields that repr shows."""
+
+    shown: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.training = True
@@ -28,24 +31,36 @@ class Module:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         trace = mode.trace
-        if trace is None:
-            return self.forward(*args, **named)
-        trace.modules.append((self, self.training))
-        trace.path.append(trace.name_of(self))
+        if trace is not None:
+            trace.modules.append((self, self.training))
+            trace.path.append(trace.name_of(self))
         try:
             return self.forward(*args, **named)
+        except Error as error:
+            error.add_note(f"in {type(self).__name__}({self.extra_repr()})")  # the traceback shows which layer, and what it was made for
+            raise
         finally:
-            trace.path.pop()
+            if trace is not None:
+                trace.path.pop()
 
-    def children(self) -> Iterator[tuple[str, Module]]:
+    def named_fields(self) -> Iterable[tuple[str, Any]]:
+        """What stands in this module: tensors, modules and everything else."""
+        return vars(self).items()
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
         """Direct sub-modules with their field names."""
         for name, field in vars(self).items():
             if isinstance(field, Module):
                 yield name, field
 
+    def children(self) -> Iterator[Module]:
+        """Direct sub-modules."""
+        return (child for _, child in self.named_children())
+
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module (its name is the prefix) and all below it, with their paths."""
         yield prefix, self
-        for name, child in self.children():
+        for name, child in self.named_children():
             yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
 
     def modules(self) -> Iterator[Module]:
@@ -55,20 +70,54 @@ class Module:
         """Every tensor of the state: parameters and buffers, each once, by its path."""
         seen: set[int] = set()
         for path, module in self.named_modules():
-            for name, field in vars(module).items():
+            for name, field in module.named_fields():
                 if isinstance(field, Tensor) and id(field) not in seen:
                     seen.add(id(field))
                     yield f"{path}.{name}" if path else name, field
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """The tensors that training changes: those that require a gradient."""
         return ((n, t) for n, t in self.named_tensors() if t.requires_grad)
 
     def parameters(self) -> Iterator[Tensor]:
         return (t for _, t in self.named_parameters())
 
-    def train(self, on: bool = True) -> Any:
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """The tensors that training leaves alone: running statistics, masks, frozen weights."""
+        return ((n, t) for n, t in self.named_tensors() if not t.requires_grad)
+
+    def buffers(self) -> Iterator[Tensor]:
+        return (t for _, t in self.named_buffers())
+
+    def register_buffer(self, name: str, tensor: Tensor | None) -> None:
+        """Torch's name for a field that holds a tensor without a gradient: `self.name = tensor` does the same."""
+        setattr(self, name, tensor)
+
+    def apply(self, fn: Callable[[Module], Any]) -> Any:
+        """Calls fn with every module below this one, then with this one; returns this one."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def to(self, *args: Any, **named: Any) -> Any:
+        """This module: it computes on the CPU, in float32; DeviceError or DTypeError for anything else."""
+        for what in (*args, *named.values()):
+            if isinstance(what, str) and what not in DType.__members__:
+                check_device(what)
+            elif not isinstance(what, (bool, Tensor)) and what is not None and as_dtype(what) != DType.float32:
+                raise DTypeError(f"{type(self).__name__}.to({what!r}): parameters are float32; see compress and freeze for smaller ones")
+        return self
+
+    def cpu(self) -> Any:
+        return self
+
+    def float(self) -> Any:
+        return self
+
+    def train(self, mode: bool = True) -> Any:
         for module in self.modules():
-            module.training = on
+            module.training = mode
         return self
 
     def eval(self) -> Any:
@@ -115,10 +164,10 @@ class Module:
         self.load_state_dict(state, strict)
 
     def extra_repr(self) -> str:
-        return ""
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown)
 
     def __repr__(self) -> str:
-        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.children()]
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
         body = self.extra_repr() + ("\n  " + "\n  ".join(lines) + "\n" if lines else "")
         return f"{type(self).__name__}({body})"
 

@@ -68,7 +68,8 @@ class RNNBase(Module):
     states [num_layers * D, B, H]. `lengths`: int64[B]; outputs beyond a sequence's length are 0.
 
     `recurrent_dtype = "bfloat16"`: outside of training the recurrent weights are rounded to bfloat16, half the memory to read in each step; what they
-    multiply stays float32. Made for batch 1 in a Plan (an.compile, an.freeze), where they are packed once."""
+    multiply stays float32. `"int8"`: a quarter, one scale a row; h is rounded to int8 in each step too, what w_ih multiplies stays float32 (dynamic
+    quantization). Made for small batches in a Plan (an.compile, an.freeze), where weights are packed once."""
 
     kind, gates = "rnn", 1
 

@@ -1,13 +1,13 @@
-"""Layers that move elements: padding, sampling, folding, flattening."""
+"""Layers that move elements: flattening, sampling, shuffling, unfolding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..core.errors import AttributeValueError, ShapeError
+from ..core.errors import ShapeError
 from ..core.tensor import Tensor
 from ..ops import arrange
 from ..ops.arrange import cut, place
@@ -15,8 +15,23 @@ from ..ops.resizing import interpolate
 from .module import Module
 
 
+class Flatten(Module):
+    """Dimensions start_dim..end_dim as one."""
+
+    shown = ("start_dim", "end_dim")
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(self.start_dim, self.end_dim)
+
+
 class Unflatten(Module):
     """Dimension `dim` as several (one size may be -1)."""
+
+    shown = ("dim", "unflattened_size")
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
@@ -26,110 +41,10 @@ class Unflatten(Module):
         d = self.dim % x.ndim
         return x.reshape(*x.shape[:d], *_sizes(x.shape[d], self.unflattened_size), *x.shape[d + 1 :])
 
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
-
 
 def _sizes(n: Any, sizes: tuple[int, ...]) -> tuple[Any, ...]:
     known = int(np.prod([s for s in sizes if s != -1]))
     return tuple(n // known if s == -1 else s for s in sizes)
-
-
-class _Pad(Module):
-    mode, dims = "constant", 0
-
-    def __init__(self, padding: Any) -> None:
-        super().__init__()
-        self.padding = (padding,) * (2 * self.dims) if isinstance(padding, int) else tuple(padding)
-        if len(self.padding) != 2 * self.dims:
-            raise AttributeValueError(f"{type(self).__name__}: padding {padding}; one number, or {2 * self.dims}")
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.ndim not in (self.dims + 1, self.dims + 2):
-            raise ShapeError(f"{type(self).__name__}: {self.dims + 2} dimensions expected (or {self.dims + 1} without N), not {x.spec}")
-        return arrange.pad(x, self.padding, self.mode)
-
-    def extra_repr(self) -> str:
-        return str(self.padding)
-
-
-class _ConstantPad(_Pad):
-    """`value` around the last dimensions; negative padding cuts."""
-
-    def __init__(self, padding: Any, value: float = 0.0) -> None:
-        super().__init__(padding)
-        self.value = value
-
-    def forward(self, x: Tensor) -> Tensor:
-        return arrange.pad(x, self.padding, "constant", self.value)
-
-    def extra_repr(self) -> str:
-        return f"padding={self.padding}, value={self.value}"
-
-
-class _ZeroPad(_ConstantPad):
-    def __init__(self, padding: Any) -> None:
-        super().__init__(padding, 0.0)
-
-
-class ConstantPad1d(_ConstantPad):
-    dims = 1
-
-
-class ConstantPad2d(_ConstantPad):
-    dims = 2
-
-
-class ConstantPad3d(_ConstantPad):
-    dims = 3
-
-
-class ZeroPad1d(_ZeroPad):
-    dims = 1
-
-
-class ZeroPad2d(_ZeroPad):
-    dims = 2
-
-
-class ZeroPad3d(_ZeroPad):
-    dims = 3
-
-
-class ReflectionPad1d(_Pad):
-    mode, dims = "reflect", 1
-
-
-class ReflectionPad2d(_Pad):
-    mode, dims = "reflect", 2
-
-
-class ReflectionPad3d(_Pad):
-    mode, dims = "reflect", 3
-
-
-class ReplicationPad1d(_Pad):
-    mode, dims = "replicate", 1
-
-
-class ReplicationPad2d(_Pad):
-    mode, dims = "replicate", 2
-
-
-class ReplicationPad3d(_Pad):
-    mode, dims = "replicate", 3
-
-
-class CircularPad1d(_Pad):
-    mode, dims = "circular", 1
-
-
-class CircularPad2d(_Pad):
-    mode, dims = "circular", 2
-
-
-class CircularPad3d(_Pad):
-    mode, dims = "circular", 3
 
 
 class Upsample(Module):
@@ -161,6 +76,8 @@ class UpsamplingBilinear2d(Upsample):
 class PixelShuffle(Module):
     """[..., C r^2, H, W] -> [..., C, H r, W r] (Shi et al., 2016)."""
 
+    shown = ("upscale_factor",)
+
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
         self.upscale_factor = upscale_factor
@@ -173,12 +90,11 @@ class PixelShuffle(Module):
         y = x.reshape(*lead, c // (r * r), r, r, h, w).permute((*range(n + 1), n + 3, n + 1, n + 4, n + 2))
         return y.reshape(*lead, c // (r * r), h * r, w * r)
 
-    def extra_repr(self) -> str:
-        return f"upscale_factor={self.upscale_factor}"
-
 
 class PixelUnshuffle(Module):
     """[..., C, H r, W r] -> [..., C r^2, H, W]."""
+
+    shown = ("downscale_factor",)
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
@@ -192,12 +108,11 @@ class PixelUnshuffle(Module):
         y = x.reshape(*lead, c, h // r, r, w // r, r).permute((*range(n + 1), n + 2, n + 4, n + 1, n + 3))
         return y.reshape(*lead, c * (r * r), h // r, w // r)
 
-    def extra_repr(self) -> str:
-        return f"downscale_factor={self.downscale_factor}"
-
 
 class ChannelShuffle(Module):
     """Channels dealt out from `groups` heaps in turn (Zhang et al., 2018)."""
+
+    shown = ("groups",)
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -209,9 +124,6 @@ class ChannelShuffle(Module):
             raise ShapeError(f"ChannelShuffle: {c} channels do not divide into {self.groups} groups")
         return x.reshape(n, self.groups, c // self.groups, *rest).transpose(1, 2).reshape(n, c, *rest)
 
-    def extra_repr(self) -> str:
-        return f"groups={self.groups}"
-
 
 def _pair(x: Any) -> tuple[int, int]:
     return (x, x) if isinstance(x, int) else (int(x[0]), int(x[1]))
@@ -220,14 +132,19 @@ def _pair(x: Any) -> tuple[int, int]:
 class Unfold(Module):
     """Windows of x[N, C, H, W] as columns: [N, C kh kw, L]."""
 
+    shown: tuple[str, ...] = ("kernel_size", "dilation", "padding", "stride")
+
     def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
         super().__init__()
-        self.kernel_size, self.dilation, self.padding, self.stride = map(_pair, (kernel_size, dilation, padding, stride))
+        self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
+
+    def sides(self) -> Iterator[tuple[int, int]]:
+        """kernel_size, dilation, padding, stride: each for height and width."""
+        return map(_pair, (self.kernel_size, self.dilation, self.padding, self.stride))
 
     def windows(self, h: Any, w: Any) -> tuple[Any, Any]:
         """How many windows fit a picture, down and across."""
-        sides = zip((h, w), self.kernel_size, self.dilation, self.padding, self.stride)
-        down, across = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in sides)
+        down, across = ((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, d, p, s in zip((h, w), *self.sides()))
         if down < 1 or across < 1:
             raise ShapeError(f"{type(self).__name__}: a window of {self.kernel_size} does not fit into {h} x {w}")
         return down, across
@@ -237,32 +154,30 @@ class Unfold(Module):
             return self.forward(x.unsqueeze(0)).squeeze(0)
         n, c, h, w = x.shape
         down, across = self.windows(h, w)
-        (ph, pw), (sh, sw), (dh, dw) = self.padding, self.stride, self.dilation
+        kernel, (dh, dw), (ph, pw), (sh, sw) = self.sides()
         x = arrange.pad(x, (pw, pw, ph, ph))
-        parts = [cut(cut(x, 2, i * dh, down, sh), 3, j * dw, across, sw) for i, j in np.ndindex(*self.kernel_size)]
+        parts = [cut(cut(x, 2, i * dh, down, sh), 3, j * dw, across, sw) for i, j in np.ndindex(*kernel)]
         return arrange.stack(parts, 2).reshape(n, c * len(parts), down * across)
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
 
 
 class Fold(Unfold):
     """Columns added up where their windows lie: the transpose of Unfold."""
 
+    shown = ("output_size", "kernel_size", "dilation", "padding", "stride")
+
     def __init__(self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
         super().__init__(kernel_size, dilation, padding, stride)
-        self.output_size = _pair(output_size)
+        self.output_size = output_size
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == 2:
             return self.forward(x.unsqueeze(0)).squeeze(0)
-        (h, w), (kh, kw) = self.output_size, self.kernel_size
+        (h, w), ((kh, kw), (dh, dw), (ph, pw), (sh, sw)) = _pair(self.output_size), self.sides()
         down, across = self.windows(h, w)
         n, c, columns = x.shape
         if c % (kh * kw) != 0 or columns != down * across:
             raise ShapeError(f"Fold: {x.spec} is not [N, C * {kh * kw}, {down * across}]")
         x = x.reshape(n, c // (kh * kw), kh * kw, down, across)
-        (ph, pw), (sh, sw), (dh, dw) = self.padding, self.stride, self.dilation
         total = None
         for k, (i, j) in enumerate(np.ndindex(kh, kw)):
             part = cut(x, 2, k, 1).reshape(n, c // (kh * kw), down, across)
@@ -273,6 +188,5 @@ class Fold(Unfold):
         return cut(cut(total, 2, ph, h), 3, pw, w)
 
 
-__all__ = ["ChannelShuffle", "CircularPad1d", "CircularPad2d", "CircularPad3d", "ConstantPad1d", "ConstantPad2d", "ConstantPad3d", "Fold", "PixelShuffle",
-           "PixelUnshuffle", "ReflectionPad1d", "ReflectionPad2d", "ReflectionPad3d", "ReplicationPad1d", "ReplicationPad2d", "ReplicationPad3d", "Unflatten",
-           "Unfold", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d"]  # fmt: skip
+__all__ = ["ChannelShuffle", "Flatten", "Fold", "PixelShuffle", "PixelUnshuffle", "Unflatten", "Unfold", "Upsample",
+           "UpsamplingBilinear2d", "UpsamplingNearest2d"]  # fmt: skip

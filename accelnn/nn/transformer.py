@@ -13,7 +13,8 @@ from ..core.tensor import Tensor, tensor
 from ..ops import gelu
 from . import init
 from .attention import MultiheadAttention
-from .layers import Dropout, Linear, Sequential
+from .dropout import Dropout
+from .layers import Linear, Sequential
 from .module import Module
 from .norm import LayerNorm
 
@@ -119,15 +120,18 @@ def _copies(layer: Module, n: int) -> Sequential:
 
 
 class TransformerEncoder(Module):
-    """`num_layers` copies of an encoder layer, one after another, and a norm at the end."""
+    """`num_layers` copies of an encoder layer, one after another, and a norm at the end. enable_nested_tensor and mask_check are hints of torch's that change
+    no result; here they do nothing. So does is_causal=None: a mask is read, not guessed at."""
 
-    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None, enable_nested_tensor: bool = True,
+                 mask_check: bool = True) -> None:  # fmt: skip
         super().__init__()
         self.layers, self.num_layers, self.norm = _copies(encoder_layer, num_layers), num_layers, norm
 
-    def forward(self, src: Tensor, mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    def forward(self, src: Tensor, mask: Tensor | None = None, src_key_padding_mask: Tensor | None = None,
+                is_causal: bool | None = None) -> Tensor:  # fmt: skip
         for layer in self.layers:
-            src = layer(src, mask, src_key_padding_mask, is_causal)
+            src = layer(src, mask, src_key_padding_mask, bool(is_causal))
         return src if self.norm is None else self.norm(src)
 
 
@@ -139,16 +143,16 @@ class TransformerDecoder(Module):
         self.layers, self.num_layers, self.norm = _copies(decoder_layer, num_layers), num_layers, norm
 
     def forward(self, tgt: Tensor, memory: Tensor, tgt_mask: Tensor | None = None, memory_mask: Tensor | None = None,
-                tgt_key_padding_mask: Tensor | None = None, memory_key_padding_mask: Tensor | None = None, tgt_is_causal: bool = False,
+                tgt_key_padding_mask: Tensor | None = None, memory_key_padding_mask: Tensor | None = None, tgt_is_causal: bool | None = None,
                 memory_is_causal: bool = False) -> Tensor:  # fmt: skip
         for layer in self.layers:
-            tgt = layer(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask, tgt_is_causal, memory_is_causal)
+            tgt = layer(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask, bool(tgt_is_causal), memory_is_causal)
         return tgt if self.norm is None else self.norm(tgt)
 
 
 class Transformer(Module):
     """Encoder and decoder; forward(src, tgt, src_mask=None, tgt_mask=None, memory_mask=None, src_key_padding_mask=None, tgt_key_padding_mask=None,
-    memory_key_padding_mask=None, src_is_causal=False, tgt_is_causal=False, memory_is_causal=False)."""
+    memory_key_padding_mask=None, src_is_causal=None, tgt_is_causal=None, memory_is_causal=False)."""
 
     def __init__(self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6, dim_feedforward: int = 2048,
                  dropout: float = 0.1, activation: Activation = "relu", custom_encoder: Module | None = None, custom_decoder: Module | None = None,
@@ -160,11 +164,11 @@ class Transformer(Module):
         self.decoder = custom_decoder or TransformerDecoder(TransformerDecoderLayer(*same), num_decoder_layers, LayerNorm(d_model, layer_norm_eps, bias=bias))
         for p in self.parameters():
             if p.ndim > 1:
-                p.assign(tensor(init.xavier_uniform(p.shape, p.shape[1], p.shape[0])))  # type: ignore[arg-type]
+                p.assign(tensor(init.xavier_uniform_array(p.shape, p.shape[1], p.shape[0])))  # type: ignore[arg-type]
 
     def forward(self, src: Tensor, tgt: Tensor, src_mask: Tensor | None = None, tgt_mask: Tensor | None = None, memory_mask: Tensor | None = None,
                 src_key_padding_mask: Tensor | None = None, tgt_key_padding_mask: Tensor | None = None, memory_key_padding_mask: Tensor | None = None,
-                src_is_causal: bool = False, tgt_is_causal: bool = False, memory_is_causal: bool = False) -> Tensor:  # fmt: skip
+                src_is_causal: bool | None = None, tgt_is_causal: bool | None = None, memory_is_causal: bool = False) -> Tensor:  # fmt: skip
         memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
         return self.decoder(tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask,  # type: ignore[no-any-return]
                             tgt_is_causal, memory_is_causal)  # fmt: skip

@@ -50,12 +50,8 @@ function("gelu", lambda x: 0.5 * x * (1.0 + k.erf(x * HALF)), _gelu_slope, flops
 function("gelu_tanh", lambda x: 0.5 * x * (1.0 + k.tanh(RATIO * (x + CUBIC * (x * x * x)))), _gelu_tanh_slope, flops=40)
 function("silu", lambda x: x * k.sigmoid(x), _silu_slope, flops=25)
 function("mish", lambda x: x * _mish_tanh(x), _mish_slope, flops=30)
-def _leaky(x: Any, slope: float) -> Any:
-    """The larger of both, one instruction less, where the slope is one of a leak."""
-    return k.max(x, x * slope) if 0 < slope <= 1 else k.select(x > 0.0, x, x * slope)
-
-
-function("leaky_relu", _leaky, lambda x, slope: k.select(x > 0.0, 1.0, slope), slope=0.01)
+function("leaky_relu", lambda x, slope: k.select(x > 0.0, x, x * slope), lambda x, slope: k.select(x > 0.0, 1.0, slope),
+         program=lambda x, slope: x.emit("leaky", x, slope), passed=lambda dy, x, slope: x.emit("leaky", dy, slope), slope=0.01)  # fmt: skip
 function("elu", lambda x, alpha: k.select(x > 0.0, x, alpha * k.expm1(x)), lambda x, alpha: k.select(x > 0.0, 1.0, alpha * k.exp(x)), flops=30, alpha=1.3)
 function("celu", lambda x, alpha: k.select(x > 0.0, x, alpha * k.expm1(x * (1 / alpha))),
          lambda x, alpha: k.select(x > 0.0, 1.0, k.exp(x * (1 / alpha))), flops=30, alpha=1.3)  # fmt: skip
@@ -64,8 +60,8 @@ function("selu", lambda x: k.select(x > 0.0, SCALE * x, SCALE * ALPHA * k.expm1(
 function("softplus", _softplus, lambda x, beta, threshold: k.select(x * beta > threshold, 1.0, k.sigmoid(x * beta)), (-9.0, 9.0), 50, beta=1.5, threshold=9.0)
 function("softsign", lambda x: x / (1.0 + k.abs(x)), lambda x: 1.0 / ((1.0 + k.abs(x)) * (1.0 + k.abs(x))))
 function("logsigmoid", lambda x: -k.softplus(-x), lambda x: k.sigmoid(-x), (-9.0, 9.0), 50)
-function("hardtanh", lambda x, low, high: k.clamp(x, low, high), lambda x, low, high: k.select(x > low, k.select(x < high, 1.0, 0.0), 0.0), low=-1.0, high=2.0)
-function("hardsigmoid", lambda x: k.clamp(x * (1 / 6) + 0.5, 0.0, 1.0), lambda x: k.select(x > -3.0, k.select(x < 3.0, 1 / 6, 0.0), 0.0), (-5.0, 5.0))
+function("hardtanh", lambda x, low, high: k.clamp(x, low, high), lambda x, low, high: k.within(x, low, high), low=-1.0, high=2.0)
+function("hardsigmoid", lambda x: k.clamp(x * (1 / 6) + 0.5, 0.0, 1.0), lambda x: k.within(x, -3.0, 3.0) * (1 / 6), (-5.0, 5.0))
 function("hardswish", lambda x: x * k.clamp(x * (1 / 6) + 0.5, 0.0, 1.0),
          lambda x: k.select(x <= -3.0, 0.0, k.select(x >= 3.0, 1.0, x * (1 / 3) + 0.5)), (-5.0, 5.0))  # fmt: skip
 function("tanhshrink", lambda x: x - k.tanh(x), lambda x: k.tanh(x) * k.tanh(x), flops=24)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -243,10 +244,13 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape as slices of a new dimension."""
     parts = [as_tensor(x) for x in tensors]
-    if not parts or any(p.shape != parts[0].shape for p in parts):
+    shape = parts[0].shape if parts else ()
+    if not parts or any(p.shape != shape for p in parts[1:]):
         raise ShapeError(f"stack: tensors of one shape expected, not {[p.shape for p in parts]}")
-    axis = axis_of("stack", dim, parts[0].ndim + 1)
-    return cat([p.unsqueeze(axis) for p in parts], axis)
+    axis = axis_of("stack", dim, len(shape) + 1)
+    if axis < len(shape):  # one behind the other along the dimension that comes next is the same memory
+        return cat(parts, axis).reshape(*shape[:axis], len(parts), *shape[axis:])
+    return cat([p.reshape(*shape, 1) for p in parts], axis)
 
 
 def split(x: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -280,20 +284,24 @@ def unbind(x: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(apply("slice", x, axis=axis, start=i, length=1, step=1).reshape(*shape) for i in range(x.shape[axis]))  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=1024)
+def _ends(rank: int, pad: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """torch's pairs, last dimension first, as what comes before and behind each dimension."""
+    if len(pad) % 2 or len(pad) > 2 * rank:
+        raise ShapeError(f"pad: {pad} are not pairs for {rank} dimensions")
+    rest = (0,) * (rank - len(pad) // 2)
+    return (*rest, *pad[-2::-2]), (*rest, *pad[::-2])
+
+
 def pad(x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """torch.nn.functional.pad: `pad` gives (before, behind) of the last dimension, then of the one before it, and so on; negative numbers cut.
     mode: constant (with `value`), reflect, replicate (or edge), circular (or wrap). Any dtype."""
-    rank = x.ndim
-    if len(pad) % 2 or len(pad) > 2 * rank:
-        raise ShapeError(f"pad: {tuple(pad)} are not pairs for the {rank} dimensions of {x.spec}")
     if _NAMES.get(mode, -1) < 0:
         raise AttributeValueError(f"pad: mode {mode!r}; expected one of {', '.join(MODES)}")
-    low, high = [0] * rank, [0] * rank
-    for i in range(len(pad) // 2):
-        low[rank - 1 - i], high[rank - 1 - i] = pad[2 * i], pad[2 * i + 1]
+    low, high = _ends(x.ndim, tuple(pad))
     if not any(low) and not any(high):
         return x
-    return apply("pad", x, low=tuple(low), high=tuple(high), step=(), mode=_NAMES[mode], value=float(value or 0.0))
+    return apply("pad", x, low=low, high=high, step=(), mode=_NAMES[mode], value=float(value or 0.0))
 
 
 def flip(x: Tensor, dims: int | Sequence[int]) -> Tensor:

@@ -11,8 +11,9 @@ from ..core.dtypes import DType
 from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
-from ..core.tensor import Tensor, apply
-from . import conv_bounds
+from ..core.tensor import Tensor, apply, mode
+from . import conv_bounds, conv_eager
+from .exactness import exact_wanted
 from .matmul import EPS, _activate, gamma
 from .window import window
 
@@ -100,10 +101,21 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
 )
 
 
+LAST: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  # dgrad by way of channels last
+    ((1, 16, 20, 21), (16, 16, 5, 5), {"pad_top": 2, "pad_left": 1}),
+    ((2, 17, 15, 9), (16, 17, 3, 3), {"pad_top": 2, "pad_left": 2, "pad_bottom": 1, "dilation_h": 2, "dilation_w": 2}),
+    ((2, 32, 9, 10), (32, 16, 3, 3), {"groups": 2, "pad_top": 1, "pad_right": 1}),
+)
+
+
 LARGE: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  # worth turning: conv2d_nhwc inside
     ((1, 32, 24, 21), (32, 32, 3, 3), {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
     ((1, 32, 24, 21), (40, 32, 3, 3), {"pad_top": 1, "pad_left": 1, "exact": 1, "activation": 1}),
     ((1, 33, 17, 17), (33, 1, 3, 3), {"groups": 33}),
+    ((2, 3, 11, 30), (6, 1, 3, 3), {"groups": 3, "stride_h": 2, "stride_w": 2, "pad_top": 1, "pad_left": 1, "activation": 2}),
+    ((1, 4, 12, 40), (4, 1, 5, 3), {"groups": 4, "stride_w": 3, "dilation_h": 2, "pad_left": 2, "pad_right": 3}),
+    ((1, 4, 23, 15), (8, 2, 5, 5), {"groups": 2, "pad_top": 2, "pad_left": 2, "pad_bottom": 2, "pad_right": 1, "activation": 1}),
+    ((1, 3, 9, 33), (17, 3, 3, 3), {"stride_h": 2, "stride_w": 2, "pad_left": 1, "pad_right": 1}),
 )
 
 
@@ -116,7 +128,8 @@ def _samples() -> Any:
     plain: list[Any] = [((_draw(rng, x), _draw(rng, w)), g) for x, w, g in CASES]
     plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,))), {"activation": a}) for a in range(6)]
     plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,)), _draw(rng, (2, 4, 5, 5))), {}),
-              ((_draw(rng, (1, 2, 5, 6)), _draw(rng, (33, 2, 1, 1)), None, _draw(rng, (1, 33, 5, 6))), {"exact": 1})]  # fmt: skip
+              ((_draw(rng, (1, 2, 5, 6)), _draw(rng, (33, 2, 1, 1)), None, _draw(rng, (1, 33, 5, 6))), {"exact": 1}),
+              ((_draw(rng, (2, 2, 6, 18)), _draw(rng, (2, 1, 3, 3)), None, _draw(rng, (2, 2, 4, 16))), {"groups": 2, "activation": 1})]  # fmt: skip
     for x, w, g in LARGE:
         plain.append(((_draw(rng, x), _draw(rng, w), _draw(rng, w[:1])), g))
     return plain
@@ -174,11 +187,11 @@ def _gradient_samples(second: int) -> Any:
     def samples() -> Any:
         rng = np.random.default_rng(0)
         found = []
-        for x, w, g in CASES:
+        for x, w, g in CASES + (LAST if second == 1 else ()):
             y = conv2d_op.specs([Spec(x, DType.float32), Spec(w, DType.float32)], g)[0].shape
             extra = {"in_h": x[2], "in_w": x[3]} if second == 1 else {"kernel_h": w[2], "kernel_w": w[3]}
             found.append(((_draw(rng, y), _draw(rng, w if second == 1 else x)), {**g, **extra}))  # type: ignore[arg-type]
-            if w[0] >= 16 and w[2] == 3:
+            if w[0] >= 16 and w[2] == 3 and g.get("groups", 1) == 1:
                 found.append((found[-1][0], {**found[-1][1], "exact": 1}))
         return found
 
@@ -199,7 +212,10 @@ def _dgrad_bound(dy: Any, w: Any, in_h: int, in_w: int, exact: int = 0, **g: int
     n, (o, per_group, r, s) = len(dy), w.shape
     if conv_bounds.by_winograd(n, per_group, o, (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
         return conv_bounds.dgrad(dy, w, in_h, in_w, full["pad_top"], full["pad_left"])
-    return gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
+    plain = gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
+    if not dy.size or not conv_bounds.by_last(n, per_group, o // full["groups"], (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
+        return plain
+    return np.maximum(plain, conv_bounds.last(dy, w, **full))
 
 
 conv2d_dgrad = Op("conv2d_dgrad", _dgrad_shape, _dgrad_reference, samples=_gradient_samples(1), cost=_gradient_cost(1), bound=_dgrad_bound)
@@ -274,8 +290,12 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
 
     padding: zeros at both sides, (top, left, bottom, right), or 'valid', 'same' (stride 1), 'same_upper', 'same_lower' (window.paddings).
     exact: no fast algorithm (Winograd), here and in the gradients, whose errors are bounded by the largest numbers that a tile of the image sees and
-    not by an output's own terms."""
-    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact)
+    not by an output's own terms (for a whole process or some lines: an.exact_convolutions)."""
+    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact or exact_wanted())
+    if mode.trace is None:
+        y = conv_eager.conv2d(x, weight, bias, g)
+        if y is not None:
+            return y
     return apply("conv2d", x, weight, **g) if bias is None else apply("conv2d", x, weight, bias, **g)
 
 

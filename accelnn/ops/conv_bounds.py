@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,34 @@ def by_winograd(n: int, c: int, o: int, taps: tuple[int, int], sizes: tuple[int,
         return False
     tiles, pixels = n * -(-sizes[0] // 4) * -(-sizes[1] // 4), n * pixels
     return tiles * 36 + 320 + pixels * 40 // c + pixels * 40 // o < pixels * 9
+
+
+def by_last(n: int, c: int, o: int, taps: tuple[int, int], sizes: tuple[int, int], pixels: int, exact: int, **g: int) -> bool:
+    """kernels/conv2d_grad/layout.cpp, last_layout: which dgrads go by conv2d_nhwc's Winograd; c, o: of a group, sizes: of dx."""
+    r, s = taps
+    negative = (g["dilation_h"] * (r - 1) < max(g["pad_top"], g["pad_bottom"])) or (g["dilation_w"] * (s - 1) < max(g["pad_left"], g["pad_right"]))
+    if exact or g["stride_h"] > 1 or g["stride_w"] > 1 or negative or c < 16 or o < 16 or (g["groups"] > 1 and c % 16):
+        return False
+    m = {(3, 3): 4, (5, 5): 2}.get(taps)
+    if m is None or by_winograd(n, c, o, taps, sizes, pixels, exact, **g):
+        return False
+    across = [g[f"dilation_{side}"] * math.ceil(math.ceil(size / g[f"dilation_{side}"]) / m) for side, size in zip("hw", sizes)]
+    tiles = n * across[0] * across[1]
+    return tiles * 36 + (480 if m == 4 else 2560) < n * sizes[0] * sizes[1] * r * s * 3 // 4
+
+
+def last(dy: Any, w: Any, **g: int) -> Any:
+    """conv2d_nhwc's bound for dy and the weights turned by 180 degrees, channels and outputs exchanged, group by group; weights transformed in floats."""
+    from .conv_nhwc import winograd_sizes
+
+    k, (_, _, r, s) = g["groups"], w.shape
+    reach = {"top": (r - 1) * g["dilation_h"], "bottom": (r - 1) * g["dilation_h"], "left": (s - 1) * g["dilation_w"], "right": (s - 1) * g["dilation_w"]}
+    turned = {**g, "groups": 1, **{f"pad_{side}": n - g[f"pad_{side}"] for side, n in reach.items()}}
+    found = []
+    for x, v in zip(np.split(dy, k, 1), np.split(w, k, 0)):
+        sizes = winograd_sizes(x, np.ascontiguousarray(v.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]), turned)
+        found.append(np.max([gamma(roundings + 8) * size for roundings, size in sizes], 0))
+    return np.concatenate(found, 1)
 
 
 def _matrices() -> tuple[Any, Any, Any]:

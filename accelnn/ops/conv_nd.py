@@ -9,6 +9,7 @@ from ..core.dims import product
 from ..core.errors import ShapeError
 from ..core.tensor import Tensor, apply
 from .conv_transpose import transposed_window
+from .exactness import exact_wanted
 from .window import Window, window
 
 
@@ -31,7 +32,7 @@ def conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     """x[N,C,L] * weight[O,C/groups,S] + bias[O] -> [N,O,OL]. padding, exact: as in conv2d."""
     _ranks("conv1d", 1, x, weight)
     w = window(1, "conv1d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
-    y = _apply("conv2d", _as_row(x), _as_row(weight), bias, **w.attrs2d(exact))
+    y = _apply("conv2d", _as_row(x), _as_row(weight), bias, **w.attrs2d(exact or exact_wanted()))
     return y.reshape(y.shape[0], y.shape[1], y.shape[3])
 
 
@@ -48,6 +49,11 @@ def _depth(w: Window) -> dict[str, int]:
     return dict(kernel=int(w.kernel[0]), stride=w.stride[0], dilation=w.dilation[0], front=w.before[0], back=w.after[0])
 
 
+def _points(w: Window) -> bool:
+    """1x1x1 at stride 1: planes follow each other like rows, nothing has to be copied."""
+    return all(k == 1 for k in w.kernel) and all(k == 1 for k in w.stride) and not any(w.before) and not any(w.after)
+
+
 def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
            exact: bool = False) -> Tensor:  # fmt: skip
     """x[N,C,D,H,W] * weight[O,C/groups,T,R,S] + bias[O] -> [N,O,OD,OH,OW]. padding: one int, three, six (front, top, left, back, bottom, right), or a word
@@ -55,9 +61,12 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     _ranks("conv3d", 3, x, weight)
     w = window(3, "conv3d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups)
     (n, c, d, h, width), (o, per_group, t, r, s) = x.shape, weight.shape
+    if _points(w):
+        y = _apply("conv2d", x.reshape(n, c, d * h, width), weight.reshape(o, per_group, 1, 1), bias, **w.attrs2d(exact))
+        return y.reshape(n, o, d, h, width)
     slabs = apply("unfold_planes", x.reshape(n, c, d, h * width), **_depth(w))
     od = slabs.shape[1]
-    y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d(exact))
+    y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d(exact or exact_wanted()))
     return y.reshape(n, od, *y.shape[1:]).permute(0, 2, 1, 3, 4)
 
 

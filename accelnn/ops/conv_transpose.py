@@ -13,6 +13,7 @@ from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
 from .conv import GEOMETRY, _dgrad_bound, _dgrad_reference, _draw, _floats, conv_shape
+from .exactness import exact_wanted
 from .matmul import gamma
 from .window import Window, each, window
 
@@ -112,7 +113,7 @@ def conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stri
     Torch's F.conv_transpose2d, argument by argument; padding may also be (top, left, bottom, right), as in ONNX's ConvTranspose. exact: as in conv2d."""
     w, (eh, ew) = transposed_window(2, "conv_transpose2d", weight.shape[2:], stride, padding, output_padding, dilation, groups)
     operands = (x, weight) if bias is None else (x, weight, bias)
-    attrs = w.attrs2d() | ({"exact": 1} if exact else {})
+    attrs = w.attrs2d() | ({"exact": 1} if exact or exact_wanted() else {})
     return apply("conv_transpose2d", *operands, output_padding_h=eh, output_padding_w=ew, **attrs)
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import _C
 from ..core.dims import product
 from ..core.dtypes import DType, from_bfloat16, to_bfloat16
 from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
-from ..core.tensor import Tensor, apply, tensor
+from ..core.tensor import Tensor, apply, apply_all, mode, no_grad, tensor
 from .attention import ALL, LOWER_RIGHT, _bound as attention_bound, _reference as attention_reference
 
 CACHES = (DType.float32, DType.bfloat16, DType.int8)
@@ -99,6 +100,81 @@ def attention_decode(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor 
     return apply("attention_decode", *operands, causal=LOWER_RIGHT if is_causal else ALL, scale=0.0 if scale is None else float(scale) or 1e-37)
 
 
+def _append_shape(x: Spec, cache: Spec, position: Spec, scale: Spec | None = None) -> Any:
+    if x.dtype != DType.float32 or cache.dtype not in CACHES:
+        raise DTypeError(f"cache_append: float32 rows and a cache of float32, bfloat16 or int8 expected, not {x} and {cache}")
+    if len(x.shape) != 4 or len(cache.shape) != 4 or x.shape[:2] != cache.shape[:2] or x.shape[3] != cache.shape[3]:
+        raise ShapeError(f"cache_append: {x} for a cache {cache}: [B,G,L,D] and [B,G,S,D] expected")
+    if position != Spec((x.shape[0],), DType.int64):
+        raise ShapeError(f"cache_append: position is {position}, expected int64[{x.shape[0]}]")
+    if (scale is not None) != (cache.dtype == DType.int8) or scale not in (None, Spec(cache.shape[:3], DType.float32)):
+        raise ShapeError(f"cache_append: scale is {scale} for a cache {cache}: float32[B,G,S] for int8, None for others, expected")
+    return cache if scale is None else (cache, scale)
+
+
+def _append_reference(x: Any, cache: Any, position: Any, scale: Any = None) -> Any:
+    """In float32: every bit is known."""
+    cache, scale = np.array(cache), None if scale is None else np.array(scale)
+    for b, at in enumerate(np.asarray(position, np.int64)):
+        rows = slice(at, at + x.shape[2])
+        if scale is None:
+            cache[b, :, rows] = x[b] if cache.dtype == np.float32 else to_bfloat16(x[b])
+            continue
+        most = np.abs(x[b]).max(-1, initial=0)
+        own = scale[b, :, rows] = np.where(np.isfinite(most), np.maximum(most, np.float32(1e-30)) / np.float32(127), np.float32(np.nan))
+        with np.errstate(invalid="ignore"):
+            cache[b, :, rows] = np.where(np.isfinite(own)[..., None], np.rint(x[b] / own[..., None]), 0).astype(np.int8)
+    return cache if scale is None else (cache, scale)
+
+
+def _append_samples() -> Any:
+    found: list[Any] = []
+    for n, (b, g, more, keys, d, at) in enumerate(((1, 1, 1, 1, 1, (0,)), (2, 3, 1, 7, 17, (6, 2)), (2, 1, 4, 9, 64, (0, 5)), (3, 2, 0, 4, 8, (0, 4, 1)),
+                                                   (0, 2, 1, 4, 8, ()), (2, 2, 3, 3, 0, (0, 0)))):  # fmt: skip
+        rng = np.random.default_rng(n)
+        x, cache, position = rng.normal(size=(b, g, more, d)).astype(np.float32), rng.normal(size=(b, g, keys, d)).astype(np.float32), np.array(at, np.int64)
+        if more > 3:
+            x[0, 0, 1] = 0
+        found += [((x, cache, position), {}), ((x, to_bfloat16(cache), position), {}),
+                  ((x, rng.integers(-127, 128, cache.shape).astype(np.int8), position, rng.uniform(1, 2, cache.shape[:3]).astype(np.float32)), {})]  # fmt: skip
+    return found
+
+
+def _append_cost(x: Spec, cache: Spec, *_: Any) -> Any:
+    return 0, 4 * product(x.shape) + 2 * cache.dtype.itemsize * product(cache.shape)
+
+
+cache_append_op = Op("cache_append", _append_shape, _append_reference, samples=_append_samples, cost=_append_cost, strided=True)
+
+
+def cache_append(cache: Tensor, x: Tensor, position: Tensor, scale: Tensor | None = None) -> Any:
+    """Writes a step's keys or values into a cache, in place: row position[b] + l of item b and head g becomes x[b, g, l].
+
+    cache[B, G, S, D]: float32, bfloat16 (rounded) or int8; x float32[B, G, L, D]; position int64[B], with position + L <= S. An int8 cache has
+    scale float32[B, G, S], of which the rows written get theirs (as quantize_cache makes them). -> the cache, or (cache, scale): what attention_decode is to
+    read, with lengths position + L.
+
+    A tensor from outside of the function that is compiled is state of the Plan, which writes its rows where they lie: a step of decoding moves
+    kilobytes. A cache that the traced function was given, or made, comes back as a new value. No gradient: caches are for inference.
+    Errors: ShapeError, DTypeError, BoundError (a cache that is full)."""
+    targets = (cache,) if scale is None else (cache, scale)
+    operands = (x.detach(), cache, position) if scale is None else (x.detach(), cache, position, scale)
+    if mode.trace is not None or any(t.node is not None for t in targets):
+        with no_grad():
+            made = apply_all("cache_append", *operands)
+        for target, new in zip(targets, made):
+            if target.view is not None:
+                target.assign(new)
+    else:
+        cache_append_op.specs([t.spec for t in operands], {})
+        views = tuple(t.view for t in operands)
+        _C.call_into(cache_append_op.number, views, cache_append_op.packed({}, len(operands)), tuple(t.view for t in targets))
+        for target in targets:
+            target.view.bump()
+        made = targets
+    return made[0] if scale is None else made
+
+
 def quantize_cache(x: Tensor) -> tuple[Tensor, Tensor]:
     """float[..., S, E] -> int8 of that shape and its scales float32[..., S], one a row: x = int8 * scale, within half a scale."""
     rows = np.asarray(from_bfloat16(x.numpy(raw=True)) if x.dtype == DType.bfloat16 else x.numpy(), np.float32)
@@ -106,4 +182,4 @@ def quantize_cache(x: Tensor) -> tuple[Tensor, Tensor]:
     return tensor(np.rint(rows / scale[..., None]).astype(np.int8)), tensor(scale)
 
 
-__all__ = ["attention_decode", "quantize_cache"]
+__all__ = ["attention_decode", "cache_append", "quantize_cache"]

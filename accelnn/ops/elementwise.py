@@ -14,7 +14,7 @@ from ..core.dims import Shape, product
 from ..core.dtypes import DType
 from ..core.errors import AttributeValueError, DTypeError, ShapeError
 from ..core.graph import Spec
-from ..core.registry import Op
+from ..core.registry import OPS, Op
 from ..core.tensor import Tensor, apply
 
 TAKEN = (DType.float32, DType.bool, DType.uint8, DType.int8, DType.bfloat16, DType.float16)
@@ -142,24 +142,21 @@ def _(dy: Tensor, a: Tensor, y: Tensor) -> Any:
     return dy * 0.5 / y
 
 
-@tanh.vjp
-def _(dy: Tensor, a: Tensor, y: Tensor) -> Any:
-    return dy * (1.0 - y * y)
+def _gradient(name: str, program: Callable[..., Any], composition: Callable[..., Any], reference: Callable[..., Any]) -> None:
+    """The gradient of `name` from dy and the result, as one pass."""
+    grad = elementwise(name + "_grad", 2, program, reference)
+    grad.composition = composition
+    OPS[name].vjp(lambda dy, a, y: grad.call(dy, y))
 
 
-@sigmoid.vjp
-def _(dy: Tensor, a: Tensor, y: Tensor) -> Any:
-    return dy * (y * (1.0 - y))
+_gradient("tanh", lambda p, dy, y: p.mul(dy, p.sub(p.const(1.0), p.mul(y, y))), lambda dy, y: dy * (1.0 - y * y), lambda dy, y: dy * (1.0 - y * y))
+_gradient("sigmoid", lambda p, dy, y: p.mul(dy, p.mul(y, p.sub(p.const(1.0), y))), lambda dy, y: dy * (y * (1.0 - y)), lambda dy, y: dy * (y * (1.0 - y)))
+_gradient("relu", lambda p, dy, y: p.gate(y, dy), lambda dy, y: where(y > 0.0, dy, 0.0), lambda dy, y: np.where(y > 0, dy, 0.0))
 
 
 @erf.vjp
 def _(dy: Tensor, a: Tensor, y: Tensor) -> Any:
     return dy * (a * a * -1.0).exp() * (2.0 / math.sqrt(math.pi))
-
-
-@relu.vjp
-def _(dy: Tensor, a: Tensor, y: Tensor) -> Any:
-    return where(y > 0.0, dy, 0.0)
 
 
 @power.vjp

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import DType
-from ..core.registry import OPS, Op
+from ..core.registry import OPCODES, OPS, Op
 from ..core.tensor import Tensor, apply
 from .elementwise import elementwise
 
@@ -80,7 +80,11 @@ class Functions:
         return self.max(x, 0.0) + self.log1p(self.exp(-self.abs(x)))
 
     def clamp(self, x: Any, low: float, high: float) -> Any:
-        return self.min(self.max(x, low), high)
+        return x.emit("clamp", low, high) if isinstance(x, Number) else self.min(self.max(x, low), high)
+
+    def within(self, x: Any, low: float, high: float) -> Any:
+        """1 between low and high, else 0."""
+        return x.emit("within", low, high) if isinstance(x, Number) else self.select(x > low, self.select(x < high, 1.0, 0.0), 0.0)
 
 
 k = Functions()
@@ -88,17 +92,28 @@ Formula = Callable[..., Any]
 
 
 def function(name: str, f: Formula, derivative: Formula | None, domain: tuple[float, float] = (-3.0, 3.0), flops: int = 8, dtype: DType = DType.float32,
-             **attrs: Any) -> Op:  # fmt: skip
+             program: Formula | None = None, passed: Formula | None = None, **attrs: Any) -> Op:  # fmt: skip
     """The op `name`: f(x, **attrs), with the gradient dy * derivative(x, **attrs) as one op more, `name_grad`, whose own derivative comes from the plain
-    ops. derivative None: 0 wherever there is one."""
-    op = elementwise(name, 1, lambda p, x, **a: f(Number(p, x), **a).value, lambda x, **a: f(np.asarray(x), **a), domain, dtype, flops, **attrs)
+    ops. derivative None: 0 wherever there is one. Where the kernel has an instruction `name` or `name_slope`, the program is that.
+    `program` and `passed(dy, x)`: shorter programs of Numbers for both."""
+    slope = name + "_slope"
+
+    def value(p: Any, x: int, **a: Any) -> int:
+        return int(p.emit(name, x) if name in OPCODES else (program or f)(Number(p, x), **a).value)
+
+    def gradient(p: Any, dy: int, x: int, **a: Any) -> int:
+        if passed is not None:
+            return int(passed(Number(p, dy), Number(p, x), **a).value)
+        return int(p.mul(dy, p.emit(slope, x) if slope in OPCODES else d(Number(p, x), **a).value))
+
+    op = elementwise(name, 1, value, lambda x, **a: f(np.asarray(x), **a), domain, dtype, flops, **attrs)
     if dtype == DType.bool:
         return op
     if derivative is None:
         op.vjp(lambda dy, x, y, **a: None)
         return op
     d = derivative
-    grad = elementwise(name + "_grad", 2, lambda p, dy, x, **a: (Number(p, dy) * d(Number(p, x), **a)).value, lambda dy, x, **a: dy * d(np.asarray(x), **a),
+    grad = elementwise(name + "_grad", 2, gradient, lambda dy, x, **a: dy * d(np.asarray(x), **a),
                        domain, flops=flops, **attrs)  # fmt: skip
     grad.composition = lambda dy, x, **a: dy * d(x, **a)
     op.vjp(lambda dy, x, y, **a: OPS[name + "_grad"].call(dy, x, **a))

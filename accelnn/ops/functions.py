@@ -250,7 +250,9 @@ def norm(x: Tensor, p: float | str = 2.0, dim: Any = None, keepdim: bool = False
     if p == 1:
         return size.sum(axes, keepdim)
     if p == 2:
-        return (x * x).sum(axes, keepdim).sqrt()
+        squares = (x * x).sum(axes, keepdim)
+        none = squares == 0.0  # the root's slope there is infinite, the norm's is taken as 0
+        return where(none, 0.0, where(none, 1.0, squares).sqrt())
     return apply("pow", apply("pow", size, p).sum(axes, keepdim), 1.0 / p)
 
 

@@ -14,6 +14,7 @@ from ..core.registry import Op
 from ..core.tensor import Tensor, apply, apply_all
 from .arrange import axis_of, cut, place
 from .elementwise import where
+from .indices import zeros_of
 from .matmul import gamma
 
 ORDERED = (DType.float32, DType.int8, DType.uint8, DType.int32, DType.int64)
@@ -102,7 +103,7 @@ topk_op = Op("topk", _topk_shape, _topk_reference, samples=_topk_samples)
 
 @topk_op.vjp
 def _(dy: Tensor | None, dplaces: None, x: Tensor, values: Tensor, places: Tensor, k: int, largest: bool) -> Any:
-    return apply("scatter", x.detach() * 0.0, places, dy, axis=x.ndim - 1, reduce=1)
+    return apply("scatter", zeros_of(x), places, dy, axis=x.ndim - 1, reduce=1)
 
 
 # Running sums and products

@@ -16,11 +16,12 @@ MAXIMUM, MEAN, MEAN_INSIDE = range(3)
 
 
 def _shape(x: Spec, kind: int = 0, **w: int) -> Spec:
+    known = (DType.float32, DType.uint8) if kind == MAXIMUM else (DType.float32,)
     if len(x.shape) == 4:
         n, c, h, width = (x.shape[a] for a in (0, 3, 1, 2))
-        y = _pooled("pool2d_nhwc", Spec((n, c, h, width), x.dtype), w, (DType.float32,))
-        return Spec((y[0], y[2], y[3], y[1]), DType.float32)
-    return Spec(_pooled("pool2d_nhwc", x, w, (DType.float32,)), DType.float32)      # which says what is wrong
+        y = _pooled("pool2d_nhwc", Spec((n, c, h, width), x.dtype), w, known)
+        return Spec((y[0], y[2], y[3], y[1]), x.dtype)
+    return Spec(_pooled("pool2d_nhwc", x, w, known), x.dtype)      # which says what is wrong
 
 
 def _reference(x: Any, kind: int = 0, **w: int) -> Any:
@@ -37,7 +38,9 @@ def _bound(x: Any, kind: int = 0, **w: int) -> Any:
 def _samples() -> Any:
     rng = np.random.default_rng(0)
     cases = (((1, 4, 4, 1), (2, None, 0)), ((2, 9, 8, 17), (3, 2, 1)), ((1, 6, 5, 40), ((2, 3), (1, 2), (0, 1))), ((0, 4, 4, 3), (2, 2, 0)))
-    return [((rng.normal(size=s).astype(np.float32),), {**window(*a), "kind": kind}) for s, a in cases for kind in range(3)]
+    floats = [((rng.normal(size=s).astype(np.float32),), {**window(*a), "kind": kind}) for s, a in cases for kind in range(3)]
+    wide = (((1, 4, 5, 70), (3, 1, 1)), ((1, 7, 6, 64), (2, None, 0)))
+    return [*floats, *(((rng.integers(0, 256, s).astype(np.uint8),), {**window(*a), "kind": MAXIMUM}) for s, a in (*cases, *wide))]
 
 
 pool2d_nhwc = Op("pool2d_nhwc", _shape, _reference, samples=_samples, bound=_bound)

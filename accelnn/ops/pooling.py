@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dims import product
 from ..core.dtypes import DType
 from ..core.errors import AttributeValueError, ShapeError
-from ..core.tensor import Tensor, apply, apply_all
-from .arrange import cat, cut
+from ..core.tensor import Tensor, apply, apply_all, as_tensor
+from .arrange import cut
 from .indexing import scatter
 from .matmul import linear
+from .places import joined, largest, spots
 from .pool import window
 
 Sides = tuple[Any, ...]
@@ -29,7 +31,7 @@ def sides(name: str, x: Any, n: int) -> Sides:
     return found
 
 
-def _batched(name: str, x: Tensor, n: int) -> tuple[Tensor, bool]:
+def batched(name: str, x: Tensor, n: int) -> tuple[Tensor, bool]:
     """x[N, C, ...], and whether N had to be put there."""
     if x.ndim not in (n + 1, n + 2):
         raise ShapeError(f"{name}: x[N, C, {', '.join('DHW'[3 - n :])}] expected (or without N), not {x.spec}")
@@ -79,13 +81,24 @@ def _dilated(x: Tensor, kernel: Sides, step: Sides, pad: Sides, dil: Sides, extr
     return best
 
 
+def _places(name: str, x: Tensor, kernel: Sides, step: Sides, pad: Sides, dil: Sides, extra: Sides) -> tuple[Tensor, Tensor]:
+    """Maxima and where they stand, for what the kernel of two dimensions does not do."""
+    sizes: Any = x.shape[2:]
+    if any(not isinstance(s, int) for s in sizes):
+        raise ShapeError(f"{name}: return_indices of {x.spec}; known sizes are expected")
+    out = [(s + 2 * p + e - d * (k - 1) - 1) // t + 1 for s, k, t, p, d, e in zip(sizes, kernel, step, pad, dil, extra)]
+    if min(out) < 1:
+        raise ShapeError(f"{name}: a window of {kernel} with dilation {dil} does not fit into {x.spec}")
+    return largest(name, x, joined([spots(name, *each) for each in zip(sizes, kernel, step, pad, dil, out)], sizes), out)
+
+
 def _max(name: str, x: Tensor, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, return_indices: bool) -> Any:
-    x, alone = _batched(name, x, n)
+    x, alone = batched(name, x, n)
     kernel, step, pad, dil, extra = _geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode)
     found: list[Tensor]
     if return_indices and (n == 3 or any(d != 1 for d in dil)):
-        raise AttributeValueError(f"{name}: return_indices is for one and two dimensions without dilation")
-    if any(d != 1 for d in dil):
+        found = list(_places(name, x, kernel, step, pad, dil, extra))
+    elif any(d != 1 for d in dil):
         found = [_dilated(x, kernel, step, pad, dil, extra)]
     elif n == 3:
         y = _max("max_pool2d", x.reshape(x.shape[0], -1, *x.shape[3:]), 2, kernel[1:], step[1:], pad[1:], 1, ceil_mode, False)
@@ -120,7 +133,7 @@ def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
 
 
 def _avg(name: str, x: Tensor, n: int, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include: bool, divisor: int | None) -> Tensor:
-    x, alone = _batched(name, x, n)
+    x, alone = batched(name, x, n)
     kernel, step, pad, _, extra = _geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
     if divisor is not None and divisor == 0:
         raise AttributeValueError(f"{name}: divisor_override is 0")
@@ -181,11 +194,23 @@ def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = N
     return lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    return lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
+
+
 # Adaptive: result i is made of elements floor(i n / m) .. ceil((i + 1) n / m)
 
 
 def _spans(n: int, m: int) -> list[tuple[int, int]]:
     return [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+
+
+def _span_spots(n: int, m: int) -> np.ndarray:
+    """As places.spots: what each span sees; a shorter one sees its last element again."""
+    spans = np.array(_spans(n, m)).reshape(-1, 2)
+    most = int((spans[:, 1] - spans[:, 0]).max(initial=0))
+    seen: np.ndarray = np.minimum(spans[:, 0] + np.arange(most)[:, None], spans[:, 1] - 1)
+    return seen
 
 
 def _wanted(name: str, x: Tensor, output_size: Any, n: int) -> list[int]:
@@ -201,7 +226,7 @@ def adaptive_avg_pool(x: Tensor, output_size: Any, n: int | None = None) -> Tens
     """Means over the last n dimensions, as many as output_size says. Where windows are of one size it is avg_pool; else each dimension is multiplied by
     the matrix of its means."""
     n = x.ndim - 2 if n is None else n
-    x, alone = _batched(f"adaptive_avg_pool{n}d", x, n)
+    x, alone = batched(f"adaptive_avg_pool{n}d", x, n)
     wanted = _wanted("adaptive_avg_pool", x, output_size, n)
     have: Any = x.shape[2:]
     if all(m == 1 for m in wanted):
@@ -218,35 +243,40 @@ def adaptive_avg_pool(x: Tensor, output_size: Any, n: int | None = None) -> Tens
             for i, (a, b) in enumerate(_spans(k, m)):
                 means[i, a:b] = 1 / (b - a)
             if d == n - 1:
-                x = linear(x, _constant(means))
+                x = linear(x, as_tensor(means))
             else:
                 shape = x.shape
-                x = (_constant(means) @ x.reshape(*shape[: 2 + d], k, -1)).reshape(*shape[: 2 + d], m, *shape[3 + d :])
+                x = (as_tensor(means) @ x.reshape(*shape[: 2 + d], k, -1)).reshape(*shape[: 2 + d], m, *shape[3 + d :])
     return x.squeeze(0) if alone else x
 
 
-def _constant(array: np.ndarray) -> Tensor:
-    from ..core.tensor import as_tensor
-
-    return as_tensor(array)
-
-
-def _adaptive_max(x: Tensor, output_size: Any, n: int) -> Tensor:
-    x, alone = _batched(f"adaptive_max_pool{n}d", x, n)
+def adaptive_max_pool(x: Tensor, output_size: Any, return_indices: bool, n: int) -> Any:
+    """Maxima over the last n dimensions, and where they stand in the plane."""
+    x, alone = batched(f"adaptive_max_pool{n}d", x, n)
     wanted = _wanted("adaptive_max_pool", x, output_size, n)
     have: Any = x.shape[2:]
+    at = None
     if all(m and k % m == 0 for k, m in zip(have, wanted)):
-        x = _max("adaptive_max_pool", x, n, tuple(k // m for k, m in zip(have, wanted)), None, 0, 1, False, False)
+        found = _max("adaptive_max_pool", x, n, tuple(k // m for k, m in zip(have, wanted)), None, 0, 1, False, return_indices)
+        x, at = found if return_indices else (found, None)
+    elif return_indices:
+        x, at = largest("adaptive_max_pool", x, joined([_span_spots(k, m) for k, m in zip(have, wanted)], have), wanted)
     else:
         for d in reversed(range(n)):  # within a row first: the first of equal elements is torch's too
+            spans = _spans(have[d], wanted[d])
+            size = max(b - a for a, b in spans)  # shorter windows repeat their last element, which changes no maximum
+            places = np.array([min(a + i, b - 1) for a, b in spans for i in range(size)])
+            x = apply("take", x, as_tensor(places), axis=2 + d, skip=-1)
             shape = x.shape
             rows: Any = 1
             for s in shape[3 + d :]:
                 rows = rows * s
-            flat = x.reshape(1, -1, shape[2 + d], rows)
-            parts = [_max("adaptive_max_pool", cut(flat, 2, a, b - a), 2, (b - a, 1), None, 0, 1, False, False) for a, b in _spans(have[d], wanted[d])]
-            x = cat(parts, 2).reshape(*shape[: 2 + d], wanted[d], *shape[3 + d :])
-    return x.squeeze(0) if alone else x
+            last = d == n - 1
+            flat = x.reshape(1, 1, -1, shape[2 + d]) if last else x.reshape(1, -1, shape[2 + d], rows)
+            x = _max("adaptive_max_pool", flat, 2, (1, size) if last else (size, 1), None, 0, 1, False, False)
+            x = x.reshape(*shape[: 2 + d], wanted[d], *shape[3 + d :])
+    y, at = (None if t is None else t.squeeze(0) for t in (x, at)) if alone else (x, at)
+    return (y, at) if return_indices else y
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
@@ -262,51 +292,48 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     return adaptive_avg_pool(input, output_size, 3)
 
 
-def adaptive_max_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    return _adaptive_max(input, output_size, 1)
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    return adaptive_max_pool(input, output_size, return_indices, 1)
 
 
-def adaptive_max_pool2d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of x[N, C, H, W] in output_size windows."""
-    return _adaptive_max(input, output_size, 2)
+    return adaptive_max_pool(input, output_size, return_indices, 2)
 
 
-def adaptive_max_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    return _adaptive_max(input, output_size, 3)
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    return adaptive_max_pool(input, output_size, return_indices, 3)
 
 
-def _unpool(name: str, x: Tensor, indices: Tensor, n: int, kernel_size: Any, stride: Any, padding: Any, output_size: Sequence[int] | None) -> Tensor:
-    x, alone = _batched(name, x, n)
-    at = indices.unsqueeze(0) if alone else indices
+def max_unpool(x: Tensor, indices: Tensor, kernel_size: Any, stride: Any, padding: Any, output_size: Sequence[int] | None, n: int) -> Tensor:
+    """The maxima back in their places between zeros; indices as max_pool(..., return_indices=True) gives them."""
+    name = f"max_unpool{n}d"
+    if indices.shape != x.shape:
+        raise ShapeError(f"{name}: {indices.spec} are not the places of {x.spec}")
+    x, alone = batched(name, x, n)
+    lead = x.shape[:2]
     kernel, pad = sides(name, kernel_size, n), sides(name, padding, n)
     step = kernel if stride is None else sides(name, stride, n)
     plain = [(s - 1) * b - 2 * p + k for s, k, b, p in zip(x.shape[2:], kernel, step, pad)]
     size: list[Any] = plain if output_size is None else list(output_size)[-n:]
-    total: Any = 1
-    for s in size:
-        total = total * s
-    flat = scatter(apply("pad", x.reshape(*x.shape[:2], -1).detach() * 0.0, low=(0, 0, 0), high=(0, 0, total - _count(x)), step=(), mode=0, value=0.0), 2,
-                   at.reshape(*x.shape[:2], -1), x.reshape(*x.shape[:2], -1))  # fmt: skip
-    y = flat.reshape(*x.shape[:2], *size)
+    zeros = as_tensor(0.0).expand(*lead, product(tuple(size)))
+    y = scatter(zeros, 2, indices.reshape(*lead, -1), x.reshape(*lead, -1)).reshape(*lead, *size)
     return y.squeeze(0) if alone else y
 
 
-def _count(x: Tensor) -> Any:
-    n: Any = 1
-    for s in x.shape[2:]:
-        n = n * s
-    return n
-
-
 def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None) -> Tensor:
-    return _unpool("max_unpool1d", input, indices, 1, kernel_size, stride, padding, output_size)
+    return max_unpool(input, indices, kernel_size, stride, padding, output_size, 1)
 
 
 def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None) -> Tensor:
     """The maxima back in their places between zeros; indices as max_pool2d(..., return_indices=True) gives them."""
-    return _unpool("max_unpool2d", input, indices, 2, kernel_size, stride, padding, output_size)
+    return max_unpool(input, indices, kernel_size, stride, padding, output_size, 2)
+
+
+def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None) -> Tensor:
+    return max_unpool(input, indices, kernel_size, stride, padding, output_size, 3)
 
 
 __all__ = ["adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d",
-           "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d",
-           "max_unpool2d"]  # fmt: skip
+           "avg_pool1d", "avg_pool2d", "avg_pool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_pool1d", "max_pool2d", "max_pool3d", "max_unpool1d",
+           "max_unpool2d", "max_unpool3d"]  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from ..core.dims import Shape
 from ..core.dtypes import DType
 from ..core.errors import AttributeValueError
 from ..core.graph import Spec
@@ -56,14 +58,53 @@ def uniform(*shape: Any) -> Tensor:
     return u
 
 
-def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Zeroes each element with probability p and scales the rest by 1 / (1 - p); the identity when not training."""
-    if not 0.0 <= p < 1.0:
-        raise AttributeValueError(f"dropout: p = {p} is not in [0, 1)")
-    return where(uniform(x.shape) >= p, x * (1.0 / (1.0 - p)), 0.0) if training and p else x
+SATURATION = -1.7580993408473766  # what selu gives far below 0 (Klambauer et al., 2017)
+
+
+def _kept(name: str, x: Tensor, p: float, training: bool, mask: Shape | None) -> Tensor | None:
+    """True with probability 1 - p, in the shape `mask`, which broadcasts to x's (None: for each element). None where nothing is dropped."""
+    if not 0.0 <= p <= 1.0:
+        raise AttributeValueError(f"{name}: p = {p} is not in [0, 1]")
+    return uniform(x.shape if mask is None else mask) >= p if training and p else None
+
+
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, mask: Shape | None = None) -> Tensor:
+    """Zeroes each element with probability p and scales the rest by 1 / (1 - p); the identity when not training. With `mask`, a shape that broadcasts to
+    x's, all elements that share a number of it go together: (N, C, 1, 1) drops whole channels."""
+    kept = _kept("dropout", x, p, training, mask)
+    return x if kept is None else where(kept, x * (1.0 / (1.0 - p) if p < 1 else 0.0), 0.0)
+
+
+def alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, mask: Shape | None = None) -> Tensor:
+    """Dropout that keeps mean and variance of what selu gives: what is dropped becomes selu's least value (Klambauer et al., 2017)."""
+    kept = _kept("alpha_dropout", x, p, training, mask)
+    if kept is None or p == 1:
+        return x if kept is None else x * 0.0
+    a = 1 / math.sqrt((1 - p) * (1 + p * SATURATION**2))
+    return where(kept, x, SATURATION) * a - a * SATURATION * p
+
+
+def rrelu(x: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+    """x, where it is negative a * x: a uniform in [lower, upper) for each element while training, else their mean (Xu et al., arXiv 1505.00853)."""
+    if not lower <= upper:
+        raise AttributeValueError(f"rrelu: from {lower} to {upper}")
+    slope = uniform(x.shape) * (upper - lower) + lower if training else (lower + upper) / 2
+    return where(x >= 0.0, x, x * slope)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """A sample of softmax((logits + Gumbel noise) / tau); hard: as one 1 between zeros, with the gradient of the soft one (Jang et al., arXiv 1611.01144).
+    `eps` does nothing, as in torch."""
+    u = uniform(logits.shape) * (1 - 2.0**-23) + 2.0**-24  # never 0, never 1
+    noise = -(-u.log()).log()
+    soft = ((logits + noise) * (1.0 / tau)).softmax(dim)
+    if not hard:
+        return soft
+    top = (soft == soft.max(dim, keepdim=True)).float()
+    return top - soft.detach() + soft
 
 
 rand = uniform
 
 
-__all__ = ["dropout", "rand", "seed"]
+__all__ = ["alpha_dropout", "dropout", "gumbel_softmax", "rand", "rrelu", "seed"]

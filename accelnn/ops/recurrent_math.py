@@ -10,10 +10,11 @@ import numpy as np
 
 from ..core.dtypes import BFLOAT16, from_bfloat16
 from ..core.tensor import Tensor, apply, zeros
+from . import recurrent_functions as special
 from .arrange import cat
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
-UNITS = 16  # of a panel: kernels/recurrent/recurrent.h
+UNITS = special.UNITS  # of a panel: kernels/recurrent/recurrent.h
 
 
 class Numpy:
@@ -30,6 +31,15 @@ class Numpy:
         return total
 
     tanh, relu = staticmethod(np.tanh), staticmethod(lambda x: np.maximum(x, 0))
+    exp, log = staticmethod(np.exp), staticmethod(np.log)
+
+    @classmethod
+    def byte_product(cls, h: Any, weights: tuple[Any, Any]) -> Any:
+        """h, rounded row by row, times int8 weights."""
+        whole, scale = special.round_rows(h)
+        total = np.rint(whole).astype(np.float64) @ weights[0].T.astype(np.float64)
+        return total.astype(h.dtype) * (scale * weights[1].astype(h.dtype))
+
     transpose = staticmethod(np.transpose)
 
     @staticmethod
@@ -71,6 +81,14 @@ class Tensors:
     @staticmethod
     def relu(x: Tensor) -> Tensor:
         return x.relu()
+
+    @staticmethod
+    def exp(x: Tensor) -> Tensor:
+        return x.exp()
+
+    @staticmethod
+    def log(x: Tensor) -> Tensor:
+        return x.log()
 
     @staticmethod
     def sigmoid(x: Tensor) -> Tensor:
@@ -116,9 +134,9 @@ def _split(a: Any, units: int) -> list[Any]:
 
 
 def forward(k: Any, kind: str, x: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None, w_hr: Any = None, w_ih2: Any = None, w_hh2: Any = None,
-            b_ih2: Any = None, b_hh2: Any = None, w_hr2: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, reverse: int = 0,
-            batch_first: int = 0, packed: int = 0, save: int = 0, clip: float = 0.0, linear_before_reset: int = 1, relu: int = 0,
-            hidden: Any = None) -> Any:  # fmt: skip
+            b_ih2: Any = None, b_hh2: Any = None, w_hr2: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, peephole: Any = None,
+            peephole2: Any = None, reverse: int = 0, batch_first: int = 0, packed: int = 0, save: int = 0, clip: float = 0.0, linear_before_reset: int = 1,
+            relu: int = 0, hidden: Any = None, activations: Sequence[int] = (), input_forget: int = 0) -> Any:  # fmt: skip
     """All outputs of rnn, lstm or gru (kernels/recurrent/recurrent.h)."""
     units = w_hr.shape[1] if w_hr is not None else hidden if packed else w_hh.shape[0] // GATES[kind]
     size = w_hr.shape[0] if w_hr is not None else units
@@ -131,33 +149,44 @@ def forward(k: Any, kind: str, x: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b
 
     found: list[Any] = []
     for d, (wi, wh, bi, bh, wr) in enumerate(sets):
+        rounded: Any = None
         if packed:
-            wi, wh = unpack(wi, units, x.shape[2]), unpack(wh, units, size)
+            rounded = special.unround(wh, units, size) if wh.dtype == np.int8 else None
+            wi, wh = unpack(wi, units, x.shape[2]), unpack(wh, units, size) if rounded is None else rounded[0]
+        peep = (peephole, peephole2)[d]
+        p_i, p_o, p_f = (None, None, None) if peep is None else (peep[n * units : (n + 1) * units] for n in range(3))
+        functions = special.functions(kind, d, activations, relu)
+
+        def call(which: int, v: Any, functions: Any = functions) -> Any:
+            return special.call(k, functions[which], cut(v))
+
         h = k.zeros(x, batch, size) if h0 is None else h0[d]
         c = k.zeros(x, batch, units) if c0 is None else c0[d]
         ys, kept, before = ([None] * steps for _ in range(3))
         backwards = d == 1 or reverse
         wi, wh = k.transpose(wi), k.transpose(wh)
         for t in range(steps)[:: -1 if backwards else 1]:
-            i, j = k.product(x[t], wi), k.product(h, wh)
+            i, j = k.product(x[t], wi), k.product(h, wh) if rounded is None else k.byte_product(h, rounded)
             i, j = i if bi is None else i + bi, j if bh is None else j + bh
             if kind == "rnn":
-                new = (k.relu if relu else k.tanh)(cut(i + j))
+                new = call(0, i + j)
                 state: tuple[Any, ...] = (new,)
             elif kind == "lstm":
-                gi, gf, gg, go = _split(cut(i + j), units)
-                gi, gf, gg, go = k.sigmoid(gi), k.sigmoid(gf), k.tanh(gg), k.sigmoid(go)
+                gi, gf, gg, go = _split(i + j, units)
+                gi, gg = call(0, gi if peep is None else gi + p_i * c), call(1, gg)
+                gf = 1.0 - gi if input_forget else call(0, gf if peep is None else gf + p_f * c)
                 c_new = gf * c + gi * gg
-                new = go * k.tanh(c_new)
+                go = call(0, go if peep is None else go + p_o * c_new)
+                new = go * special.call(k, functions[2], c_new)
                 state = (gi, gf, gg, go, c) + ((new,) if wr is not None else ())
                 new = k.product(new, k.transpose(wr)) if wr is not None else new
             else:
                 (ir, iz, im), (jr, jz, jm) = _split(i, units), _split(j, units)
-                r, z = k.sigmoid(cut(ir + jr)), k.sigmoid(cut(iz + jz))
+                r, z = call(0, ir + jr), call(0, iz + jz)
                 if not linear_before_reset:
                     jm = k.product(r * h, wh[:, 2 * units :])
                     jm = jm if bh is None else jm + bh[2 * units :]
-                m = k.tanh(cut(im + (r * jm if linear_before_reset else jm)))
+                m = call(1, im + (r * jm if linear_before_reset else jm))
                 new = (1.0 - z) * m + z * h
                 state = (r, z, m, jm)
             mask = None if lengths is None else k.has_step(lengths, t, x)

@@ -32,6 +32,14 @@ def _fused_reference(*inputs: Any, program: Sequence[int], shape: Any, dtypes: S
     return results if n_out > 1 else results[0]
 
 
+def _function(name: str) -> Any:
+    return lambda a, *_: OPS[name].reference(np.asarray(a))
+
+
+def _slope(name: str) -> Any:
+    return lambda a, *_: OPS[name + "_grad"].reference(1.0, np.asarray(a))
+
+
 # What each instruction means, in numpy; extra operands are ignored. Only the instructions that ops emit are listed.
 INTERPRET: dict[str, Any] = {
     "const": lambda bits, *_: float(np.array(bits, np.int32).view(np.float32)),
@@ -45,6 +53,10 @@ INTERPRET: dict[str, Any] = {
     "sigmoid": lambda a, *_: 1 / (1 + np.exp(-a)), "erf": lambda a, *_: OPS["erf"].reference(a), "relu": lambda a, *_: np.maximum(a, 0),
     "pow": lambda a, b, _: np.power(a, b), "select": lambda a, b, c: np.where(a != 0, b, c),
     "eq": lambda a, b, _: (a == b) * 1.0, "ne": lambda a, b, _: (a != b) * 1.0, "lt": lambda a, b, _: (a < b) * 1.0,
+    "leaky": lambda a, b, c: np.where(a > 0, b, b * c), "clamp": lambda a, b, c: np.minimum(np.maximum(a, b), c),
+    "within": lambda a, b, c: ((a > b) & (a < c)) * 1.0, "gate": lambda a, b, _: np.where(a > 0, b, 0.0),
+    **{name: _function(name) for name in ("gelu", "silu", "hardsigmoid", "hardswish")},
+    **{name + "_slope": _slope(name) for name in ("gelu", "silu", "hardswish")},
     "le": lambda a, b, _: (a <= b) * 1.0, "gt": lambda a, b, _: (a > b) * 1.0, "ge": lambda a, b, _: (a >= b) * 1.0,
 }  # fmt: skip
 
@@ -74,38 +86,47 @@ def _literal(v: Value | None) -> float | None:
 
 def fuse_epilogues(graph: Graph) -> Graph:
     """product * number, add(product, bias), add(product, residual) and activation(product), where nobody else reads the product. Bias and activation
-    alone keep the order of arithmetic and so the bits; a scale and a residual come before the bias, and into every block of k: equal within the bound."""
+    alone keep the order of arithmetic and so the bits (gelu, silu and sigmoid have formulas of their own there: equal within the bound); a scale and a
+    residual come before the bias, and into every block of k: equal within the bound. A reshape between product and user (Linear of more dims than two)
+    is no obstacle: a transformer's residuals and activations cost no pass of their own."""
     alone = _only_user(graph)
 
     def product_of(old: Value | None, new: Value | None, user: Node) -> Node | None:
-        if old is None or new is None or alone.get(old) is not user or new.node.op not in PRODUCTS or new.node.attrs.get("activation"):
+        if old is None or new is None or alone.get(old) is not user:
             return None
-        return new.node
+        if old.node.op == new.node.op == "reshape" and old.node.inputs[0] is not None:     # Linear's, of more dims than two
+            inner = product_of(old.node.inputs[0], new.node.inputs[0], old.node)
+            return inner if inner is not None and inner.op == "matmul" and inner.outputs[0].shape[-1] == old.spec.shape[-1] else None
+        return None if new.node.op not in PRODUCTS or new.node.attrs.get("activation") else new.node
 
-    def rebuilt(product: Node, inputs: Sequence[Value | None], **attrs: Any) -> Sequence[Value]:
-        return [Value(Node(product.op, inputs, {**product.attrs, **attrs}, product.outputs, product.label))]
+    def shaped(v: Value, like: Spec) -> Value:
+        return v if v.spec.shape == like.shape else Value(Node("reshape", (v,), {"shape": like.shape}, (Spec(like.shape, v.spec.dtype),), v.node.label))
+
+    def rebuilt(product: Node, result: Spec, inputs: Sequence[Value | None], **attrs: Any) -> Sequence[Value]:
+        return [shaped(Value(Node(product.op, inputs, {**product.attrs, **attrs}, product.outputs, product.label)), result)]
 
     def has(product: Node, operand: int) -> bool:
         return len(product.inputs) > operand and product.inputs[operand] is not None
 
-    def with_bias(product: Node, bias: Value) -> Sequence[Value] | None:
+    def with_bias(product: Node, bias: Value, result: Spec) -> Sequence[Value] | None:
         out = product.outputs[0].shape
         wanted = (out[-1],) if product.op == "matmul" else (out[1], 1, 1)
         if has(product, 2) or bias.spec.shape not in (wanted, (1, *wanted)):
             return None
         if product.op == "conv2d" or bias.spec.shape != wanted:
             bias = Value(Node("reshape", (bias,), {"shape": (wanted[0],)}, (Spec((wanted[0],), DType.float32),)))
-        return rebuilt(product, (*product.inputs[:2], bias, *product.inputs[3:]))
+        return rebuilt(product, result, (*product.inputs[:2], bias, *product.inputs[3:]))
 
     def added(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         for i in (0, 1):
-            product, other = product_of(node.inputs[i], inputs[i], node), inputs[1 - i]
-            if product is None or other is None or other.spec.dtype != DType.float32 or other.node is product or node.outputs != product.outputs:
+            product, new, other = product_of(node.inputs[i], inputs[i], node), inputs[i], inputs[1 - i]
+            if product is None or new is None or other is None or other.spec.dtype != DType.float32 or other.node is product or node.outputs[0] != new.spec:
                 continue
-            if found := with_bias(product, other):
+            if found := with_bias(product, other, node.outputs[0]):
                 return found
-            if other.spec == product.outputs[0] and not has(product, 3):
-                return rebuilt(product, (*product.inputs[:2], product.inputs[2] if has(product, 2) else None, other))
+            if other.spec == node.outputs[0] and not has(product, 3):
+                bias = product.inputs[2] if has(product, 2) else None
+                return rebuilt(product, node.outputs[0], (*product.inputs[:2], bias, shaped(other, product.outputs[0])))
         return None
 
     def scaled(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
@@ -113,7 +134,7 @@ def fuse_epilogues(graph: Graph) -> Graph:
             product, number = product_of(node.inputs[i], inputs[i], node), _literal(inputs[1 - i])
             if product is None or product.op != "matmul" or has(product, 2) or has(product, 3) or number is None or (node.op == "div" and not number):
                 continue
-            return rebuilt(product, product.inputs, scale=product.attrs.get("scale", 1.0) * (number if node.op == "mul" else 1 / number))
+            return rebuilt(product, node.outputs[0], product.inputs, scale=product.attrs.get("scale", 1.0) * (number if node.op == "mul" else 1 / number))
         return None
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
@@ -122,7 +143,7 @@ def fuse_epilogues(graph: Graph) -> Graph:
         if node.op in ("mul", "div"):
             return scaled(node, inputs)
         if node.op in ACTIVATIONS and (product := product_of(node.inputs[0], inputs[0], node)):
-            return rebuilt(product, product.inputs, activation=ACTIVATIONS.index(node.op))
+            return rebuilt(product, node.outputs[0], product.inputs, activation=ACTIVATIONS.index(node.op))
         return None
 
     return rewrite(graph, change)
@@ -136,7 +157,7 @@ def split_residuals(graph: Graph) -> Graph:
             return None
         how = node.attrs.get("activation", 0)
         operands = inputs[:3] if inputs[2] is not None else inputs[:2]
-        product = Node("matmul", operands, {k: v for k, v in node.attrs.items() if k != "activation"}, node.outputs, node.label)
+        product = Node(node.op, operands, {k: v for k, v in node.attrs.items() if k != "activation"}, node.outputs, node.label)
         total = Node("add", (Value(product), inputs[3]), {}, node.outputs, node.label)
         return [Value(Node(ACTIVATIONS[how], (Value(total),), {}, node.outputs, node.label) if how else total)]
 

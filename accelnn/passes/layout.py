@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.dtypes import DType
-from ..core.graph import Graph, Node, Spec, Value, rewrite, users
+from ..core.graph import Graph, Node, Spec, Value, rewrite, symbolic, users
 from ..core.registry import OPS
+from ..ops.conv_eager import algorithm_of
 from ..ops.conv_nhwc import ALGORITHMS, pack_attrs, pays, plan_of
+from ..ops.exactness import exact_wanted
 from ..ops.pool_nhwc import MAXIMUM, MEAN, MEAN_INSIDE
 from .pack import is_fixed
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+CONVOLUTIONS = ("conv2d", "conv_transpose2d", "conv2d_dgrad", "conv2d_wgrad")  # with the attribute `exact`
 # op -> (node, its first operand on [N, H, W, C], the others as they are) -> the node on [N, H, W, C], or None. For ops that only follow: they are
 # rebuilt where their operand already lies so.
 FORMS: dict[str, Callable[[Node, Value, Sequence[Value | None]], Node | None]] = {}
@@ -52,6 +55,23 @@ def _conv2d(node: Node, inputs: Sequence[Value | None]) -> Node:
         operands.pop()
     specs = [None if v is None else v.spec for v in operands]
     return Node("conv2d_nhwc", operands, attrs, OPS["conv2d_nhwc"].specs(specs, attrs), node.label)
+
+
+def as_eager(graph: Graph) -> Graph:
+    """The convolutions that a call on tensors computes channels last, so: for a Plan without passes, which has eager's bits."""
+
+    def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
+        if node.op != "conv2d" or symbolic([v.spec.shape for v in inputs if v is not None]):
+            return None
+        x, w, *_ = inputs
+        assert x is not None and w is not None
+        floats = all(v is None or v.spec.dtype == DType.float32 for v in inputs)
+        if not floats or not w.node.is_source or algorithm_of(x.spec.shape, w.spec.shape, tuple(node.attrs.items())) is None:
+            return None
+        turned = to_first(Value(_conv2d(node, inputs)))
+        return [Value(Node("copy", (turned,), {}, node.outputs, node.label))]
+
+    return rewrite(graph, change)
 
 
 def _pointwise(node: Node, inputs: Sequence[Value | None]) -> Node | None:
@@ -94,6 +114,15 @@ def _max_pool2d(node: Node, x: Value, _: Any) -> Node | None:
     return _made("pool2d_nhwc", node, [x], {**node.attrs, "kind": MAXIMUM}) if x.spec.dtype == DType.float32 else None
 
 
+@_form("conv2d_sparse")
+def _conv2d_sparse(node: Node, x: Value, rest: Sequence[Value | None]) -> Node:
+    residual = rest[4] if len(rest) > 4 else None
+    operands = [x, *rest[:4], *(() if residual is None else (to_last(residual),))]
+    attrs = {**node.attrs, "x_last": 1, "y_last": 1}
+    specs = OPS[node.op].specs([None if v is None else v.spec for v in operands], attrs)
+    return Node(node.op, operands, attrs, specs, node.label)
+
+
 @_form("avg_pool2d")
 def _avg_pool2d(node: Node, x: Value, _: Any) -> Node:
     attrs = {k: v for k, v in node.attrs.items() if k != "count_include_pad"}
@@ -109,6 +138,9 @@ def layout(graph: Graph) -> Graph:
         if node.is_source or not inputs or inputs[0] is None:
             return None
         made: Node | None = None
+        marked = node.op in CONVOLUTIONS and exact_wanted() and not node.attrs.get("exact")
+        if marked:  # of a loaded graph; what is traced says so itself
+            node = Node(node.op, inputs, {**node.attrs, "exact": 1}, node.outputs, node.label)
         if node.op == "conv2d":
             weights: Any = inputs[1]
             if is_fixed(weights, written) and (held_last(inputs[0]) is not None or pays(inputs[0].spec, weights.spec, node.attrs)):
@@ -120,7 +152,7 @@ def layout(graph: Graph) -> Graph:
         elif OPS[node.op].kernel == "reduce" and len(inputs[0].spec.shape) == 4:
             made = _reduce(node, inputs[0])
         if made is None:
-            return None
+            return [Value(node)] if marked else None
         results = [Value(made, i) for i in range(len(made.outputs))]
         return [to_first(v) if len(v.spec.shape) == 4 else v for v in results]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.graph import Graph, Node, Value, rewrite
+from ..core.graph import Graph, Node, Value, rewrite, symbolic
 from ..core.registry import OPS
 from ..core.tensor import Tensor, apply, no_grad
 from ..ops.recurrent_math import GATES
 
-WINDOWS = ("permute", "alias", "detach")
+WINDOWS = ("permute", "reshape", "slice", "alias", "detach")
 RECURRENT_WEIGHTS = (1, 2, 6, 7)  # w_ih and w_hh of both directions
 PACKINGS = ("matmul_pack", "conv2d_pack", "recurrent_pack")
 
@@ -22,10 +22,18 @@ def _source(v: Value) -> Node:
     return node
 
 
+def is_pointwise(node: Node) -> bool:
+    return node.op == "pointwise" or OPS[node.op].program is not None
+
+
 def is_fixed(v: Value, written: set[int]) -> bool:
-    """Whether a value is a constant, or (a window of) a state that the graph only reads; `written`: ids of the others."""
-    source = _source(v)
-    return source.op == "constant" or (source.op == "state" and id(source) not in written)
+    """Whether a value is a constant, a state that the graph only reads, or computed element by element from such; `written`: ids of the other states."""
+    node = v.node
+    if node.is_source:
+        return node.op == "constant" or (node.op == "state" and id(node) not in written)
+    if not node.inputs or not (node.op in WINDOWS or is_pointwise(node)):
+        return False
+    return all(operand is None or is_fixed(operand, written) for operand in node.inputs)
 
 
 def pack(graph: Graph, states: bool = False) -> Graph:
@@ -62,40 +70,66 @@ def pack(graph: Graph, states: bool = False) -> Graph:
 
 
 class Hoisted:
-    """A packed weight that the graph reads as a state of its own, and the tensor that it was made of."""
+    """What a graph reads as a state of its own, because it follows from tensors that the graph only reads: packed weights, folded ones."""
 
-    def __init__(self, packing: Node) -> None:
-        self.packing = packing
-        self.source: Tensor = _source(packing.inputs[0]).data
-        self.path: list[Node] = []
-        node = packing.inputs[0].node
-        while node.op in WINDOWS:
-            self.path.insert(0, node)
-            node = node.inputs[0].node
-        self.packed = self.compute()
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        states = [n for n in Graph([], [Value(node)]).nodes() if n.op == "state"]
+        self.sources: list[Tensor] = [n.data for n in states]
+        self.result = self.compute()
 
     def compute(self) -> Tensor:
-        self.version = self.source.view.version
+        self.versions = [t.view.version for t in self.sources]
+        known: dict[int, Tensor] = {}
         with no_grad():
-            x = self.source.detach()
-            for node in self.path:
-                x = apply(node.op, x, **node.attrs)
-            return apply(self.packing.op, x, **self.packing.attrs)
+            for node in Graph([], [Value(self.node)]).nodes():
+                if node.is_source:
+                    known[id(node)] = node.data.detach()
+                else:
+                    operands = [None if v is None else known[id(v.node)] for v in node.inputs]
+                    if node.op == "pointwise":          # made of ops that broadcast; itself it takes strides of 0
+                        operands = [None if t is None else apply("expand", t, shape=node.attrs["shape"]) for t in operands]
+                    known[id(node)] = apply(node.op, *operands, **node.attrs)
+        return known[id(self.node)]
 
     def refresh(self) -> None:
-        """After the source was written: the same memory with the new panels."""
-        if self.version != self.source.view.version:
-            self.packed.assign(self.compute())
+        """After a source was written: the same memory with what follows from it now."""
+        if self.versions != [t.view.version for t in self.sources]:
+            self.result.assign(self.compute())
+
+
+def _follows(graph: Graph) -> set[int]:
+    """Nodes (their ids) that are packings, windows of or pointwise in states that the graph only reads."""
+    written = {id(state) for state, _ in graph.updates}
+    found: set[int] = set()
+    for node in graph.nodes():
+        if node.is_source or not node.inputs or len(node.outputs) != 1 or symbolic(s.shape for s in node.outputs):
+            continue
+        if not (node.op in PACKINGS or node.op in WINDOWS or is_pointwise(node)):
+            continue
+        if all(v is None or id(v.node) in found or (v.node.op in ("constant", "state") and id(v.node) not in written) for v in node.inputs):
+            found.add(id(node))
+    return found
 
 
 def hoist(graph: Graph) -> tuple[Graph, list[Hoisted]]:
-    """Takes packings of tensors that the graph only reads out of it: done once, and again when the tensor has been written."""
+    """Takes out of a graph what follows from tensors that it only reads: computed once, and again when one of them has been written. The last of such a
+    chain is kept, not what leads to it. Scalars stay, they cost nothing; so does all but packings in a graph that writes states (a training step)."""
+    follows = _follows(graph)
+    kept: set[int] = set()
+    for node in graph.nodes():
+        if id(node) in follows:
+            continue
+        for v in node.inputs:
+            source = None if v is None else _source(v)
+            if source is not None and id(source) in follows and source.outputs[0].shape and (source.op in PACKINGS or not graph.updates):
+                kept.add(id(source))
     found: list[Hoisted] = []
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
-        if node.op not in PACKINGS or _source(node.inputs[0]).op != "state":
+        if id(node) not in kept or all(n.op != "state" for n in Graph([], [Value(node)]).nodes()):
             return None
         found.append(Hoisted(node))
-        return [Value(Node("state", (), {}, node.outputs, node.label, data=found[-1].packed))]
+        return [Value(Node("state", (), {}, node.outputs, node.label, data=found[-1].result))]
 
     return rewrite(graph, change), found

@@ -1,7 +1,8 @@
 """Graph -> Schedule: calls in order, every value a window on a buffer, every buffer with a lifetime.
 
-Views cost nothing here. An operand that a kernel cannot take as it lies gets a `copy` before the call. A state that is updated by a pointwise call
-after its last use is written where it lies; others are copied into at the end. The engine places the temporaries when it knows their sizes."""
+Views cost nothing here. An operand that a kernel cannot take as it lies gets a `copy` before the call. A state that a pointwise call updates (or
+cache_append) after the old value's last use is written where it lies; others are copied into at the end. The engine places the temporaries when it knows
+their sizes."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from ..core.registry import OPS, Op
 from ..ops.shape import _contiguous_strides, is_contiguous
 
 OPTIONAL_OUTPUTS = {"max_pool2d": (1,), "random_uniform": (1,), "lstm": (3, 4), "gru": (2, 3), "rnn": (2, 3)}  # not computed when nobody reads them
+IN_PLACE = {"cache_append": {0: 1, 1: 3}}  # output: the input whose memory it may be, beside pointwise, which may write any of its inputs
 END = 1 << 31
 
 
@@ -169,13 +171,17 @@ class _Scheduler:
         if temporary.storage != "temporary" or not source.whole or temporary.writer < 0:
             return False
         writer = self.s.calls[temporary.writer]
-        if writer.op != "pointwise" or any(t > temporary.writer for t in state.touched):
+        if any(t > temporary.writer for t in state.touched):
+            return False
+        if writer.op in IN_PLACE:
+            output = next(i for i, w in enumerate(writer.outputs) if w is not None and w.buffer is temporary)
+            if [i for i, w in enumerate(writer.inputs) if w is not None and w.buffer is state] != [IN_PLACE[writer.op][output]]:
+                return False
+        elif writer.op != "pointwise":
             return False
         for w in writer.inputs:  # the kernel takes an output that is exactly an input, not one that overlaps it
             if w is not None and w.buffer is state and not (w.whole and w.spec == target.spec):
                 return False
-        if any(t != END and t > temporary.writer for t in temporary.touched):
-            return False  # somebody reads the new value: it may do so from the state, but keep it simple and safe
         temporary.storage, temporary.port = "state", state.port
         return True
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.dtypes import DType
 from ..core.graph import Graph, Node, Value, rewrite, users
 from ..core.registry import OPS
 from ..core.tensor import Tensor
+from ..ops.pool_nhwc import MAXIMUM
 from ..ops.qconv import pack_conv
 from .fold import constant
 
@@ -23,26 +25,46 @@ def _pays(node: Node) -> bool:
     return bool(o // groups >= 24 or (c == 1 and o == groups and o >= 16))
 
 
+PACKED, SPARSE = "qconv2d_packed", "qconv2d_sparse"  # SPARSE: made by passes/sparse.py; it stands channels last as the packed ones do
+
+
+def _made(op: str, inputs: Sequence[Value | None], attrs: dict[str, Any], label: str) -> list[Value]:
+    return [Value(Node(op, inputs, attrs, OPS[op].specs([None if v is None else v.spec for v in inputs], attrs), label))]
+
+
 def pack_convolutions(graph: Graph) -> Graph:
-    """qconv2d with constant weights becomes qconv2d_packed. Between two of them the image lies channels last; the first turns it, the last turns it back."""
+    """qconv2d with constant weights becomes qconv2d_packed. Between two of them the image lies channels last, also through a pool of maxima; the first turns
+    it, the last turns it back. Pooling inside the convolution's store does not pay (docs/adr/0011)."""
     readers = users(graph)
+
+    def takes_last(reader: Node, v: Value) -> bool:
+        if reader is v.node:  # the graph's own output
+            return False
+        if reader.op == "max_pool2d":
+            return v.spec.dtype == DType.uint8 and Value(reader, 1) not in readers and stays_last(reader)
+        return (reader.op == SPARSE or _pays(reader)) and reader.inputs.index(v) == 0
 
     def stays_last(node: Node) -> bool:
         found = readers.get(Value(node), [])
-        return all(_pays(r) and r is not node and r.inputs.index(Value(node)) == 0 for r in found) and bool(found)
+        return bool(found) and all(takes_last(r, Value(node)) for r in found)
+
+    def lies_last(v: Value) -> bool:
+        return v.node.op == "pool2d_nhwc" or (v.node.op in (PACKED, SPARSE) and bool(v.node.attrs["y_last"]))
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
-        if not _pays(node):
+        if node.op == "max_pool2d" and inputs[0] is not None and inputs[0].spec.dtype == DType.uint8 and lies_last(inputs[0]):
+            return _made("pool2d_nhwc", inputs, {**node.attrs, "kind": MAXIMUM}, node.label)
+        if node.op != SPARSE and not _pays(node):
             return None
         x, weights = inputs[0], inputs[2]
         assert x is not None and weights is not None
+        last = {"y_last": int(stays_last(node)), "x_last": int(lies_last(x))}
+        if node.op == SPARSE:
+            return _made(SPARSE, inputs, {**node.attrs, **last}, node.label)
         data: Tensor = weights.node.data
         packed = pack_conv(data, node.attrs.get("groups", 1), node.attrs.get("dilation_w", 1))
         packed.literal = getattr(data, "literal", False)
-        attrs: dict[str, Any] = {**node.attrs, "kernel_h": weights.spec.shape[2], "kernel_w": weights.spec.shape[3], "y_last": int(stays_last(node)),
-                                 "x_last": int(x.node.op == "qconv2d_packed" and x.node.attrs["y_last"])}
-        operands = [*inputs[:2], constant(packed, weights.node.label), *inputs[3:]]
-        specs = OPS["qconv2d_packed"].specs([None if v is None else v.spec for v in operands], attrs)
-        return [Value(Node("qconv2d_packed", operands, attrs, specs, node.label))]
+        attrs = {**node.attrs, "kernel_h": weights.spec.shape[2], "kernel_w": weights.spec.shape[3], **last}
+        return _made(PACKED, [*inputs[:2], constant(packed, weights.node.label), *inputs[3:]], attrs, node.label)
 
     return rewrite(graph, change)

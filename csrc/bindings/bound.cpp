@@ -171,6 +171,28 @@ PyObject* sample(PyObject*, PyObject* const* args, Py_ssize_t n) {
   return PyErr_Occurred() ? nullptr : PyLong_FromUnsignedLongLong(sample_of(from, bytes));
 }
 
+// Every word of it, as fast as memory: eight products at a time, which do not wait for each other.
+PyObject* fingerprint(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  if (n != 2) return PyErr_Format(PyExc_TypeError, "fingerprint(address, bytes)");
+  const char* const from = static_cast<const char*>(PyLong_AsVoidPtr(args[0]));
+  const Py_ssize_t bytes = PyLong_AsSsize_t(args[1]);
+  if (PyErr_Occurred()) return nullptr;
+  constexpr int chains = 8;
+  constexpr Py_ssize_t word = 8, step = chains * word;
+  uint64_t mixed[chains] = {1, 2, 3, 4, 5, 6, 7, 8}, all = uint64_t(bytes);
+  Py_ssize_t i = 0;
+  for (; from && i + step <= bytes; i += step)
+    for (int k = 0; k < chains; k++) {
+      uint64_t w;
+      std::memcpy(&w, from + i + k * word, sizeof w);
+      mixed[k] = (mixed[k] ^ w) * 0x9E3779B97F4A7C15u;
+      mixed[k] ^= mixed[k] >> 32;
+    }
+  for (; from && i < bytes; i++) mixed[0] = (mixed[0] ^ uint8_t(from[i])) * 0x9E3779B97F4A7C15u;
+  for (const uint64_t m : mixed) all = (all ^ m) * 0x9E3779B97F4A7C15u ^ (all >> 29);
+  return PyLong_FromUnsignedLongLong(all);
+}
+
 }  // namespace
 
 // A fingerprint: 32 words, evenly spaced, first and last among them. The loads do not wait for each other.
@@ -232,6 +254,8 @@ void bind_bound(py::module_& m) {
   m.attr("Bound") = py::reinterpret_steal<py::object>(type);
   static PyMethodDef functions[] = {{"sample", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(sample)), METH_FASTCALL,
                                      "sample(address, bytes): a number that changes when memory is rewritten as a whole."},
+                                    {"fingerprint", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(fingerprint)), METH_FASTCALL,
+                                     "fingerprint(address, bytes): a number that changes when any of it does (64 bits)."},
                                     {}};
   if (PyModule_AddFunctions(m.ptr(), functions)) throw py::error_already_set();
 }

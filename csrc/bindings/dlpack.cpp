@@ -35,11 +35,14 @@ struct Export {
 
 py::capsule to_capsule(const View& v) {
   Export* e = new Export{{}, v};
+  v.storage->lendings++, v.storage->lent++;
   e->managed.tensor = {v.t.data, {cpu, 0}, v.t.rank, codes[int(v.t.dtype)], e->view.t.shape, e->view.t.stride, 0};
   e->managed.context = e;
   e->managed.deleter = [](DLManagedTensor* d) {
     py::gil_scoped_acquire lock;          // the owner may be a Python object
-    delete static_cast<Export*>(d->context);
+    auto* taken = static_cast<Export*>(d->context);
+    taken->view.storage->lent--;
+    delete taken;
   };
   return py::capsule(&e->managed, "dltensor", [](PyObject* o) {
     if (PyCapsule_IsValid(o, "dltensor")) {                      // nobody took it

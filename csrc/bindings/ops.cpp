@@ -158,26 +158,34 @@ py::object run_row(int number, const std::string& name, const py::tuple& inputs,
   return py::none();
 }
 
-py::list list_ops() {
-  static const char* const kinds[] = {"integer", "real", "integers"};
+py::list list_rows(int op) {
   static const char* const words[] = {"reference", "exact", "gamma_k", "ulps"};
+  const Table& table = table_at(op);
+  py::list rows;
+  for (int k = 0; k < table.n_rows; k++) {
+    const Row& r = *table.rows[k];
+    rows.append(py::dict(py::arg("name") = r.name, py::arg("isa") = r.isa, py::arg("dtype") = name_of(r.dtype),
+                         py::arg("exactness") = words[int(r.exactness)],
+                         py::arg("device") = r.device == Device::cpu ? "cpu" : "cuda", py::arg("tile") = py::make_tuple(r.tile_m, r.tile_n),
+                         py::arg("runs_here") = r.run && (r.isa & caps().isa) == r.isa));
+  }
+  return rows;
+}
+
+py::list list_ops(bool with_rows) {
+  static const char* const kinds[] = {"integer", "real", "integers"};
   py::list ops;
   for (int i = 0; i < n_all_tables; i++) {
-    const Table& table = *all_tables[i];
-    py::list attrs, rows;
-    for (int k = 0; k < table.op->n_attrs; k++) {
-      const AttrDef& a = table.op->attrs[k];
+    const Op& op = *all_tables[i]->op;
+    py::list attrs;
+    for (int k = 0; k < op.n_attrs; k++) {
+      const AttrDef& a = op.attrs[k];
       attrs.append(py::dict(py::arg("name") = a.name, py::arg("kind") = kinds[int(a.kind)], py::arg("default") = a.otherwise));
     }
-    for (int k = 0; k < table.n_rows; k++) {
-      const Row& r = *table.rows[k];
-      rows.append(py::dict(py::arg("name") = r.name, py::arg("isa") = r.isa, py::arg("dtype") = name_of(r.dtype),
-                           py::arg("exactness") = words[int(r.exactness)],
-                           py::arg("device") = r.device == Device::cpu ? "cpu" : "cuda", py::arg("tile") = py::make_tuple(r.tile_m, r.tile_n),
-                           py::arg("runs_here") = r.run && (r.isa & caps().isa) == r.isa));
-    }
-    ops.append(py::dict(py::arg("number") = i, py::arg("name") = table.op->name, py::arg("min_in") = table.op->min_in, py::arg("max_in") = table.op->max_in,
-                        py::arg("max_out") = table.op->max_out, py::arg("attrs") = attrs, py::arg("rows") = rows));
+    py::dict entry(py::arg("number") = i, py::arg("name") = op.name, py::arg("min_in") = op.min_in, py::arg("max_in") = op.max_in,
+                   py::arg("max_out") = op.max_out, py::arg("attrs") = attrs);
+    if (with_rows) entry["rows"] = list_rows(i);
+    ops.append(entry);
   }
   return ops;
 }
@@ -241,7 +249,8 @@ void bind_ops(py::module_& m) {
   m.def("call_into", &call_into, py::arg("op"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"));
   m.def("explain", &explain, py::arg("op"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"), py::arg("isa") = ~0u, py::arg("force") = "");
   m.def("run_row", &run_row, py::arg("op"), py::arg("row"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"), py::arg("threads") = true);
-  m.def("ops", &list_ops, "Every op with its attributes and rows, as the C++ preprocessor expanded them.");
+  m.def("ops", &list_ops, py::arg("rows") = true, "Every op with its attributes and rows, as the C++ preprocessor expanded them.");
+  m.def("rows", &list_rows, py::arg("op"), "The rows of one op, by its number.");
   m.def("opcodes", [] {
     py::list l;
     for (int i = 0; i < n_opcodes; i++) l.append(py::make_tuple(opcodes[i].name, opcodes[i].operands));

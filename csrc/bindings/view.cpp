@@ -84,11 +84,20 @@ static const char* numpy_code(DType t) {
   return codes[int(t)];
 }
 
-static py::array view_numpy(py::object self) {
-  const View& v = view_of(self);
+// Keeps memory alive that an array shares, and counts the array.
+static py::capsule lend(const std::shared_ptr<Storage>& storage) {
+  storage->lendings++, storage->lent++;
+  return py::capsule(new std::shared_ptr<Storage>(storage), [](void* p) {
+    auto* held = static_cast<std::shared_ptr<Storage>*>(p);
+    (*held)->lent--;
+    delete held;
+  });
+}
+
+static py::array view_numpy(const View& v) {
   std::vector<py::ssize_t> shape(v.t.shape, v.t.shape + v.t.rank), strides(size_t(v.t.rank));
   for (int i = 0; i < v.t.rank; i++) strides[size_t(i)] = v.t.stride[i] * py::ssize_t(size_of(v.t.dtype));
-  py::array a(py::dtype(numpy_code(v.t.dtype)), shape, strides, v.t.data, self);
+  py::array a(py::dtype(numpy_code(v.t.dtype)), shape, strides, v.t.data, lend(v.storage));
   if (!v.storage->writable) a.attr("flags").attr("writeable") = false;
   return a;
 }
@@ -152,6 +161,8 @@ static PyObject* dtype_of(const View& v) { return PyLong_FromLong(long(v.t.dtype
 static PyObject* contiguous_of(const View& v) { return PyBool_FromLong(v.t.contiguous()); }
 static PyObject* writable_of(const View& v) { return PyBool_FromLong(v.storage->writable); }
 static PyObject* address_of(const View& v) { return PyLong_FromVoidPtr(v.t.data); }
+// How often the memory was lent out; -1: somebody else holds it now.
+static PyObject* lent_of(const View& v) { return PyLong_FromLongLong(v.storage->owner || v.storage->lent ? -1 : v.storage->lendings); }
 static PyObject* version_of(const View& v) { return PyLong_FromLongLong(v.storage->version); }
 
 static PyGetSetDef view_getset[] = {
@@ -162,6 +173,7 @@ static PyGetSetDef view_getset[] = {
     {"writable", getter<writable_of>, nullptr, nullptr, nullptr},
     {"address", getter<address_of>, nullptr, nullptr, nullptr},
     {"version", getter<version_of>, nullptr, nullptr, nullptr},
+    {"lent", getter<lent_of>, nullptr, nullptr, nullptr},
     {}};
 
 void bind_views(py::module_& m) {

@@ -15,6 +15,7 @@ struct Storage {
   void* data = nullptr;
   int64_t bytes = 0;
   int64_t version = 0;                    // bumped by every write in place: autograd refuses a stale save
+  int64_t lendings = 0, lent = 0;         // arrays and capsules made of this memory so far, and alive: who has one may write and bump nothing
   py::object owner;                       // none: ours, from the caching allocator
   bool writable = true;
   Storage() = default;

@@ -18,6 +18,10 @@ template <class F> ACCELNN_INLINE void with_flag(bool v, const F& f) {
 }
 
 ACCELNN_INLINE vf zeroed(const float* p, int n) { return n == lanes ? load(p) : load(p, n); }
+ACCELNN_INLINE void put_lanes(float* p, vf v, int n) {
+  if (n == lanes) store(p, v);
+  else store(p, v, n);
+}
 ACCELNN_INLINE vf only(vf v, int n) { return n == lanes ? v : select(ramp() < n, v, vf{}); }
 // f(i, u, k): k lanes from i on, into accumulator u of four.
 template <class F> ACCELNN_INLINE void by_fours(int64_t n, const F& f) {

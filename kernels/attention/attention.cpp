@@ -20,9 +20,25 @@ AttentionProblem attention_problem(const Call& c, bool gradient) {
   p.lengths = c.in[gradient ? 7 : 4];
   const TensorView& state = c.in[gradient ? 8 : 5];
   p.set_sizes(c.integer(attention_attr::causal), c.real(attention_attr::scale));
+  const TensorView &q_starts = c.in[gradient ? 10 : 6], &k_starts = c.in[gradient ? 11 : 7];
+  if (!q_starts.absent() && !k_starts.absent()) {
+    p.q_starts = q_starts.as<int64_t>();
+    p.k_starts = k_starts.as<int64_t>();
+    p.sequences = q_starts.shape[0] - 1;
+  }
   p.drop = float(c.real(attention_attr::dropout));
   p.state = p.drop > 0 ? state.as<uint64_t>() : nullptr;
   return p;
+}
+
+Status check_starts(const AttentionProblem& p) {
+  for (int side = 0; side < 2 && p.q_starts; side++) {
+    const int64_t *starts = side ? p.k_starts : p.q_starts, rows = side ? p.keys : p.queries;
+    for (int64_t n = 0; n <= p.sequences; n++)
+      ACCELNN_CHECK(starts[n] >= (n ? starts[n - 1] : 0) && starts[n] <= rows, bound, "attention: %s start %lld is %lld: 0 to %lld, never down, expected",
+                    side ? "key" : "query", static_cast<long long>(n), static_cast<long long>(starts[n]), static_cast<long long>(rows));
+  }
+  return {};
 }
 
 namespace {
@@ -38,18 +54,18 @@ int64_t place(int64_t* at, int64_t floats) {
 }  // namespace
 
 bool few_queries(const AttentionProblem& p) {
-  return p.repeat * p.queries <= decode_rows && !p.state && !strided(p.k) && !strided(p.v);
+  return p.repeat * p.queries <= decode_rows && !p.state && !p.q_starts && !strided(p.k) && !strided(p.v);
 }
 
 AttentionLayout attention_layout(const AttentionProblem& p) {
   AttentionLayout w = {};
   w.copy_q = strided(p.q);
   w.copy_v = strided(p.v);
-  w.panel_floats = line(padded_to_panel(p.keys) * p.depth);
+  w.panel_floats = line(p.q_starts ? panel_place(p.keys, p.sequences + 1) * p.depth : padded_to_panel(p.keys) * p.depth);
   // Whole items where there are many: their panels are used while they are hot. Few ones are cut, after all panels are made.
   const int64_t blocks = p.repeat * ((p.queries + query_block - 1) / query_block);
   w.parts = p.items() >= 16 || blocks < 1 ? 1 : blocks;
-  w.panels = place(&w.floats, p.items() * w.panel_floats);
+  w.panels = place(&w.floats, p.batch * p.groups * w.panel_floats);
   if (w.copy_q) w.q_at = place(&w.floats, p.q.count());
   if (w.copy_v) w.v_at = place(&w.floats, p.v.count());
   return w;
@@ -61,11 +77,11 @@ AttentionLayout attention_grad_layout(const AttentionProblem& p, const TensorVie
   w.copy_k = strided(p.k);
   w.copy_v = strided(p.v);
   w.copy_dy = strided(dy);
-  w.panel_floats = line(padded_to_panel(p.queries) * (p.depth + p.width + 2));
+  w.panel_floats = line((p.q_starts ? panel_place(p.queries, p.sequences + 1) : padded_to_panel(p.queries)) * (p.depth + p.width + 2));
   // An item's keys are cut where there are few items; every part but the first has a dq of its own, added up in order.
   const int64_t blocks = (p.keys + 4 * key_block / 8 - 1) / (4 * key_block / 8), wanted = p.items() ? (8 + p.items() - 1) / p.items() : 1;
-  w.parts = p.items() >= 8 || blocks < 2 ? 1 : wanted < blocks ? wanted
-                                                               : blocks;
+  w.parts = p.items() >= 8 || blocks < 2 || p.q_starts ? 1 : wanted < blocks ? wanted
+                                                                             : blocks;
   w.panels = place(&w.floats, p.batch * p.heads * w.panel_floats);
   if (w.copy_q) w.q_at = place(&w.floats, p.q.count());
   if (w.copy_k) w.k_at = place(&w.floats, p.k.count());
@@ -124,6 +140,13 @@ Status check_operands(const char* op, const Call& c, bool gradient) {
   const TensorView& n = p.lengths;
   ACCELNN_CHECK(n.absent() || (n.dtype == DType::i64 && n.rank == 1 && n.shape[0] == p.batch && n.contiguous()), shape,
                 "%s: lengths are %s; contiguous i64[%lld] expected", op, describe(n).text, static_cast<long long>(p.batch));
+  const TensorView &q_starts = c.in[gradient ? 10 : 6], &k_starts = c.in[gradient ? 11 : 7];
+  for (int i = 0; i < 2 && !(q_starts.absent() && k_starts.absent()); i++) {
+    const TensorView* t = i ? &k_starts : &q_starts;
+    ACCELNN_CHECK(!t->absent() && t->dtype == DType::i64 && t->rank == 1 && t->shape[0] >= 1 && t->contiguous() && t->shape[0] == q_starts.shape[0], shape,
+                  "%s: starts %s and %s: twice contiguous i64[N + 1] expected", op, describe(q_starts).text, describe(k_starts).text);
+    ACCELNN_CHECK(p.batch == 1 && n.absent(), shape, "%s: starts of sequences go with a batch of 1 and no lengths, not with %s", op, describe(q).text);
+  }
   const TensorView& s = c.in[gradient ? 8 : 5];
   ACCELNN_CHECK(drop == 0 || (s.dtype == DType::i64 && s.rank == 1 && s.shape[0] == 2 && s.contiguous()), shape,
                 "%s: dropout needs a state, i64[2] (seed, call number), not %s", op, describe(s).text);
@@ -178,7 +201,7 @@ size_t grad_workspace(const Call& c, const Row& row) {
 
 }  // namespace
 
-const Op op_attention = {"attention", attention_attrs, attention_attr::count_, 3, 6, 2, check_attention, refuse_nothing, attention_workspace};
-const Op op_attention_grad = {"attention_grad", attention_grad_attrs, attention_grad_attr::count_, 6, 10, 3, check_grad, refuse_nothing, grad_workspace};
+const Op op_attention = {"attention", attention_attrs, attention_attr::count_, 3, 8, 2, check_attention, refuse_nothing, attention_workspace};
+const Op op_attention_grad = {"attention_grad", attention_grad_attrs, attention_grad_attr::count_, 6, 12, 3, check_grad, refuse_nothing, grad_workspace};
 
 }  // namespace accelnn

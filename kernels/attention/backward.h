@@ -14,8 +14,8 @@ constexpr int64_t grad_keys = 56, grad_queries = 128;
 // What the gradient reads of one head of queries, in the workspace: q^T (times scale and log2 e) and dy^T in panels, lse in base 2, delta.
 struct GradPanels {
   float *q, *dy, *lse, *delta;
-  GradPanels(const AttentionProblem& p, float* at) {
-    const int64_t n = padded_to_panel(p.queries);
+  GradPanels(const AttentionProblem& p, int64_t queries, float* at) {
+    const int64_t n = padded_to_panel(queries);
     q = at;
     dy = q + n * p.depth;
     lse = dy + n * p.width;
@@ -23,16 +23,15 @@ struct GradPanels {
   }
 };
 
-inline void prepare_head(const AttentionProblem& p, Rows q, Rows dy, const TensorView& y, const TensorView& lse, const TensorView& dlse, int64_t b,
-                         int64_t h, const GradPanels& to) {
-  const int64_t n = p.queries, whole = (n + panel - 1) / panel * panel;
+inline void prepare_head(const AttentionProblem& p, Rows q, Rows dy, const TensorView& y, const TensorView& lse, const TensorView& dlse,
+                         const Sequence& seq, int64_t h, const GradPanels& to) {
+  const int64_t n = seq.queries, whole = (n + panel - 1) / panel * panel;
   pack_rows(q.at, q.row, 1, n, p.depth, to.q);
   const vf factor = splat(p.scale * log2e);
   for (int64_t i = 0; i < whole * p.depth; i += lanes) store(to.q + i, load(to.q + i) * factor);
   pack_rows(dy.at, dy.row, 1, n, p.width, to.dy);
-  const float* const y0 = y.as<float>() + b * y.stride[0] + h * y.stride[1];
-  const float* const lse0 = lse.as<float>() + b * lse.stride[0] + h * lse.stride[1];
-  const float* const dlse0 = dlse.absent() ? nullptr : dlse.as<float>() + b * dlse.stride[0] + h * dlse.stride[1];
+  const auto first = [&](const TensorView& t) { return t.as<float>() + seq.b * t.stride[0] + h * t.stride[1] + seq.first_query * t.stride[2]; };
+  const float *const y0 = first(y), *const lse0 = first(lse), *const dlse0 = dlse.absent() ? nullptr : first(dlse);
   for (int64_t i = 0; i < n; i++) {
     const float *a = y0 + i * y.stride[2], *d = dy[i];
     float sum = 0;
@@ -56,7 +55,9 @@ struct GradHead {
   Rows q, k, v, dy;
   float *dq, *dk, *dv;            // contiguous rows; everything is added to them
   GradPanels panels;
-  int64_t b, h, keys;
+  int64_t first_row;              // of the call's scores: what dropout counts from
+  int64_t mask_at;
+  Sequence seq;
 };
 
 // added[key][query] of a mask whose rows differ, or dropout's keep: what is not laid out along the queries is turned around first.
@@ -74,7 +75,7 @@ inline __attribute__((noinline)) void turn_keep(const AttentionProblem& p, const
   static_assert(grad_keys % 4 == 0);
   float row[(grad_keys + draw - 1) / draw * draw];
   for (int64_t i = 0; i < grad_queries; i++) {
-    if (i < queries) draw_keep(p, (head.b * p.heads + head.h) * p.queries + q0 + i, k0, keys, row);
+    if (i < queries) draw_keep(p, head.first_row + q0 + i, k0, keys, row);
     for (int64_t j = 0; j < keys; j++) to[j * grad_queries + i] = i < queries ? row[j] : 0.0f;
   }
 }
@@ -110,9 +111,9 @@ inline __attribute__((noinline)) void grad_block(const AttentionProblem& p, cons
   if (low >= m) return;
   Turned turned;
   const bool rows_differ = !mask.absent() && mask.stride[2] != 0;
-  if (rows_differ) turn_mask(mask, mask.offset(head.b, head.h) + q0 * mask.stride[2] + k0 * mask.stride[3], n, m, turned.mask);
+  if (rows_differ) turn_mask(mask, head.mask_at + q0 * mask.stride[2] + k0 * mask.stride[3], n, m, turned.mask);
   else if (!mask.absent())
-    for (int64_t j = 0; j < n; j++) turned.mask[j] = mask.added(mask.offset(head.b, head.h) + (k0 + j) * mask.stride[3]);
+    for (int64_t j = 0; j < n; j++) turned.mask[j] = mask.added(head.mask_at + (k0 + j) * mask.stride[3]);
   if (p.state) turn_keep(p, head, k0, n, q0, m, turned.keep);
   const int64_t height = tile_height(n), depth = p.depth, width = p.width;
   for (int64_t g = 0; g < n; g += height) {
@@ -146,13 +147,12 @@ inline __attribute__((noinline)) void grad_block(const AttentionProblem& p, cons
 
 // Keys [k0, k1) of one head.
 inline void grad_keys_of(const AttentionProblem& p, const Mask& mask, const GradHead& head, int64_t k0, int64_t k1) {
-  const int64_t end = k1 < head.keys ? k1 : head.keys, shift = p.causal == lower_right ? head.keys - p.queries : 0;
+  const int64_t queries = head.seq.queries, keys = head.seq.keys, end = k1 < keys ? k1 : keys, shift = p.causal == lower_right ? keys - queries : 0;
   for (int64_t k = k0; k < end; k += grad_keys) {
     const int64_t n = end - k < grad_keys ? end - k : grad_keys;
     int64_t q0 = 0;
     if (p.causal && k - shift > 0) q0 = (k - shift) / grad_queries * grad_queries;
-    for (; q0 < p.queries; q0 += grad_queries)
-      grad_block(p, mask, head, k, n, q0, p.queries - q0 < grad_queries ? p.queries - q0 : grad_queries, shift);
+    for (; q0 < queries; q0 += grad_queries) grad_block(p, mask, head, k, n, q0, queries - q0 < grad_queries ? queries - q0 : grad_queries, shift);
   }
 }
 
@@ -166,41 +166,63 @@ inline Status attention_grad(const Call& call) {
   const auto clear = [](float* at, int64_t n) {
     if (n) std::memset(at, 0, size_t(n) * sizeof(float));
   };
-  if (heads == 0 || p.queries == 0 || p.keys == 0) {
+  if (heads == 0 || p.queries == 0 || p.keys == 0 || p.q_starts) {
     clear(dq, q_count), clear(dk, p.k.count()), clear(dv, p.v.count());
-    return {};
+    if (!p.q_starts || items == 0) return {};
   }
+  ACCELNN_TRY(check_starts(p));
   const Mask mask(p.mask);
   const Operand q(p.q, w.copy_q, work + w.q_at), k(p.k, w.copy_k, work + w.k_at), v(p.v, w.copy_v, work + w.v_at), d(dy, w.copy_dy, work + w.dy_at);
   if (w.copy_q) parallel(call, heads, q_count * 8, [&](int64_t i) { copy_head(p.q, i, work + w.q_at); });
-  if (w.copy_k) parallel(call, items, p.k.count() * 8, [&](int64_t i) { copy_head(p.k, i, work + w.k_at); });
-  if (w.copy_v) parallel(call, items, p.v.count() * 8, [&](int64_t i) { copy_head(p.v, i, work + w.v_at); });
+  if (w.copy_k) parallel(call, p.batch * p.groups, p.k.count() * 8, [&](int64_t i) { copy_head(p.k, i, work + w.k_at); });
+  if (w.copy_v) parallel(call, p.batch * p.groups, p.v.count() * 8, [&](int64_t i) { copy_head(p.v, i, work + w.v_at); });
   if (w.copy_dy) parallel(call, heads, dy.count() * 8, [&](int64_t i) { copy_head(dy, i, work + w.dy_at); });
-  const auto panels_of = [&](int64_t head) { return GradPanels(p, work + w.panels + head * w.panel_floats); };
-  const auto prepare = [&](int64_t head) __attribute__((noinline)) {
-    const int64_t b = head / p.heads, h = head % p.heads;
-    prepare_head(p, q.of(b, h), d.of(b, h), y, call.in[5], call.in[9], b, h, panels_of(head));
+  const auto panels_of = [&](int64_t n, const Sequence& seq, int64_t h) {
+    float* const at = work + w.panels + (seq.b * p.heads + h) * w.panel_floats;
+    return GradPanels(p, seq.queries, p.q_starts ? at + panel_place(seq.first_query, n) * (p.depth + p.width + 2) : at);
+  };
+  const auto head_of = [&](int64_t n, const Sequence& seq, int64_t h, float* dq_rows) {
+    const auto from = [](Rows rows, int64_t first) { return Rows{rows[first], rows.row}; };
+    const int64_t g = h / p.repeat, keys = (seq.b * p.groups + g) * p.keys + seq.first_key, row = (seq.b * p.heads + h) * p.queries + seq.first_query;
+    return GradHead{from(q.of(seq.b, h), seq.first_query),
+                    from(k.of(seq.b, g), seq.first_key),
+                    from(v.of(seq.b, g), seq.first_key),
+                    from(d.of(seq.b, h), seq.first_query),
+                    dq_rows + row * p.depth,
+                    dk + keys * p.depth,
+                    dv + keys * p.width,
+                    panels_of(n, seq, h),
+                    row,
+                    mask.offset(seq.b, h) + seq.first_query * mask.stride[2] + seq.first_key * mask.stride[3],
+                    seq};
+  };
+  const auto prepare = [&](const GradHead& head, int64_t h) __attribute__((noinline)) {
+    prepare_head(p, head.q, head.dy, y, call.in[5], call.in[9], head.seq, h, head.panels);
   };
   const auto keys = [&](int64_t item, int64_t part) __attribute__((noinline)) {
-    const int64_t b = item / p.groups, g = item % p.groups, blocks = (p.keys + grad_keys - 1) / grad_keys;
-    const int64_t k0 = part * blocks / w.parts * grad_keys, end = (part + 1) * blocks / w.parts * grad_keys, k1 = end < p.keys ? end : p.keys;
-    float *const dk_item = dk + item * p.keys * p.depth, *const dv_item = dv + item * p.keys * p.width;
-    clear(dk_item + k0 * p.depth, (k1 - k0) * p.depth);
-    clear(dv_item + k0 * p.width, (k1 - k0) * p.width);
+    const int64_t n = item / p.groups, g = item % p.groups;
+    const Sequence seq = p.sequence(n);
+    const int64_t rows = p.q_starts ? seq.keys : p.keys, blocks = (rows + grad_keys - 1) / grad_keys;
+    const int64_t k0 = part * blocks / w.parts * grad_keys, end = (part + 1) * blocks / w.parts * grad_keys, k1 = end < rows ? end : rows;
     for (int64_t h = g * p.repeat; h < (g + 1) * p.repeat; h++) {
-      const int64_t head = b * p.heads + h;
-      float* const to = part ? work + w.sums + (part - 1) * q_count : dq;
-      clear(to + head * q_size, q_size);
-      if (w.parts == 1) prepare(head);
-      grad_keys_of(p, mask, {q.of(b, h), k.of(b, g), v.of(b, g), d.of(b, h), to + head * q_size, dk_item, dv_item, panels_of(head), b, h, p.keys_of(b)}, k0,
-                   k1);
+      const GradHead head = head_of(n, seq, h, part ? work + w.sums + (part - 1) * q_count : dq);
+      if (h == g * p.repeat) {
+        clear(head.dk + k0 * p.depth, (k1 - k0) * p.depth);
+        clear(head.dv + k0 * p.width, (k1 - k0) * p.width);
+      }
+      clear(head.dq, seq.queries * p.depth);
+      if (w.parts == 1) prepare(head, h);
+      grad_keys_of(p, mask, head, k0, k1);
     }
   };
   if (w.parts == 1) {
     parallel(call, items, flops, [&](int64_t item) { keys(item, 0); });
     return {};
   }
-  parallel(call, heads, flops, prepare);
+  parallel(call, heads, flops, [&](int64_t i) {
+    const int64_t n = i / p.heads, h = i % p.heads;
+    prepare(head_of(n, p.sequence(n), h, dq), h);
+  });
   parallel(call, items * w.parts, flops, [&](int64_t part) { keys(part % items, part / items); });
   parallel(call, heads, q_count * w.parts, [&](int64_t head) {
     float* const to = dq + head * q_size;

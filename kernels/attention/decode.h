@@ -42,7 +42,7 @@ template <int n> ACCELNN_INLINE vf pairwise(vf* v) {
 
 // s[r][j] = q_r . k_j for R queries. q has whole vectors, zero behind `depth`; s has whole vectors.
 // A key at a time, so that memory is read as one stream, and no prefetch: with four rows side by side 128 floats a row came at 10 GB/s of 30, with prefetch
-// 2 to 16 KiB ahead at 12 to 17, and what is in a cache lost a fifth.
+// 2 to 16 KiB ahead at 12 to 17, with plain loads of the next block's lines between the sums at 8, and what is in a cache lost a fifth.
 template <int R, class T>
 void dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys, int64_t depth, float* s, int64_t s_row) {
   const int64_t whole = depth / lanes * lanes;
@@ -72,11 +72,56 @@ void dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys
   }
 }
 
-constexpr int64_t value_block = 32;      // keys
+// The same for rows of W vectors, known to the compiler: queries stay in registers (R W <= 32, some of them as memory operands). The loop over keys stays
+// a loop: each of its loads then moves by one row a turn, which the processor's prefetcher follows; unrolled, with the pairwise sums in between, four
+// queries of 128 floats came at 20 instead of 31 GB/s, bfloat16 ones at 11 instead of 20. A number that is widened is widened once for all queries.
+template <int R, int W, class T>
+__attribute__((noinline)) void dots_tile(const float* q, int64_t q_row, const T* row, int64_t k_row, int64_t keys, float* s, int64_t s_row) {
+  vf own[R][W], part[R][lanes];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 8
+    for (int e = 0; e < W; e++) own[r][e] = load(q + r * q_row + e * lanes);
+#pragma GCC unroll 1
+  for (int i = 0; i < lanes; i++) {
+    vf acc[R];
+#pragma GCC unroll 8
+    for (int e = 0; e < W; e++) {
+      vf y = load_cache(row + e * lanes);
+#if defined(__AVX512F__)
+      if (R > 1) asm("" : "+v"(y));      // else g++ loads it again for every query
+#endif
+#pragma GCC unroll 8
+      for (int r = 0; r < R; r++) acc[r] = e ? fma(own[r][e], y, acc[r]) : own[r][e] * y;
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; r++) part[r][i] = acc[r];
+    if (i + 1 < keys) row += k_row;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; r++) store(s + r * s_row, pairwise<lanes>(part[r]));
+}
+
+template <int R, int W, class T>
+void dots_of_width(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys, float* s, int64_t s_row) {
+  constexpr int most = 32 / W, together = R < most ? R : most;
+  for (int64_t j = 0; j < keys; j += lanes)
+    for (int r = 0; r < R; r += together) dots_tile<together, W>(q + r * q_row, q_row, k + j * k_row, k_row, keys - j, s + r * s_row + j, s_row);
+}
+
+// One query over floats needs none of it: 87 instead of 69 GB/s out of the last cache.
+template <int R, class T>
+void all_dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys, int64_t depth, float* s, int64_t s_row) {
+  if constexpr (lanes == 16 && (R > 1 || sizeof(T) < 4)) {
+    if (depth == 8 * lanes) return dots_of_width<R, 8>(q, q_row, k, k_row, keys, s, s_row);
+    if (depth == 4 * lanes) return dots_of_width<R, 4>(q, q_row, k, k_row, keys, s, s_row);
+  }
+  dots<R>(q, q_row, k, k_row, keys, depth, s, s_row);
+}
 
 // y[r][c] += sum_j w[r][j] v[j][c] for C vectors of columns; U keys at a time have sums of their own, so that no sum waits for the one before.
 template <int R, int C, bool Partial, class T>
-void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, float* y, int64_t y_row, int rest, int64_t lines = 0) {
+void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, float* y, int64_t y_row, int rest) {
   constexpr int U = R * C >= 8 ? 1 : R * C >= 4 ? 2
                                                 : 4;
   vf acc[U][R][C];
@@ -88,8 +133,6 @@ void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
       for (int c = 0; c < C; c++) acc[u][r][c] = vf{};
   int64_t j = 0;
   const auto step = [&](int64_t at, int u) __attribute__((always_inline)) {
-    if (R >= 4)
-      for (int64_t i = 0; i < lines; i++) __builtin_prefetch(reinterpret_cast<const char*>(v + (at + value_block) * v_row) + 64 * i, 0, 2);
     vf x[C];
 #pragma GCC unroll 8
     for (int c = 0; c < C; c++) x[c] = Partial ? load_cache(v + at * v_row, rest) : load_cache(v + at * v_row + c * lanes);
@@ -115,19 +158,29 @@ void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
     }
 }
 
-// As many columns in one pass as registers hold sums; blocks of keys small enough that a second pass finds them in L1. Four queries and more read rows in
-// pieces: the first pass asks for whole rows of the next block.
+// As many columns in one pass as registers hold sums; blocks of keys small enough that a second pass finds them in L1. Rows of floats that four queries and
+// more would read in pieces are read whole for two queries at a time: from memory 29 instead of 16 GB/s (in a cache 46 instead of 52); smaller numbers are
+// bound by arithmetic, and a second pass would widen them again. Asking for whole rows of the next block beforehand: 12 to 17 GB/s.
 template <int R, class T>
 void all_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, int64_t width, float* y, int64_t y_row) {
-  constexpr int64_t block = value_block;
+  if constexpr (lanes == 16 && R >= 4 && sizeof(T) == 4) {
+    if (width % (8 * lanes) == 0) {
+      constexpr int64_t block = 16;
+      for (int64_t j = 0; j < keys; j += block)
+        for (int r = 0; r < R; r += 2)
+          for (int64_t c = 0; c < width; c += 8 * lanes)
+            add_values<2, 8, false>(w + r * w_row + j, w_row, v + j * v_row + c, v_row, keys - j < block ? keys - j : block, y + r * y_row + c, y_row, 0);
+      return;
+    }
+  }
+  constexpr int64_t block = 32;
   constexpr int most = R >= 8 ? 2 : R >= 4 ? 4
                                            : 8;
   for (int64_t j = 0; j < keys; j += block) {
     const int64_t n = keys - j < block ? keys - j : block;
     const T* from = v + j * v_row;
-    const int64_t lines = width > most * lanes ? (width * int64_t(sizeof(T)) + 63) / 64 : 0;
     int64_t c = 0;
-    for (; c + most * lanes <= width; c += most * lanes) add_values<R, most, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0, c ? 0 : lines);
+    for (; c + most * lanes <= width; c += most * lanes) add_values<R, most, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0);
     if constexpr (most > 4)
       for (; c + 4 * lanes <= width; c += 4 * lanes) add_values<R, 4, false>(w + j, w_row, from + c, v_row, n, y + c, y_row, 0);
     if constexpr (most > 2)
@@ -137,6 +190,9 @@ void all_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
   }
 }
 
+// Four queries on an int8 cache are bound by multiply-adds: 4 of them a byte are 14.8 GB/s at 59 G a second, whatever memory does (11 to 13 reached, bfloat16
+// 20 to 24 of 29.6). Digits of q in VNNI need 3 bytes for float32's bits: 21 products a cycle instead of 16 and five conversions a key, not tried.
+// Asking for the scales of int8 keys 128 keys ahead: 16.4 instead of 18.0 GB/s.
 // One part of an item's keys for all its queries. sums: [rows][D + 2]: values, maximum, total.
 struct DecodePart {
   const DecodeProblem& d;
@@ -160,7 +216,7 @@ struct DecodePart {
       for (int64_t e = p.depth; e < q_row; e++) q[r * q_row + e] = 0.0f;
       for (int64_t c = 0; c < p.width; c++) sums[(first + r) * row_size() + c] = 0.0f;
     }
-    dots<R>(q, q_row, k + k0 * k_row, k_row, n, p.depth, s, s_row);
+    all_dots<R>(q, q_row, k + k0 * k_row, k_row, n, p.depth, s, s_row);
     const int64_t columns = (n + 2 * lanes - 1) / (2 * lanes) * (2 * lanes);
     const auto scale_by = [&](const TensorView& t, float* row) {
       if (t.absent()) return;
@@ -173,7 +229,7 @@ struct DecodePart {
       for (; j < n; j++) row[j] *= from[j * step];
     };
     for (int r = 0; r < R; r++) {
-      const int64_t h = g * p.repeat + (first + r) / p.queries, i = (first + r) % p.queries, end = p.end_of(i, p.keys_of(b)) - k0;
+      const int64_t h = g * p.repeat + (first + r) / p.queries, i = (first + r) % p.queries, end = p.end_of(i, p.keys_of(b), p.queries) - k0;
       const int64_t visible = end < 0 ? 0 : end < n ? end
                                                     : n;
       float *const row = s + r * s_row, *const to = sums + (first + r) * row_size() + p.width;
@@ -248,9 +304,9 @@ inline Status decode(const Call& call, bool cached) {
   float* const sums = reinterpret_cast<float*>(work + d.sums);
   const int64_t size = p.width + 2, step = d.rows * size, moved = p.k.count() * int64_t(size_of(p.k.dtype)) + p.v.count() * int64_t(size_of(p.v.dtype));
   parallel(call, p.items() * d.parts, moved + 2 * p.flops() / 8, [&](int64_t part) {
-    const int64_t item = part / d.parts, b = item / p.groups, k0 = part % d.parts * decode_part, left = p.keys_of(b) - k0;
-    const DecodePart one = {d, mask, b, item % p.groups, k0, left < 0 ? 0 : left < decode_part ? left
-                                                                                               : decode_part,
+    const int64_t item = part / d.parts, b = item / p.groups, k0 = part % d.parts * d.part, left = p.keys_of(b) - k0;
+    const DecodePart one = {d, mask, b, item % p.groups, k0, left < 0 ? 0 : left < d.part ? left
+                                                                                          : d.part,
                             sums + part * step};
     if (one.n == 0) {
       for (int64_t i = 0; i < step; i++) one.sums[i] = i % size == p.width ? minus_infinity : 0.0f;

@@ -15,7 +15,8 @@ struct Head {
   const float* panels;            // k^T
   float* y;                       // [L, D]
   float* lse;                     // null: nobody reads it
-  int64_t b, h, keys;             // keys: those that exist for this item
+  int64_t h, first_row;           // of the call's scores: what dropout counts from
+  Sequence seq;
 };
 
 // Queries [i0, i0 + rows), rows <= query_block.
@@ -23,12 +24,14 @@ inline __attribute__((noinline)) void attend_queries(const AttentionProblem& p, 
   alignas(64) float scores[most_rows * score_row], scaled[most_rows * attention_widest];
   float most[query_block], total[query_block];
   for (int64_t i = 0; i < rows; i++) most[i] = minus_infinity, total[i] = 0.0f;
-  const int64_t height = tile_height(rows), depth = p.depth, width = p.width, last = p.end_of(i0 + rows - 1, head.keys);
+  const Sequence& seq = head.seq;
+  const int64_t height = tile_height(rows), depth = p.depth, width = p.width, last = p.end_of(i0 + rows - 1, seq.keys, seq.queries);
+  const int64_t mask_at = mask.offset(seq.b, head.h) + seq.first_query * mask.stride[2] + seq.first_key * mask.stride[3];
   const vf scale = splat(p.scale * log2e);
   for (int64_t k0 = 0; k0 < last; k0 += key_block) {
     for (int64_t g = 0; g < rows; g += height) {
       const int r = int(rows - g < height ? rows - g : height);
-      const int64_t seen = p.end_of(i0 + g + r - 1, head.keys) - k0, n = seen < key_block ? seen : key_block;
+      const int64_t seen = p.end_of(i0 + g + r - 1, seq.keys, seq.queries) - k0, n = seen < key_block ? seen : key_block;
       if (n <= 0) continue;
       const int64_t columns = (n + panel - 1) / panel * panel;
       for (int i = 0; i < r; i++) {
@@ -45,10 +48,10 @@ inline __attribute__((noinline)) void attend_queries(const AttentionProblem& p, 
         panel_tile(r, t);
       }
       for (int i = 0; i < r; i++) {
-        const int64_t query = i0 + g + i, end = p.end_of(query, head.keys) - k0, visible = end < 0 ? 0 : end < n ? end
-                                                                                                                 : n;
+        const int64_t query = i0 + g + i, end = p.end_of(query, seq.keys, seq.queries) - k0, visible = end < 0 ? 0 : end < n ? end
+                                                                                                                             : n;
         float *s = scores + i * score_row, *y = head.y + query * width;
-        if (!mask.absent()) add_mask(mask, mask.offset(head.b, head.h) + query * mask.stride[2] + k0 * mask.stride[3], visible, s);
+        if (!mask.absent()) add_mask(mask, mask_at + query * mask.stride[2] + k0 * mask.stride[3], visible, s);
         if (visible < columns) hide(s, visible, columns);
         const float before = most[g + i], sum = weigh(s, columns, &most[g + i]);
         if (k0 && most[g + i] != before) {
@@ -61,7 +64,7 @@ inline __attribute__((noinline)) void attend_queries(const AttentionProblem& p, 
         total[g + i] += sum;
         if (p.state) {
           float keep[key_block];
-          draw_keep(p, (head.b * p.heads + head.h) * p.queries + query, k0, n, keep);
+          draw_keep(p, head.first_row + query, k0, n, keep);
           for (int64_t j = 0; j < n; j++) s[j] *= keep[j];
         }
       }
@@ -82,28 +85,46 @@ inline __attribute__((noinline)) void attend_queries(const AttentionProblem& p, 
 
 inline Status attention(const Call& call) {
   const AttentionProblem p = attention_problem(call, false);
-  if (p.items() == 0 || p.queries == 0 || p.heads == 0) return {};
+  if (p.batch * p.groups == 0 || p.queries == 0) return {};
   if (few_queries(p)) return decode(call, false);
+  ACCELNN_TRY(check_starts(p));
   const AttentionLayout w = attention_layout(p);
   float* const work = static_cast<float*>(call.work);
   const Mask mask(p.mask);
   const Operand q(p.q, w.copy_q, work + w.q_at), v(p.v, w.copy_v, work + w.v_at);
   const int64_t items = p.items(), flops = 2 * p.flops();
-  const auto make_panels = [&](int64_t item) __attribute__((noinline)) {
-    const int64_t b = item / p.groups, g = item % p.groups;
-    pack_rows(p.k.as<float>() + b * p.k.stride[0] + g * p.k.stride[1], p.k.stride[2], p.k.stride[3], p.keys_of(b), p.depth,
-              work + w.panels + item * w.panel_floats);
+  const auto panels_of = [&](int64_t item) {
+    const int64_t n = item / p.groups, g = item % p.groups;
+    return work + w.panels + (p.q_starts ? g * w.panel_floats + panel_place(p.k_starts[n], n) * p.depth : item * w.panel_floats);
   };
+  const auto make_panels = [&](int64_t item) __attribute__((noinline)) {
+    const Sequence seq = p.sequence(item / p.groups);
+    pack_rows(p.k.as<float>() + seq.b * p.k.stride[0] + item % p.groups * p.k.stride[1] + seq.first_key * p.k.stride[2], p.k.stride[2], p.k.stride[3], seq.keys,
+              p.depth, panels_of(item));
+  };
+  float *const y = call.out[0].as<float>(), *const lse = call.out[1].absent() ? nullptr : call.out[1].as<float>();
+  const int64_t most = (p.longest() + query_block - 1) / query_block;      // blocks of a head
   const auto queries = [&](int64_t item, int64_t block) __attribute__((noinline)) {
-    const int64_t blocks = (p.queries + query_block - 1) / query_block, b = item / p.groups, g = item % p.groups, h = g * p.repeat + block / blocks;
-    const int64_t at = block % blocks, i0 = at * p.queries / blocks, i1 = (at + 1) * p.queries / blocks, row = (b * p.heads + h) * p.queries;
-    const Head head = {q.of(b, h), v.of(b, g), work + w.panels + item * w.panel_floats, call.out[0].as<float>() + row * p.width,
-                       call.out[1].absent() ? nullptr : call.out[1].as<float>() + row, b, h, p.keys_of(b)};
+    const Sequence seq = p.sequence(item / p.groups);
+    const int64_t blocks = (seq.queries + query_block - 1) / query_block, g = item % p.groups, h = g * p.repeat + block / most, at = block % most;
+    if (at >= blocks) return;
+    const int64_t i0 = at * seq.queries / blocks, i1 = (at + 1) * seq.queries / blocks, row = (seq.b * p.heads + h) * p.queries + seq.first_query;
+    const Rows own_q = q.of(seq.b, h), own_v = v.of(seq.b, g);
+    const Rows head_q = {own_q[seq.first_query], own_q.row}, head_v = {own_v[seq.first_key], own_v.row};
+    const Head head = {head_q, head_v, panels_of(item), y + row * p.width, lse ? lse + row : nullptr, h, row, seq};
     attend_queries(p, mask, head, i0, i1 - i0);
   };
   if (w.copy_q) parallel(call, p.batch * p.heads, p.q.count() * 8, [&](int64_t i) { copy_head(p.q, i, work + w.q_at); });
-  if (w.copy_v) parallel(call, items, p.v.count() * 8, [&](int64_t i) { copy_head(p.v, i, work + w.v_at); });
-  const int64_t blocks = p.repeat * ((p.queries + query_block - 1) / query_block);
+  if (w.copy_v) parallel(call, p.batch * p.groups, p.v.count() * 8, [&](int64_t i) { copy_head(p.v, i, work + w.v_at); });
+  const auto sees_nothing = [&](int64_t h, int64_t from, int64_t to) {
+    for (int64_t c = from * p.width; c < to * p.width; c++) y[h * p.queries * p.width + c] = 0.0f;
+    for (int64_t i = from; i < to && lse; i++) lse[h * p.queries + i] = minus_infinity;
+  };
+  for (int64_t h = 0; h < p.heads && p.q_starts; h++) {
+    sees_nothing(h, 0, p.q_starts[0]);
+    sees_nothing(h, p.q_starts[p.sequences], p.queries);
+  }
+  const int64_t blocks = p.repeat * most;
   if (w.parts == 1) {
     parallel(call, items, flops, [&](int64_t item) {
       make_panels(item);

@@ -122,7 +122,8 @@ inline void add_mask(const Mask& m, int64_t at, int64_t n, float* s) {
   for (; j < n; j++) s[j] += m.added(at + j * step);
 }
 
-// One row of scores becomes weights relative to the row's maximum so far; returns their sum.
+// One row of scores becomes weights relative to the row's maximum so far; returns their sum. 2.98 ns a vector of 16 (0.36 of it the maximum): a table of
+// 32 powers (vpermi2ps) and degree 2 instead of 5 gave 2.87 at an error of 3.3e-7 instead of 2.1e-7; without any scaling by 2^n it would be 2.3.
 ACCELNN_INLINE float weigh(float* s, int64_t columns, float* most) {
   vf a = splat(minus_infinity), b = a;
   for (int64_t j = 0; j < columns; j += 2 * lanes) {

@@ -30,21 +30,31 @@ static Status check(const Call& call) {
   return {};
 }
 
-// Rows that go by way of channels last (conv2d_nhwc/detour.h).
-static bool by_detour(const Row& row) {
-  const size_t n = strlen(row.name);
-  return n > 5 && !strcmp(row.name + n - 5, "_last");
+// Rows that go by way of channels last (conv2d_nhwc/detour.h), and those on planes (planes.h).
+enum class Way { columns,
+                 last,
+                 planes };
+static Way way_of(const Row& row) {
+  const char* const end = strrchr(row.name, '_');
+  return !strcmp(end, "_last") ? Way::last : !strcmp(end, "_planes") ? Way::planes
+                                                                     : Way::columns;
 }
 
 static size_t workspace(const Call& call, const Row& row) {
   if (row.exactness == Exactness::reference) return 0;
   const conv::Geometry g = conv::geometry(call, call.in[0], call.in[1], call.out[0]);
-  return by_detour(row) ? conv::detour(g, call.integer(conv2d_attr::exact) != 0).bytes : conv::forward_layout(g).bytes;
+  switch (way_of(row)) {
+    case Way::last: return conv::detour(g, call.integer(conv2d_attr::exact) != 0).bytes;
+    case Way::planes: return conv::planes_plan(g).bytes;
+    default: return conv::forward_layout(g).bytes;
+  }
 }
 
 static const char* refuse(const Row& row, const Call& call) {
-  if (!by_detour(row)) return nullptr;
+  const Way way = way_of(row);
+  if (way == Way::columns) return nullptr;
   const conv::Geometry g = conv::geometry(call, call.in[0], call.in[1], call.out[0]);
+  if (way == Way::planes) return conv::planes_pay(g) ? nullptr : "for groups of few channels";
   return conv::detour(g, call.integer(conv2d_attr::exact) != 0).algorithm == conv::panels ? "turning the images would not pay" : nullptr;
 }
 

@@ -69,6 +69,16 @@ struct Layout {
 Layout forward_layout(const Geometry& g);
 Layout quantized_layout(const Geometry& g);
 
+// conv2d on NCHW planes (planes.h). A row of a band: `phase` elements for each remainder of the column by the stride, the first column behind `lead`.
+struct Planes {
+  int64_t rows, bands;                            // output rows of a band (the last may have fewer), bands an image
+  int64_t phase, lead, row, plane;                // elements from row to row, from channel to channel
+  int64_t parts, part, slice;                     // as in Layout
+  size_t bytes;
+};
+Planes planes_plan(const Geometry& g);
+bool planes_pay(const Geometry& g);
+
 // Fills both tables of a layout. `extra` taps more than g.k are given offset 0 (bytes come in fours).
 void fill_tables(const Geometry& g, const Band& b, int64_t channels, int64_t taps, int64_t* tap, Lanes* lanes);
 

@@ -3,6 +3,7 @@
 #include "define_op.h"
 #include "conv2d_grad/conv2d_dgrad.h"
 #include "conv2d_grad/layout.h"
+#include <cstring>
 
 namespace accelnn {
 
@@ -19,13 +20,26 @@ static Status check(const Call& call) {
   return {};
 }
 
+// Rows that go by way of channels last (dgrad_last.h).
+static bool by_last(const Row& row) {
+  const size_t n = strlen(row.name);
+  return n > 5 && !strcmp(row.name + n - 5, "_last");
+}
+
 static size_t workspace(const Call& call, const Row& row) {
   if (row.exactness == Exactness::reference) return 0;
   const conv::Geometry g = conv::geometry(call, call.out[0], call.in[1], call.in[0]);
   const bool exact = call.integer(conv2d_dgrad_attr::exact) != 0;
+  if (by_last(row)) return conv_grad::last_layout(g, exact).bytes;
   return conv_grad::by_winograd(g, g.h, g.w, exact) ? conv_grad::dgrad_winograd_layout(g).bytes : conv_grad::dgrad_layout(g).bytes;
 }
 
-const Op op_conv2d_dgrad = {"conv2d_dgrad", conv2d_dgrad_attrs, conv2d_dgrad_attr::count_, 2, 3, 1, check, refuse_nothing, workspace};
+static const char* refuse(const Row& row, const Call& call) {
+  if (!by_last(row)) return nullptr;
+  const conv::Geometry g = conv::geometry(call, call.out[0], call.in[1], call.in[0]);
+  return conv_grad::last_layout(g, call.integer(conv2d_dgrad_attr::exact) != 0).fits ? nullptr : "turning the images would not pay";
+}
+
+const Op op_conv2d_dgrad = {"conv2d_dgrad", conv2d_dgrad_attrs, conv2d_dgrad_attr::count_, 2, 3, 1, check, refuse, workspace};
 
 }  // namespace accelnn

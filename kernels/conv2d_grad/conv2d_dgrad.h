@@ -9,6 +9,8 @@
 // 3x3 at stride 1 (no dilation or groups) with at least 16 channels and outputs and enough pixels goes by Winograd's F(4,3), points 0, +-2/3, +-3/2,
 // infinity, unless `exact` is 1. Then, tile by tile, d_o what a tile of dx sees of dy, w' turned by 180 degrees:
 //   |err| <= gamma_(O+32) |A^T| (sum_o (|G| |w'_oc| |G^T|) * (|B^T| |d_o| |B|)) |A|;  NaN and infinities reach every pixel of their tile.
+// With dilation or groups, and 5x5, the rows that end in _last go by conv2d_nhwc's Winograd (layout.h: last_layout), with its bound for dy and the
+// turned weights, and 8 roundings more, of weights transformed in floats.
 #pragma once
 #define ACCELNN_OP conv2d_dgrad
 #define ACCELNN_TABLE "conv2d_grad/conv2d_dgrad.inc"

@@ -69,12 +69,10 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
   const int64_t length = (p.u - 1) * p.pitch + p.uw;
   // 1x1 on a small image: all of its pixels at once, so that weights are read once.
   const bool small = g.r * g.s == 1 && !l.packed && x.channels >= 8 && length > 2 * lanes && length <= 4 * lanes && vectors_for(6) > vectors_for(most_rows);
-  const int vectors = vectors_for(small ? 6 : x.channels), most = small ? 6 : most_rows, wide = vectors * lanes;
+  const int most_vectors = vectors_for(small ? 6 : x.channels), most = small ? 6 : most_rows, widest = most_vectors * lanes;
   const int64_t tiles = tiles_of(x.channels, most);
-  for (int phase = 0; phase < p.count; phase++)
-    for (int64_t k = 0; k < p.taps[phase]; k++) x.packed_tap[phase * p.taps[0] + k] = k * wide;
   // With one tap the weights of a tile are 56 bytes here and there, each in a line (or two) and often a page of its own: copied, unless read only once.
-  const bool copied = g.r * g.s == 1 && length > wide;
+  const bool copied = g.r * g.s == 1 && length > widest;
   if (copied)
     for (int64_t tile = 0; tile < tiles; tile++) {
       const int64_t c = tile_start(x.channels, tiles, tile), rows = tile_start(x.channels, tiles, tile + 1) - c;
@@ -82,8 +80,11 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
     }
   // Tiles go straight into dx where the walk is dx's own order.
   const bool straight = g.sh == 1 && g.sw == 1 && p.pitch == g.w && p.uw == g.w;
-  for (int64_t f = 0; f < length; f += wide) {
-    const int64_t n = conv::at_most(wide, length - f);
+  for (int64_t f = 0; f < length; f += widest) {
+    const int64_t n = conv::at_most(widest, length - f);
+    const int vectors = most_vectors == 2 && n <= lanes ? 1 : most_vectors, wide = vectors * lanes;
+    for (int phase = 0; phase < p.count; phase++)
+      for (int64_t k = 0; k < p.taps[phase]; k++) x.packed_tap[phase * p.taps[0] + k] = k * wide;
     Tile t[2];
     for (int phase = 0; phase < p.count; phase++) {
       const int64_t first = phase * p.taps[0], taps = p.taps[phase];
@@ -109,7 +110,7 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
         if (copied) t[phase].a_out = rows;
         t[phase].bias = x.bias ? x.bias + c : nullptr;
         if (straight) t[phase].c = n == wide ? to + p.h0 * g.w + f : x.sums, t[phase].c_row = n == wide ? g.h * g.w : wide;
-        body_for(int(rows), vectors)(t[phase]);
+        (vectors == 1 ? narrow_body_for(int(rows)) : body_for(int(rows), vectors))(t[phase]);
       }
       if (!straight || n < wide) put(g, p, x.sums, wide, rows, f, n, to);
     }

@@ -108,6 +108,7 @@ inline void run_rows(const conv::Geometry& g, const DgradLayout& l, int64_t firs
         tile(x.planes + k * l.pitch + j, g.og, l.plane, l.pitch, x.w, bias, x.dx + (first + k) * g.w + j, g.w, last - first - k, g.w - j);
     return;
   }
+  if (conv_grad::strided_depthwise(g)) return depthwise3::dgrad_strided(g, x.planes, x.w, x.bias ? *x.bias : 0.0f, x.dx, first, last);
   const int64_t uw = conv::divide_up(g.w, g.sw), vectors = vectors_for(x.channels);
   int columns = 1;
   while (columns < vectors && columns * lanes < uw) columns *= 2;

@@ -117,6 +117,12 @@ inline Body body_for(int rows, int vectors) {
   }
 }
 
+// One vector, for what is left of the pixels.
+template <int R = most_rows> Body narrow_body_for(int rows) {
+  if constexpr (R == 0) return nullptr;
+  else return rows == R ? tile_body<R, 1> : narrow_body_for<R - 1>(rows);
+}
+
 // The same for vectors in rows of C, where all channels are one tile.
 template <int C, int R = most_rows> Body rows_body_of(int rows) {
   if constexpr (R == 0) return nullptr;

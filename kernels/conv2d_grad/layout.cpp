@@ -40,12 +40,16 @@ Border border(int64_t size, int64_t out, int64_t kernel, int64_t stride, int64_t
   return b;
 }
 
+bool strided_depthwise(const Geometry& g) {
+  return g.cg == 1 && g.og == 1 && g.r == 3 && g.s == 3 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1 && g.top == 1 && g.left == 1;
+}
+
 DgradLayout dgrad_layout(const Geometry& g) {
   DgradLayout l = {};
   l.v = border(g.h, g.oh, g.r, g.sh, g.top, g.dh);
   l.h = border(g.w, g.ow, g.s, g.sw, g.left, g.dw);
   l.few = g.cg <= few && g.sw <= 2;
-  l.copy = l.few || l.v.before || l.v.after || l.h.before || l.h.after || (g.sw == 2 && g.w % 2);
+  l.copy = !strided_depthwise(g) && (l.few || l.v.before || l.v.after || l.h.before || l.h.after || (g.sw == 2 && g.w % 2));
   l.pitch = plus(plus(l.h.before, g.ow), l.h.after);
   if (l.few) l.pitch = round_up(l.pitch, widest_lanes);      // a third of a depthwise kernel's loads keep to one line
   // Columns of zeros that are computed and thrown away, against 4 cycles to pack 16 pixels of a tap that then meet cg weights.
@@ -55,6 +59,8 @@ DgradLayout dgrad_layout(const Geometry& g) {
   const int64_t all = divide_up(g.h, g.sh), overlap = plus(l.v.before, l.v.reach);
   const int64_t fit = (int64_t(384) << 10) / at_least(times(times(g.og, l.pitch), 4), 1) - overlap;
   l.bands = at_least(divide_up(all, at_least(fit, 4)), 1);
+  // Where nothing is copied, bands are for threads alone: each would copy the weights again (a fifth of the time at 512 outputs).
+  if (!l.copy && !l.few) l.bands = at_least(at_most(divide_up(most_parts, at_least(times(g.n * g.groups, at_least(g.cg / 56, 1)), 1)), all), 1);
   l.band = at_least(divide_up(all, l.bands), 1);
   l.bands = divide_up(all, l.band);
   l.rows = l.copy ? plus(l.band, overlap) : g.oh;
@@ -75,6 +81,40 @@ DgradLayout dgrad_layout(const Geometry& g) {
   l.slice = slice.at;
   l.parts = at_most(times(units, l.blocks), most_parts);
   l.bytes = size_t(times(l.parts, l.slice));
+  return l;
+}
+
+LastLayout last_layout(const Geometry& g, bool exact) {
+  LastLayout l = {};
+  Geometry& t = l.g;
+  t = g;
+  t.c = g.o, t.h = g.oh, t.w = g.ow, t.o = g.c, t.oh = g.h, t.ow = g.w, t.pixels = g.h * g.w;
+  t.top = (g.r - 1) * g.dh - g.top, t.bottom = (g.r - 1) * g.dh - g.bottom;
+  t.left = (g.s - 1) * g.dw - g.left, t.right = (g.s - 1) * g.dw - g.right;
+  t.cg = g.og, t.og = g.cg, t.k = times(g.og, g.r * g.s);
+  t.padded = t.top || t.bottom || t.left || t.right;
+  const int64_t seen = times(g.n, t.pixels);
+  const bool can = g.sh == 1 && g.sw == 1 && t.top >= 0 && t.bottom >= 0 && t.left >= 0 && t.right >= 0 && g.cg >= 16 && g.og >= 16;
+  if (!can || (g.groups > 1 && g.cg % group_pixels) || by_winograd(g, g.h, g.w, exact)) return l;
+  // Products of all tiles, and what transforming the weights costs (dilation 2: 286 instead of 99 GFLOP/s, 5x5: 220 instead of 103).
+  const auto cost = [&](int64_t m) {
+    return plus(times(g.n, g.dh * g.dw * divide_up(divide_up(g.h, g.dh), m) * divide_up(divide_up(g.w, g.dw), m) * points), m == tile ? 480 : 2560);
+  };
+  const int64_t most = times(seen, g.r * g.s) * 3 / 4;
+  l.algorithm = conv::panels;
+  if (!exact && g.r == 3 && g.s == 3 && cost(4) < most) l.algorithm = conv::winograd4;
+  if (!exact && g.r == 5 && g.s == 5 && cost(2) < most) l.algorithm = conv::winograd5;
+  // Without Winograd large kernels gain (7x7: 111 instead of 94, 5x3: 109 instead of 104), small ones nothing or less (three taps in a row: 97 instead of 105).
+  l.fits = l.algorithm != conv::panels || (g.r > 1 && g.s > 1 && g.r * g.s >= 15 && seen >= 400);
+  if (!l.fits) return l;
+  const conv::PackedShape p = conv::packed_shape(l.algorithm, t.o, t.cg, t.r, t.s, t.groups);
+  Cut cut;
+  l.weights = cut.take(times(times(g.o, g.k), 4));
+  l.image = cut.take(times(times(g.n, g.o), g.pixels * 4));
+  l.packed = cut.take(times(times(p.panels, p.taps), 64));
+  l.result = cut.take(times(seen, g.c * 4));
+  l.inner = cut.at;
+  l.bytes = size_t(plus(cut.at, int64_t(l.algorithm == conv::panels ? conv::direct_plan(t).bytes : conv::winograd_plan(t, l.algorithm).bytes)));
   return l;
 }
 
@@ -195,7 +235,7 @@ OuterLayout outer_layout(const Geometry& g) {
   l.y = shared.take(times(l.images, y));
   shared.take(panel_width * 4);                     // what the last panel reads beyond the last pixel
   l.part = shared.at;
-  l.slice = round_up(times(g.r * g.s, most_outs * panel_width * 4), 64);
+  l.slice = round_up(times(g.r * g.s, (most_outs + 1) * panel_width * 4), 64);
   l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
   return l;
 }

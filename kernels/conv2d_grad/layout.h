@@ -1,6 +1,7 @@
 // How the gradients of conv2d are cut into parts, and where their workspace lies: plain numbers, the same for check and every row.
 #pragma once
 #include "conv2d/geometry.h"
+#include "conv2d_nhwc/conv2d_nhwc.h"
 
 namespace accelnn {
 namespace conv_grad {
@@ -39,6 +40,17 @@ constexpr int64_t most_rows_of_pixels = 8;
 constexpr int64_t widest_pixels = 128;  // of any row's tile: 8 vectors of 16
 constexpr int64_t tile_floats = 512;    // of any row's tile: 14 x 32, 6 x 64, 3 x 128 and less
 DgradLayout dgrad_layout(const Geometry& g);
+bool strided_depthwise(const Geometry& g);      // 3x3 at a stride of 2 with a border of one, as networks have it: depthwise3.h reads dy in place
+
+// dgrad at stride 1 as conv2d_nhwc of dy with weights turned by 180 degrees, their channels and outputs exchanged (dgrad_last.h).
+struct LastLayout {
+  bool fits;                  // it can be done so, and pays
+  Geometry g;                 // of that convolution
+  int algorithm;              // conv::Algorithm
+  int64_t weights, image, packed, result, inner;      // offsets
+  size_t bytes;
+};
+LastLayout last_layout(const Geometry& g, bool exact);
 
 // wgrad with pixels in the lanes (wgrad_rows.h): for few channels or outputs, where the matrix product of wgrad.h would mostly rearrange.
 struct RowsLayout {

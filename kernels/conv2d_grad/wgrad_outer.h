@@ -10,11 +10,13 @@ namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace wgrad_outer {
 
-// Sums [tap][output][32] of one output into dw [channel][tap].
-inline void put(const float* sums, int64_t plane, int64_t taps, int64_t channels, float* dw, bool add) {
-  if (!add) return transpose(sums, plane, taps, channels, dw, taps);
-  for (int64_t c = 0; c < channels; c++)
-    for (int64_t k = 0; k < taps; k++) dw[c * taps + k] += sums[k * plane + c];
+// Sums [tap][output][32] of one output into dw [channel][tap], through `turned`: dw is written in whole vectors.
+inline void put(const float* sums, int64_t plane, int64_t taps, int64_t channels, float* turned, float* dw, bool add) {
+  transpose(sums, plane, taps, channels, turned, taps);
+  const int64_t length = channels * taps;
+  int64_t j = 0;
+  for (; j + lanes <= length; j += lanes) store(dw + j, add ? load(turned + j) + load(dw + j) : load(turned + j));
+  for (; j < length; j++) dw[j] = add ? turned[j] + dw[j] : turned[j];
 }
 
 inline Status run(const Call& call, const conv::Geometry& g) {
@@ -23,7 +25,7 @@ inline Status run(const Call& call, const conv::Geometry& g) {
   constexpr int64_t wide = conv_grad::panel_width;
   char* const work = static_cast<char*>(call.work);
   float *const seen = reinterpret_cast<float*>(work + l.x), *const out = reinterpret_cast<float*>(work + l.y);
-  const int64_t taps = g.r * g.s, flops = 2 * g.n * g.o * g.pixels * g.k, out_tiles = tiles_of(g.og), panels = conv::divide_up(g.cg, wide);
+  const int64_t taps = g.r * g.s, flops = 2 * g.n * g.o * g.pixels * g.k, panels = conv::divide_up(g.cg, wide), out_tiles = even_tiles(g.og, panels * g.groups);
   const int64_t step = g.sw * l.x_pixel, row = g.sh * l.width * l.x_pixel;      // of x, from one output's pixel to the next, from row to row
 
   for (int64_t first = 0; first < g.n; first += l.images) {
@@ -42,19 +44,25 @@ inline Status run(const Call& call, const conv::Geometry& g) {
         const int64_t o = tile_start(g.og, out_tiles, unit % out_tiles), outs = tile_start(g.og, out_tiles, unit % out_tiles + 1) - o;
         const float* const y0 = out + group * g.og + o;
         const float* const x0 = seen + group * g.cg + c;
+        float *const to = dw.as<float>() + ((group * g.og + o) * g.cg + c) * taps, *const turned = sums + taps * outs * wide;
         bool add = false;
         for (int64_t i = 0; i < images; i++)
           for (int64_t h = 0; h < g.oh; h += l.band, add = true) {
             const int64_t rows = conv::at_most(l.band, g.oh - h);
             for (int64_t r = 0; r < g.r; r++)
-              for (int64_t s = 0; s < g.s; s++)
+              for (int64_t s = 0; s < g.s; s++) {
+                // dw's lines, which nobody else fetches in time: rows of it lie pages apart.
+                if (i + 1 == images && h + rows == g.oh)
+                  for (int64_t q = 0; q < outs; q++)
+                    for (int64_t j = 0; j < channels; j += 16) __builtin_prefetch(to + q * g.cg * taps + (r * g.s + s) * channels + j, 1, 2);
+                const float* const y1 = y0 + (i * g.oh + h) * g.ow * l.y_pixel;
+                const float* const x1 = x0 + ((i * l.height + h * g.sh + r * g.dh) * l.width + s * g.dw) * l.x_pixel;
+                float* const tap = sums + (r * g.s + s) * outs * wide;
                 for (int64_t j = 0; j < channels; j += tile_columns)
-                  outer_bodies.height[outs]({rows, g.ow, y0 + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel, 0,
-                                             x0 + ((i * l.height + h * g.sh + r * g.dh) * l.width + s * g.dw) * l.x_pixel + j, step, row - g.ow * step,
-                                             sums + (r * g.s + s) * outs * wide + j, wide, add});
+                  outer_tile(outs, channels - j, {rows, g.ow, y1, l.y_pixel, 0, x1 + j, step, row - g.ow * step, tap + j, wide, add});
+              }
           }
-        for (int64_t i = 0; i < outs; i++)
-          put(sums + i * wide, outs * wide, taps, channels, dw.as<float>() + ((group * g.og + o + i) * g.cg + c) * taps, first > 0);
+        for (int64_t i = 0; i < outs; i++) put(sums + i * wide, outs * wide, taps, channels, turned, to + i * g.cg * taps, first > 0);
       }
     });
   }

@@ -95,11 +95,14 @@ inline void copy_row(const conv::Geometry& g, int64_t pitch, const float* row, f
       const unsigned above = 0xffffu << conv::at_most(conv::at_least(low, 0), 16), below = ~(0xffffffffu << conv::at_most(conv::at_least(high, 0), 16));
       return reinterpret_cast<vf>(_mm512_maskz_loadu_ps(__mmask16(above & below), p));
     };
-    for (int64_t phase = 0; phase < 2; phase++, to += pitch)
-      for (int64_t j = 0; j < pitch; j += lanes) {
-        const int64_t at = 2 * j + phase - g.left;
-        store(to + j, evens(between(row + at, -at, g.w - at), between(row + at + lanes, -at - lanes, g.w - at - lanes)));
-      }
+    for (int64_t j = 0; j < pitch; j += lanes) {
+      const int64_t at = 2 * j - g.left;
+      const bool inside = at >= 0 && at + 2 * lanes <= g.w;
+      const vf a = inside ? load(row + at) : between(row + at, -at, g.w - at);
+      const vf b = inside ? load(row + at + lanes) : between(row + at + lanes, -at - lanes, g.w - at - lanes);
+      store(to + j, evens(a, b));
+      store(to + pitch + j, odds(a, b));
+    }
     return;
   }
 #endif
@@ -140,6 +143,10 @@ inline Status run(const Call& call, const conv::Geometry& g) {
         for (int64_t band = 0; band < l.bands; band++, add = true) {
           const int64_t first = band * l.band, rows = conv::at_most(l.band, g.oh - first);
           const float* from = x.as<float>() + (image * g.c + group * g.cg) * g.h * g.w;
+          if (depthwise3::strided_in_place && conv_grad::strided_depthwise(g)) {
+            depthwise3::wgrad_strided(g, dy.as<float>() + (image * g.o + o) * g.pixels, from, first, first + rows, sums, add);
+            continue;
+          }
           if (l.copy) {
             const int64_t seen = (rows - 1) * g.sh + (g.r - 1) * g.dh + 1;
             for (int64_t c = 0; c < g.cg; c++)

@@ -33,7 +33,7 @@ inline Status wgrad(const Call& call, const conv::Geometry& g) {
   constexpr int64_t wide = conv_grad::panel_width;
   char* const work = static_cast<char*>(call.work);
   float *const seen = reinterpret_cast<float*>(work + l.v_x), *const out = reinterpret_cast<float*>(work + l.v_y);
-  const int64_t out_tiles = tiles_of(g.o), panels = conv::divide_up(g.c, wide), flops = 2 * g.n * g.o * g.pixels * g.k;
+  const int64_t panels = conv::divide_up(g.c, wide), out_tiles = even_tiles(g.o, panels), flops = 2 * g.n * g.o * g.pixels * g.k;
 
   for (int64_t first = 0; first < l.strips; first += l.chunk) {
     const int64_t strips = conv::at_most(l.chunk, l.strips - first), count = strips * l.tw;
@@ -54,9 +54,10 @@ inline Status wgrad(const Call& call, const conv::Geometry& g) {
         const int64_t c = unit / out_tiles * wide, o = tile_start(g.o, out_tiles, unit % out_tiles), channels = conv::at_most(wide, g.c - c);
         const int64_t outs = tile_start(g.o, out_tiles, unit % out_tiles + 1) - o;
         for (int64_t j = 0; j < channels; j += tile_columns)
-          for (int64_t point = 0; point < points; point++)
-            outer_bodies.height[outs]({1, count, out + point * l.y_plane + o, l.y_row, 0, seen + point * l.x_plane + c + j, l.x_row, 0,
-                                       products + point * l.p_plane + j, wide, false});
+          for (int64_t point = 0; point < points; point++) {
+            const float *const y1 = out + point * l.y_plane + o, *const x1 = seen + point * l.x_plane + c + j;
+            outer_tile(outs, channels - j, {1, count, y1, l.y_row, 0, x1, l.x_row, 0, products + point * l.p_plane + j, wide, false});
+          }
         for (int64_t i = 0; i < outs; i++)
           for (int64_t j = 0; j < channels; j += lanes)
             weights_out(products + i * wide + j, l.p_plane, int(conv::at_most(lanes, channels - j)), dw.as<float>() + ((o + i) * g.c + c + j) * 9, first > 0);

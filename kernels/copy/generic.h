@@ -2,6 +2,7 @@
 #pragma once
 #include "copy/convert.h"
 #include "copy/strided.h"
+#include "copy/turn.h"
 #include "pool.h"
 
 namespace accelnn {
@@ -26,6 +27,26 @@ template <class T> ACCELNN_INLINE void transpose(T* y, int64_t y_row, const T* x
   }
 }
 
+template <class T> ACCELNN_INLINE void turn_part(T* y, int64_t y_row, const T* x, int64_t stride, int64_t rows, int64_t columns, bool past) {
+  if (y_row == columns && columns <= 4) {
+    if (columns == 2) return zip_columns<2>(y, x, stride, rows);
+    if (columns == 3) return zip_columns<3>(y, x, stride, rows);
+    return zip_columns<4>(y, x, stride, rows);
+  }
+  if (stride == rows && rows <= 4) {
+    if (rows == 2) return unzip_columns<2>(y, y_row, x, columns);
+    if (rows == 3) return unzip_columns<3>(y, y_row, x, columns);
+    return unzip_columns<4>(y, y_row, x, columns);
+  }
+  if (sizeof(T) == 4 && (rows >= 12 || columns >= 12)) {
+    float* to = reinterpret_cast<float*>(y);
+    const float* from = reinterpret_cast<const float*>(x);
+    past ? turn_band<true>(to, y_row, from, stride, rows, columns) : turn_band<false>(to, y_row, from, stride, rows, columns);
+  } else {
+    transpose(y, y_row, x, stride, rows, columns);
+  }
+}
+
 template <class T> Status run_copy(const Call& call) {
   const TensorView &in = call.in[0], &out = call.out[0];
   const T* x = in.as<T>();
@@ -39,13 +60,16 @@ template <class T> Status run_copy(const Call& call) {
   int unit = -1;                                       // the dim whose neighbours lie side by side in x
   for (int d = 0; d < inner; d++)
     if (step[d] == 1) unit = d;
-  if (rank > 1 && step[inner] > 1 && unit >= 0 && shape[unit] >= 4 && shape[inner] >= 4) {
+  if (rank > 1 && step[inner] > 1 && unit >= 0) {
     int64_t others = 1, y_step[max_rank];
     for (int64_t d = inner, n = 1; d >= 0; n *= shape[d--]) y_step[d] = n;
     for (int d = 0; d < inner; d++)
       if (d != unit) others *= shape[d];
-    constexpr int64_t rows = 64;
-    const int64_t bands = (shape[unit] + rows - 1) / rows;
+    const int64_t width = shape[inner], rows = width <= 4 ? 4096 : shape[unit] <= 4 ? 4
+                                                                                    : 64;
+    const bool past = sizeof(T) == 4 && count * 4 >= stream_bytes && reinterpret_cast<uintptr_t>(y) % vector_bytes == 0 && y_step[unit] % lanes == 0 &&
+        width % lanes == 0 && shape[unit] % lanes == 0;
+    const int64_t bands = shape[unit] < 2 * rows ? 1 : shape[unit] / rows;                  // the last one takes what is left over
     parallel(call, others * bands, 2 * worth, [&](int64_t part) __attribute__((noinline)) {
       const int64_t first = part % bands * rows, left = shape[unit] - first;
       int64_t rest = part / bands, from = first, to = first * y_step[unit];
@@ -55,7 +79,8 @@ template <class T> Status run_copy(const Call& call) {
         to += rest % shape[d] * y_step[d];
         rest /= shape[d];
       }
-      transpose(y + to, y_step[unit], x + from, step[inner], left < rows ? left : rows, shape[inner]);
+      turn_part(y + to, y_step[unit], x + from, step[inner], part % bands == bands - 1 ? left : rows, width, past);
+      if (past) stream_end();
     });
     return {};
   }

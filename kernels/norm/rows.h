@@ -1,7 +1,7 @@
 // Rows that are normalized each by itself, with a weight for every element of a row. Rows come in a period: row i has the weights of i % period
 // (one for layer_norm; as many as there are groups for group_norm over few places).
 #pragma once
-#include "norm/moments.h"
+#include "norm/relayed.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -117,7 +117,9 @@ ACCELNN_INLINE Rows rows_of(const TensorView& x, int64_t dims) {
   return r;
 }
 ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const float* x, float* y, float* rstd, float* mean) {
-  const int64_t parts = r.count < 64 ? r.count : 64;
+  const bool relayed = r.period == 1 && relays(r.count, r.n, relayed_row, 2);
+  const int64_t parts = relayed ? 16 : r.count < 64 ? r.count
+                                                    : 64;
   const bool lies_on_vectors = r.n % lanes == 0 && reinterpret_cast<uintptr_t>(y) % vector_bytes == 0;
   const bool by_several = r.period == 1 && (lies_on_vectors || !goes_past(y, 2 * r.count * r.n));
   with_flag(r.weight, [&](auto weighted) INLINED {
@@ -127,6 +129,12 @@ ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const floa
         using B = decltype(biased);
         using P = decltype(past);
         parallel(call, parts, r.count * r.n * 6, [&](int64_t part) {
+          if constexpr (P::past)
+            if (relayed) {
+              const int64_t begin = r.count * part / parts, end = r.count * (part + 1) / parts;
+              if (r.centered) return relay_rows<true, W::value, B::value>(x, y, r.n, begin, end, r.eps, r.weight, r.bias, rstd, mean);
+              return relay_rows<false, W::value, B::value>(x, y, r.n, begin, end, r.eps, r.weight, r.bias, rstd, mean);
+            }
           const int64_t end = r.count * (part + 1) / parts, few = r.n > 2048 ? r.n : 2048;
           for (int64_t i = r.count * part / parts; i < end;) {
             const float* from = x + i * r.n;
@@ -236,8 +244,9 @@ struct RowGrads { const float *dy, *x, *rstd, *mean; };
 // Sums over rows into partial: [parts][params][period n].
 template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows& r, const RowGrads& t, float* dx, float* partial, int64_t parts) {
   const int64_t width = r.period * r.n, samples = r.count / r.period;
+  const bool relayed = r.period == 1 && relays(r.count, r.n, relayed_grad_row, 3);
   // Whole vectors past the caches need rows that begin on them.
-  const bool on_vectors = r.n % lanes == 0 && reinterpret_cast<uintptr_t>(dx) % vector_bytes == 0;
+  const bool on_vectors = relayed || (r.n % lanes == 0 && reinterpret_cast<uintptr_t>(dx) % vector_bytes == 0);
   with_flag(r.weight, [&](auto weighted) INLINED {
     with_reach(dx, 3 * r.count * r.n, [&](auto past) INLINED {
       using W = decltype(weighted);
@@ -246,6 +255,8 @@ template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows
         float *dw = partial + part * params * width, *db = dw + width;
         if (params) std::memset(dw, 0, size_t(params * width) * sizeof(float));
         const int64_t first = samples * part / parts, last = samples * (part + 1) / parts, ahead = 4 * r.period * r.n;
+        if constexpr (P::past)
+          if (relayed) return relay_grad_rows<W::value, params>(t.dy, t.x, t.rstd, r.centered ? t.mean : nullptr, dx, r.n, first, last, r.weight, dw, db);
         for (int64_t s = first; s < last; s += 4)
           for (int64_t g = 0; g < r.period; g++) {
             const int64_t rows = last - s < 4 ? last - s : 4, stride = r.period * r.n, at = s * stride + g * r.n;

@@ -95,6 +95,19 @@ inline int64_t arg_row(const float* x, int64_t n, vi sign) {
   return min_across<lanes / 2>(place)[0];
 }
 
+// A row of one vector: its maximum, then the first lane that equals it, or the first NaN.
+ACCELNN_INLINE int64_t arg_short(const float* x, int n, vi sign) {
+  const vf given = load(x, n), first = splat(x[0]);
+  const vf v = as_float(as_bits(select(ramp() < n, given, first)) ^ sign);
+  const vi lost = v != v;
+  const vi best = any(lost) ? lost : v == max_across(v);
+#if defined(__AVX512F__)
+  return __builtin_ctz(_mm512_movepi32_mask(reinterpret_cast<__m512i>(best)));
+#else
+  return min_across<lanes / 2>(select(best, ramp(), splat(INT32_MAX)))[0];
+#endif
+}
+
 template <class T> Status argmax(const Call& call) {
   const TensorView &x = call.in[0], &y = call.out[0];
   const Axis a = axis_of(x, call.integer(argmax_attr::axis));
@@ -111,7 +124,11 @@ template <class T> Status argmax(const Call& call) {
       const int64_t o = item / columns, i = item % columns * width;
       const T* from = x.as<T>() + o * a.n * a.inner + i;
       if constexpr (vectors) {
-        if (fast && a.inner == 1 && a.n >= 2 * lanes) {                  // shorter rows: the lanes' own comparison costs more than it saves
+        if (fast && a.inner == 1 && a.n <= lanes) {
+          to[o] = arg_short(from, int(a.n), sign);
+          continue;
+        }
+        if (fast && a.inner == 1) {
           to[o] = arg_row(from, a.n, sign);
           continue;
         }
@@ -211,6 +228,29 @@ inline uint64_t* radix_sort(uint64_t* from, uint64_t* to, int64_t n) {
   return from;
 }
 
+// Short rows: an element's place is how many come before it, counted in vectors. n^2 / lanes comparisons, no branch: 100 floats take a third of a radix
+// sort, whose counters alone are 24 KB.
+constexpr int64_t rank_most = 256;
+template <class T> void rank_sort(int64_t* places, const T* x, int64_t n, uint32_t turn) {
+  alignas(64) uint32_t key[rank_most + lanes];
+  alignas(64) int32_t before[rank_most + lanes];
+  for (int64_t i = 0; i < n; i++) key[i] = (key_of(x[i]) ^ turn) ^ 0x80000000u;              // signed order, for the comparison
+  for (int64_t i = n; i < n + lanes; i++) key[i] = 0;
+  for (int64_t i = 0; i < n; i += lanes) {
+    vi mine, count = {};
+    std::memcpy(&mine, key + i, sizeof mine);
+    int64_t j = 0;
+    for (; j < i; j++) count -= splat(int32_t(key[j])) <= mine;                              // equal ones further in front come first
+    for (; j < i + lanes && j < n; j++) {
+      const vi other = splat(int32_t(key[j]));
+      count -= (other < mine) | ((other == mine) & (ramp() > int32_t(j - i)));
+    }
+    for (; j < n; j++) count -= splat(int32_t(key[j])) < mine;
+    std::memcpy(before + i, &count, sizeof count);
+  }
+  for (int64_t i = 0; i < n; i++) places[before[i]] = i;
+}
+
 struct Wide { uint64_t key, place; };
 inline Wide* merge_sort(Wide* from, Wide* to, int64_t n) {
   for (int64_t run = 1; run < n; run *= 2) {
@@ -245,6 +285,8 @@ template <class T> Status topk(const Call& call) {
         for (int64_t i = 0; i < n; i++) area[i] = {largest ? ~key_of(x[i]) : key_of(x[i]), uint64_t(i)};
         const Wide* sorted = merge_sort(area, area + n, n);
         for (int64_t j = 0; j < k; j++) places[j] = int64_t(sorted[j].place);
+      } else if (k == n && n <= rank_most) {
+        rank_sort(places, x, n, largest ? 0xffffffffu : 0);
       } else if (by_list) {
         uint64_t list[topk_few];
         few(x, n, list, k, largest);

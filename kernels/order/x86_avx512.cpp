@@ -1,16 +1,1 @@
-#include "order/generic.h"
-
-namespace accelnn {
-
-#define PUBLISH(dtype, type)                                                                      \
-  Status argmax_##dtype##_x86_avx512(const Call& call);                                           \
-  Status argmax_##dtype##_x86_avx512(const Call& call) { return order_rows::argmax<type>(call); } \
-  Status topk_##dtype##_x86_avx512(const Call& call);                                             \
-  Status topk_##dtype##_x86_avx512(const Call& call) { return order_rows::topk<type>(call); }
-PUBLISH(f32, float)
-PUBLISH(i8, int8_t)
-PUBLISH(u8, uint8_t)
-PUBLISH(i32, int32_t)
-PUBLISH(i64, int64_t)
-
-}  // namespace accelnn
+#include "order/rows.h"

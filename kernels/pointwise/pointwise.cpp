@@ -6,11 +6,20 @@
 namespace accelnn {
 
 const Opcode opcodes[] = {
+// for Python: a built program does without the names
 #define OPCODE(name, operands, cost) {#name, operands},
 #include "pointwise/opcodes.inc"
 #undef OPCODE
 };
 const int n_opcodes = int(sizeof opcodes / sizeof *opcodes);
+
+static const char* refuse(const Row& row, const Call& call) {
+  const Attr& program = call.attrs[pointwise_attr::program];
+  bool plain = true;
+  for (int64_t at = 1 + program.list[0]; at < program.n; at += 4) plain = plain && program.list[at] <= pointwise_program::last_plain;
+  if (row.tile_m == pointwise_program::plain_row) return plain ? nullptr : "the plain row knows no activations";
+  return row.dtype == DType::f32 && row.tile_n > 1 && plain ? "the plain row is for programs like this" : nullptr;
+}
 
 static Status check(const Call& call) {
   pointwise_program::Program p;
@@ -40,6 +49,6 @@ static Status check(const Call& call) {
 }
 
 const Op op_pointwise = {"pointwise", pointwise_attrs, pointwise_attr::count_, 1, pointwise_program::max_in, pointwise_program::max_out,
-                         check, refuse_nothing, no_workspace};
+                         check, refuse, no_workspace};
 
 }  // namespace accelnn

@@ -4,6 +4,11 @@
 namespace accelnn {
 namespace pointwise_program {
 
+static const int8_t operands_of[] = {
+#define OPCODE(name, operands, cost) operands,
+#include "pointwise/opcodes.inc"
+#undef OPCODE
+};
 static const int8_t costs[] = {
 #define OPCODE(name, operands, cost) cost,
 #include "pointwise/opcodes.inc"
@@ -30,14 +35,14 @@ Status parse(const Call& call, Program* p) {
   *p = {n_in, n_out, int(rest / 4), attr.list + 1, attr.list + 1 + n_out};
   for (int k = 0; k < p->n_instructions; k++) {
     const int64_t* word = p->code + 4 * k;
-    ACCELNN_CHECK(word[0] >= 0 && word[0] < n_opcodes, attribute, "pointwise: instruction %d has the unknown opcode %lld", k,
+    ACCELNN_CHECK(word[0] >= 0 && word[0] < int64_t(sizeof operands_of), attribute, "pointwise: instruction %d has the unknown opcode %lld", k,
                   static_cast<long long>(word[0]));
     if (word[0] == op_const)
       ACCELNN_CHECK(word[1] >= INT32_MIN && word[1] <= int64_t(UINT32_MAX), attribute, "pointwise: instruction %d: a constant has 32 bits", k);
-    for (int j = 0; j < opcodes[word[0]].operands; j++)
+    for (int j = 0; j < operands_of[word[0]]; j++)
       ACCELNN_CHECK(word[1 + j] >= 0 && word[1 + j] < n_in + k, attribute,
-                    "pointwise: instruction %d (%s) reads value %lld; only 0 to %d exist before it",
-                    k, opcodes[word[0]].name, static_cast<long long>(word[1 + j]), n_in + k - 1);
+                    "pointwise: instruction %d (opcode %d) reads value %lld; only 0 to %d exist before it",
+                    k, int(word[0]), static_cast<long long>(word[1 + j]), n_in + k - 1);
   }
   for (int o = 0; o < n_out; o++)
     ACCELNN_CHECK(p->out_value[o] >= 0 && p->out_value[o] < n_in + p->n_instructions, attribute,
@@ -80,18 +85,21 @@ void prepare(const Call& call, int64_t group, Prepared* out) {
   for (int v = 0; v < n_values; v++) last[v] = -1, p.direct[v] = -1, p.slot[v] = -1, p.splat_at[v] = p.tail_at[v] = p.temp_at[v] = 0, p.read_back[v] = false;
   for (int k = 0; k < n_code; k++) {
     const int64_t* word = program.code + 4 * k;
-    for (int j = 0; j < opcodes[word[0]].operands; j++) last[word[1 + j]] = k;
+    for (int j = 0; j < operands_of[word[0]]; j++) last[word[1 + j]] = k;
   }
   for (int o = 0; o < p.n_out; o++) last[p.out_value[o] = program.out_value[o]] = n_code;
 
-  int64_t pattern_used = 0;
+  int64_t pattern_used = 0, wanted = 0;
+  for (int i = 0; i < n_in; i++)
+    if (const int64_t n = period_of(p, i); last[i] >= 0 && n > 1 && n < p.count && n <= pattern_floats) wanted += n + long_pattern_tile + 2 * slack;
+  const int64_t tile = wanted <= pattern_floats ? long_pattern_tile : pattern_tile;
   for (int i = 0; i < n_in; i++) {
     p.scalar[i] = is_scalar(p, i);
     if (last[i] < 0) p.source[i] = Source::unused;
     else if (p.scalar[i]) p.source[i] = Source::scalar;
     else if (is_dense(p, i)) p.source[i] = call.in[i].dtype == DType::f32 ? Source::dense : Source::gathered;
     else {
-      const int64_t n = p.period[i] = period_of(p, i), bytes = n + 512 + slack;
+      const int64_t n = p.period[i] = period_of(p, i), bytes = n + tile + slack;
       const bool fits = n * 2 <= p.count && p.count >= 256 && pattern_used + bytes <= pattern_floats;
       p.source[i] = fits ? Source::pattern : Source::gathered;
       if (fits) p.pattern_at[i] = pattern_used, pattern_used += (bytes + 15) & ~int64_t(15);
@@ -101,7 +109,7 @@ void prepare(const Call& call, int64_t group, Prepared* out) {
   p.n_once = p.n_steps = 0;
   for (int k = 0; k < n_code; k++) {
     const int64_t* word = program.code + 4 * k;
-    const int v = n_in + k, operands = opcodes[word[0]].operands;
+    const int v = n_in + k, operands = operands_of[word[0]];
     Step s = {uint8_t(word[0]), uint8_t(v), 0, 0, 0};
     if (operands > 0) s.a = uint8_t(word[1]);
     s.b = operands > 1 ? uint8_t(word[2]) : s.a;
@@ -148,7 +156,8 @@ void prepare(const Call& call, int64_t group, Prepared* out) {
   for (int i = 0; i < n_in; i++) p.pattern_at[i] += at;
   at += pattern_used;
   p.slots_at = at;
-  p.tile = n_slots || pattern_used ? 512 : whole_part;
+  p.tile = n_slots ? pattern_tile : pattern_used ? tile
+                                                 : whole_part;
   if (n_slots * (p.tile + slack) > tile_floats) {
     p.tile = (tile_floats / n_slots - slack) / 64 * 64;
     if (p.tile < 64) p.tile = 64;

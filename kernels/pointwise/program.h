@@ -9,7 +9,7 @@ constexpr int max_in = 16, max_out = 8, max_instructions = 64, max_values = max_
 constexpr int64_t slack = 16;            // floats behind a slot that a fill may overwrite
 constexpr int64_t tile_floats = 6144;    // all tile slots together: 24 KB, so that they and the streams through them stay in 32 KB of L1
 constexpr int64_t whole_part = 1 << 20;  // the tile where nothing is copied into one
-constexpr int64_t pattern_floats = 3072;
+constexpr int64_t pattern_floats = 4096, pattern_tile = 512, long_pattern_tile = 2048;   // a tile costs 10 ns: 512 floats of a sum are 60
 constexpr int64_t area_floats = 16384;   // a thread's whole area, on its stack: 64 KB
 
 enum Number : int {
@@ -17,6 +17,8 @@ enum Number : int {
 #include "pointwise/opcodes.inc"
 #undef OPCODE
 };
+constexpr int plain_row = 2;             // a plain row's tile_m
+constexpr int last_plain = op_cos;       // what the plain rows know
 
 struct Program {                         // the attribute, unpacked; valid after parse()
   int n_in, n_out, n_instructions;

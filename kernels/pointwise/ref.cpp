@@ -21,6 +21,10 @@ float read(const TensorView& v, int64_t offset) {
   }
 }
 
+double bounded(double x, double low, double high) {
+  x = low > x ? low : x;
+  return high < x ? high : x;
+}
 double value_of(int64_t opcode, double a, double b, double c) {
   switch (opcode) {
     case op_copy: return a;
@@ -61,6 +65,21 @@ double value_of(int64_t opcode, double a, double b, double c) {
       return (a < 0 && b != std::nearbyint(b)) || (a == -1 && std::isinf(b)) ? NAN : std::pow(a, b);   // the contract's, not C's, NaN at -inf and -1
     case op_sin: return std::sin(a);
     case op_cos: return std::cos(a);
+    case op_gelu: return a == -HUGE_VAL ? 0 : 0.5 * a * std::erfc(-a * M_SQRT1_2);
+    case op_gelu_slope: return std::isinf(a) ? a > 0 : 0.5 * std::erfc(-a * M_SQRT1_2) + a * 0.3989422804014327 * std::exp(-0.5 * a * a);
+    case op_silu: return a / (1 + std::exp(-a));
+    case op_silu_slope: {
+      const double s = 1 / (1 + std::exp(-a));
+      return s + a * s * (1 - s);
+    }
+    case op_hardsigmoid: return bounded(a / 6 + 0.5, 0, 1);
+    case op_hardswish: return a * bounded(a / 6 + 0.5, 0, 1);
+    case op_hardswish_slope: return a <= -3 ? 0 : a >= 3 ? 1
+                                                         : a / 3 + 0.5;
+    case op_leaky: return a > 0 ? b : b * c;
+    case op_clamp: return bounded(a, b, c);
+    case op_within: return a > b && a < c;
+    case op_gate: return a > 0 ? b : 0;
   }
   return NAN;
 }

@@ -1,5 +1,7 @@
+#include "pool2d_nhwc/bytes.h"
 #include "pool2d_nhwc/generic.h"
 
 namespace accelnn {
 Status pool2d_nhwc_f32_base(const Call& call) { return pool2d_nhwc(call); }
+Status pool2d_nhwc_u8_base(const Call& call) { return pool2d_nhwc_bytes(call); }
 }  // namespace accelnn

@@ -8,6 +8,10 @@ inline namespace ACCELNN_TARGET {
 
 template <bool Mean> ACCELNN_INLINE vf pooled(const float* from, int64_t rows, int64_t columns, int64_t row, int64_t pixel, int n) {
   const auto at = [&](const float* p) { return n == lanes ? load(p) : load(p, n); };
+  if (rows == 2 && columns == 2) {      // as the loops, which take 1.4 times as long for so little
+    const vf a = at(from), b = at(from + pixel), c = at(from + row), d = at(from + row + pixel);
+    return Mean ? vf{} + a + b + c + d : max(d, max(c, max(b, a)));
+  }
   vf v = Mean ? vf{} : at(from);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t s = 0; s < columns; s++) {

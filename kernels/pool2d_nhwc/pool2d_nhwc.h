@@ -1,5 +1,6 @@
 // pool2d_nhwc(x f32 [N, H, W, C]) -> y f32 [N, OH, OW, C]: max_pool2d and avg_pool2d (pool2d/*.h) on channels last, forward only.
 //   windows as in pool2d/window.h, cut to the image; kind 0: maximum, NaN wins; 1: sum / (kernel_h kernel_w); 2: sum / pixels inside the image
+// pool2d_nhwc(x u8) -> y u8: kind 0 alone. Between byte convolutions channels last (qconv/) it spares both of them a turned image.
 // Contiguous, y does not overlap x; any alignment. The maximum is exact; means: |err| <= gamma_(K+1) * mean|x| over the window, K = kernel_h * kernel_w.
 #pragma once
 #include "pool.h"

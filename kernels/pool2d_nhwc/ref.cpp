@@ -25,4 +25,25 @@ Status pool2d_nhwc_f32_ref(const Call& call) {
         }
   return {};
 }
+
+Status pool2d_nhwc_u8_ref(const Call& call) {
+  const PoolNhwc p = pool_nhwc(call);
+  const uint8_t* const x = call.in[0].as<uint8_t>();
+  uint8_t* y = call.out[0].as<uint8_t>();
+  for (int64_t n = 0; n < p.n; n++)
+    for (int64_t i = 0; i < p.oh; i++)
+      for (int64_t j = 0; j < p.ow; j++)
+        for (int64_t c = 0; c < p.c; c++) {
+          uint8_t most = 0;
+          for (int64_t r = 0; r < p.kernel_h; r++)
+            for (int64_t s = 0; s < p.kernel_w; s++) {
+              const int64_t h = i * p.stride_h + r - p.top, w = j * p.stride_w + s - p.left;
+              if (h < 0 || h >= p.h || w < 0 || w >= p.w) continue;
+              const uint8_t v = x[((n * p.h + h) * p.w + w) * p.c + c];
+              most = v > most ? v : most;
+            }
+          *y++ = most;
+        }
+  return {};
+}
 }  // namespace accelnn

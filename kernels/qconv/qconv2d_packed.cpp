@@ -86,6 +86,10 @@ Status check(const Call& call) {
 
 size_t workspace(const Call& call, const Row& row) { return row.exactness == Exactness::reference ? 0 : qconv_problem(call).bytes; }
 
+// Against onnxruntime's QLinearConv, channels last, one thread: 1.46 and 1.43 by F(4,3) (64x56x56, 128x28x28), 2.26 the 7x7 first layer, 1.30 depthwise,
+// but 1.02 to 1.11 where both are direct sums at 82 to 98 % of what VNNI can do (256x14x14, 512x7x7, 1x1). What could be less work there: F(4,3) covers
+// 14 x 14 with 16 tiles, 27 against 25 cycles a channel and output by the estimate below; F(2,3) in 16 bits is 32 instructions against 36 before its
+// transforms; above 227 channels F(4,3) would need its sums in two halves. With two threads every shape is 1.07 and more (1.67 and 2.36, means of two runs).
 // F(4,3) with 16-bit products: half as many instructions as the direct sum, plus transforms (a third of the products) and the filters' (3.5 cycles each).
 // In cycles for a channel and an output: 1.46 a tile against 9 / 64 a pixel.
 bool plan_winograd(QconvProblem& p) {
@@ -137,6 +141,9 @@ QconvProblem qconv_problem(const Call& call) {
     p.tile_row = round_up(g.c, 32) * 2 + 64;             // no two tiles of a register tile in one set of L1
     p.slice = size_t(36 * p.block * (p.tile_row + qconv_columns * 4));
     p.bytes = p.slice_at + size_t(p.parts) * p.slice + size_t(p.panels * 36 * (g.c / 2) * 64);
+    p.turn_back = !p.y_last && call.out[0].dtype == DType::u8;
+    p.map_at = p.bytes;
+    if (p.turn_back) p.bytes += size_t(round_up(p.images * g.o * g.pixels, 64));
   } else {
     p.bytes = p.slice_at;
   }

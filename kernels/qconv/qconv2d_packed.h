@@ -36,6 +36,8 @@ struct QconvProblem {
   int64_t tiles_w, tiles, blocks, block;     // of 4 x 4 outputs: across, of an image; tiles that go through transform, products and back together
   int64_t tile_row, parts;                   // bytes of a tile's channels at one point; parts with a slice of the workspace each
   size_t slice_at, slice;
+  bool turn_back;                            // winograd, y u8 [N, O, OH, OW]: the map is made channels last and turned as a whole
+  size_t map_at;
   size_t scale_at, weights_at, image_at, bytes;      // workspace: starts at 0, then these; weights: those of depthwise in the order of the lanes
 };
 QconvProblem qconv_problem(const Call&);

@@ -2,6 +2,7 @@
 #pragma once
 #include "recurrent/cells.h"
 #include "recurrent/recurrent.h"
+#include "recurrent/special.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -25,6 +26,8 @@ struct CellRows {
   const int64_t* order;                 // sequence of each row, by which gates are addressed
   float clip;
   bool late, projected;
+  const SpecialFunctions* special;      // null: the defaults
+  const float* peep;
 };
 
 // Block at..at + 16. plain: a whole block, no gates wanted, no option: the loop of inference. What is read of `r` is copied first: behind a store it would
@@ -88,12 +91,33 @@ template <int kind, bool plain> void cell_rows(const CellRows& r, int64_t at, co
   }
 }
 
+inline void special_rows(int kind, const CellRows& r, int64_t at, const float* sums) {
+  const int slots = kind == cell::lstm || kind == cell::gru ? 4 : 1;
+  for (int64_t i = 0; i < r.n; i++)
+    for (int j = 0; j < unit_block && at + j < r.units; j += lanes) {
+      SpecialSums a;
+      for (int s = 0; s < slots; s++) a.s[s] = load(sums + i * r.sums_row + s * unit_block + j);
+      const int some = r.units - at - j < lanes ? int(r.units - at - j) : lanes;
+      const vf h = kind == cell::gru ? load(r.h + i * r.h_row + at + j) : vf{}, c = kind == cell::lstm ? load(r.c + i * r.c_row + at + j) : vf{};
+      const SpecialCell x = special_cell(kind, *r.special, a, h, c, r.peep ? r.peep + at + j : nullptr, r.units, some, r.clip, r.late);
+      if (kind == cell::lstm) store(r.c + i * r.c_row + at + j, x.c);
+      store(r.h_new + i * r.h_new_row + at + j, x.h);
+    }
+}
+
 template <int kind> void cell_rows(const CellRows& r, int64_t at, const float* sums) {
   if (at + unit_block <= r.units && !r.gates && !(r.clip > 0) && !r.late) cell_rows<kind, true>(r, at, sums);
   else cell_rows<kind, false>(r, at, sums);
 }
 
+// What a block's cells will write, called for before the product that takes the time to bring it: 64 bytes here and there, of memory last seen a call ago.
+inline void expect_gates(const CellRows& r, int64_t at) {
+  for (int64_t i = 0; r.gates && i < r.n; i++)
+    for (int64_t g = at; g < r.gates_row; g += r.units) __builtin_prefetch(r.gates + r.order[i] * r.gates_row + g, 1);
+}
+
 inline void cell_rows(int kind, const CellRows& r, int64_t at, const float* sums) {
+  if (r.special) return special_rows(kind, r, at, sums);
   switch (kind) {
     case cell::lstm: return cell_rows<cell::lstm>(r, at, sums);
     case cell::gru: return cell_rows<cell::gru>(r, at, sums);

@@ -10,7 +10,14 @@ inline namespace ACCELNN_TARGET {
 // to[k][g][16] = w[(g * units + first + u) * row + k], u < 16: one panel of `gates` times 16 units, zero beyond the last.
 inline void pack_units(const float* w, int64_t units, int64_t first, int gates, int64_t rows, float* to) {
   const int64_t here = units - first < unit_block ? units - first : unit_block;
+  const auto expect = [&](int g) {
+    for (int64_t u = 0; u < here; u++)
+      for (int64_t k = 0; k < rows; k += 16) __builtin_prefetch(w + (g * units + first + u) * rows + k);
+    for (int64_t k = 0; k < rows; k++) __builtin_prefetch(to + (k * gates + g) * unit_block, 1);
+  };
+  expect(0);
   for (int g = 0; g < gates; g++) {
+    if (g + 1 < gates) expect(g + 1);
     gather(w + (g * units + first) * rows, 1, rows, rows, here, to + g * unit_block, gates * unit_block);
     if (here == unit_block) continue;
     for (int64_t k = 0; k < rows; k++)
@@ -29,9 +36,10 @@ inline void widen_pairs(const uint16_t* from, int gates, int64_t rows, float* to
       }
 }
 
-// c[r][j] = (add ? c[r][j] : 0) + bias[j] + sum_k a[r][k] b[k][j] for `columns` = 16 or 32 panel columns; those beyond the first 16 lie `b_panel` on.
+// c[r][j] = (add ? c[r][j] : 0) + bias[j] + sum_k a[r][k] b[k][j] for `columns` = 16 or 32 panel columns; those beyond the first 16 lie `b_panel` on. The last
+// tile brings what lies `ahead` of its panels, where that is not 0.
 ACCELNN_INLINE void rows_by_panel(int64_t rows, int64_t k, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t b_panel, int columns,
-                                  const float* bias, float* c, int64_t c_row, bool add) {
+                                  const float* bias, float* c, int64_t c_row, bool add, int64_t ahead = 0) {
   const int64_t tiles = tiles_of(rows);
   for (int j = 0; j < columns; j += tile_columns) {
     F32Tile t;
@@ -49,6 +57,7 @@ ACCELNN_INLINE void rows_by_panel(int64_t rows, int64_t k, const float* a, int64
       t.a = a + i0 * a_row;
       t.c = c + i0 * c_row + j;
       t.add = add ? t.c : nullptr;
+      t.ahead = i == tiles - 1 ? ahead : 0;
       f32_tile(int(i1 - i0), t, e);
     }
   }

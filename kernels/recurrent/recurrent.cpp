@@ -1,3 +1,4 @@
+#include <cstring>
 #include "recurrent/recurrent.h"
 
 #define ACCELNN_OP recurrent
@@ -22,6 +23,9 @@ int gates_of(int cell) { return cell == cell::lstm ? 4 : cell == cell::gru ? 3
 int saved_of(int cell, bool projected) { return cell == cell::lstm ? 5 + projected : cell == cell::gru ? 4
                                                                                                        : 1; }
 
+int functions_of(int cell) { return cell == cell::lstm ? 3 : cell == cell::gru ? 2
+                                                                               : 1; }
+
 void finish(RecurrentProblem* p) {
   p->gates = gates_of(p->cell);
   p->slots = p->cell == cell::gru ? 4 : p->gates;
@@ -30,13 +34,13 @@ void finish(RecurrentProblem* p) {
   p->out_blocks = blocks_of(p->outputs);
   // Rows for one input product: enough to use a weight often, few enough that their sums stay in L2. Batch 1 wants 4 to 28 steps, batch 32 one or two
   // (all steps at once: 12 to 20 % slower, the sums leave L2).
-  const int64_t wanted = p->batch < 1 ? 1 : 14 / p->batch;
-  p->chunk = wanted < 1 ? 1 : wanted < p->steps ? wanted
-                                                : p->steps;
+  const int64_t wanted = p->batch < 1 ? 1 : 14 / p->batch, some = wanted < p->steps ? wanted : p->steps;
+  p->chunk = some < 1 ? 1 : some;
   p->sums_row = (p->blocks * p->slots | 1) * unit_block;
   p->x_row = odd_lines(p->inputs);
   p->h_row = odd_lines(p->outputs);
   p->u_row = odd_lines(p->hidden);
+  p->byte_row = (p->outputs + 63) / 64 * 64;
   p->dgate_row = (p->blocks * p->gates | 1) * unit_block;
 }
 
@@ -62,6 +66,9 @@ RecurrentProblem recurrent_problem(const Call& c) {
   p.reverse = c.integer(recurrent_attr::reverse) != 0;
   p.packed = c.integer(recurrent_attr::packed) != 0;
   p.halves = w_hh.dtype == DType::bf16;
+  p.bytes = w_hh.dtype == DType::i8;
+  p.special = c.attrs[recurrent_attr::activations].n > 0 || c.integer(recurrent_attr::input_forget) || !c.in[in::peephole].absent() ||
+      !c.in[in::peephole2].absent();
   p.late = p.cell == cell::gru && !c.integer(recurrent_attr::linear_before_reset);
   p.projected = !w_hr.absent();
   p.steps = x.shape[p.batch_first ? 1 : 0];
@@ -73,6 +80,21 @@ RecurrentProblem recurrent_problem(const Call& c) {
   p.hidden = p.projected ? w_hr.shape[1] : p.outputs;
   finish(&p);
   return p;
+}
+
+SpecialFunctions special_functions(const Call& c, const RecurrentProblem& p, int64_t direction) {
+  const Attr& given = c.attrs[recurrent_attr::activations];
+  const int squash = p.cell == cell::rnn_relu ? cell_function::relu : cell_function::tanh, first = p.cell > cell::rnn_relu ? cell_function::sigmoid : squash;
+  SpecialFunctions s = {c.integer(recurrent_attr::input_forget) != 0, {{first, 0, 0}, {squash, 0, 0}, {squash, 0, 0}}};
+  const int many = functions_of(p.cell);
+  for (int i = 0; given.n && i < many; i++) {
+    const int64_t* const from = given.list + (direction * many + i) * 3;
+    const int32_t alpha = int32_t(from[1]), beta = int32_t(from[2]);
+    s.f[i].code = int(from[0]);
+    std::memcpy(&s.f[i].alpha, &alpha, 4);
+    std::memcpy(&s.f[i].beta, &beta, 4);
+  }
+  return s;
 }
 
 RecurrentProblem recurrent_grad_problem(const Call& c) {
@@ -106,6 +128,10 @@ RecurrentSpace recurrent_space(const RecurrentProblem& p, char* base) {
   if (p.cell == cell::lstm) s.c = carve.take<float>(p.batch * p.padded());
   // What the hidden units say before the projection; the GRU's r h where that is what w_hn multiplies.
   if (p.projected || p.cell == cell::gru) s.u = carve.take<float>(p.batch * p.u_row);
+  if (p.bytes) {
+    s.bytes_of_h = carve.take<uint8_t>(byte_places * p.batch * p.byte_row);
+    s.byte_scale = carve.take<float>(byte_places * p.batch);
+  }
   s.order = carve.take<int64_t>(p.batch);
   s.rows = carve.take<int64_t>(p.steps + 1);
   s.bytes = carve.at;
@@ -171,9 +197,21 @@ static Status check_memory(const Call& c, const char* name) {
   return {};
 }
 
-static bool are_panels(const TensorView& w, int64_t h, int64_t k, int64_t gates, bool halves) {
-  return w.rank == 4 && w.dtype == (halves ? DType::bf16 : DType::f32) && w.shape[0] == blocks_of(h) && w.shape[1] == (halves ? (k + 1) / 2 : k) &&
-      w.shape[2] == gates && w.shape[3] == (halves ? 2 * unit_block : unit_block);
+static bool are_panels(const TensorView& w, int64_t h, int64_t k, int64_t gates) {
+  const int64_t deep = w.dtype == DType::i8 ? 4 : w.dtype == DType::bf16 ? 2
+                                                                         : 1;
+  return w.rank == 4 && (deep > 1 || w.dtype == DType::f32) && w.shape[0] == blocks_of(h) && w.shape[1] == (k + deep - 1) / deep + (deep == 4 ? 2 : 0) &&
+      w.shape[2] == gates && w.shape[3] == deep * unit_block;
+}
+static const char* refuse_recurrent(const Row& row, const Call& c) {
+  // The same code as the AVX-512 row's but for the products of bytes.
+  return (row.isa & isa::vnni) && c.in[recurrent_in::w_hh].dtype != DType::i8 ? "for int8 recurrent weights" : nullptr;
+}
+static bool are_functions(const Attr& a, int64_t many) {
+  bool fit = a.n == 3 * many;
+  for (int64_t i = 0; fit && i < a.n; i += 3)
+    for (int k = 0; k < 3; k++) fit = fit && (k ? a.list[i + k] == int32_t(a.list[i + k]) : a.list[i] >= 0 && a.list[i] < cell_function::count_);
+  return fit;
 }
 
 static Status check_recurrent(const Call& c) {
@@ -198,7 +236,8 @@ static Status check_recurrent(const Call& c) {
       break;
     }
     const bool fits = !w_hh.absent() &&
-        (p.packed ? are_panels(w_ih, p.hidden, p.inputs, p.gates, false) && are_panels(w_hh, p.hidden, p.outputs, p.gates, p.halves)
+        (p.packed ? w_ih.dtype == DType::f32 && are_panels(w_ih, p.hidden, p.inputs, p.gates) && are_panels(w_hh, p.hidden, p.outputs, p.gates) &&
+                 w_hh.dtype == c.in[in::w_hh].dtype
                   : is_f32(w_ih, 2, rows, p.inputs) && is_f32(w_hh, 2, rows, p.outputs));
     ACCELNN_CHECK(fits, shape, "recurrent: weights %s [%lld, %lld] and [%lld, %lld] expected, not %s and %s", p.packed ? "in panels of f32" : "f32",
                   static_cast<long long>(rows), static_cast<long long>(p.inputs), static_cast<long long>(rows), static_cast<long long>(p.outputs),
@@ -216,11 +255,23 @@ static Status check_recurrent(const Call& c) {
   ACCELNN_CHECK(c0.absent() || (kind == cell::lstm && is_f32(c0, 3, p.directions, p.batch, p.hidden)), shape,
                 "recurrent: c0 f32[%lld, %lld, %lld] of an LSTM expected, not %s", static_cast<long long>(p.directions), static_cast<long long>(p.batch),
                 static_cast<long long>(p.hidden), describe(c0).text);
+  const Attr& functions = c.attrs[recurrent_attr::activations];
+  ACCELNN_CHECK(functions.n == 0 || are_functions(functions, functions_of(int(kind)) * p.directions), attribute,
+                "recurrent: activations are %d functions a direction, each of three integers", functions_of(int(kind)));
+  ACCELNN_CHECK(!c.integer(recurrent_attr::input_forget) || kind == cell::lstm, attribute, "recurrent: input_forget is for the LSTM");
+  for (int d = 0; d < 2; d++) {
+    const TensorView& peephole = c.in[in::peephole + d];
+    ACCELNN_CHECK(peephole.absent() || (kind == cell::lstm && d < p.directions && is_f32(peephole, 1, 3 * p.hidden)), shape,
+                  "recurrent: a peephole f32[%lld] of an LSTM's direction expected, not %s", static_cast<long long>(3 * p.hidden), describe(peephole).text);
+  }
+  ACCELNN_CHECK(!p.bytes || (p.packed && !p.late && p.outputs <= 65536), shape,
+                "recurrent: int8 recurrent weights are panels, of up to 65536 states, of a cell with linear_before_reset = 1");
   const int at = 2 + (kind == cell::lstm);
   const TensorView &cn = c.out[2], &gates = c.out[at], &before = c.out[at + 1];
   ACCELNN_CHECK(is_f32(y, 3, p.batch_first ? p.batch : p.steps, p.batch_first ? p.steps : p.batch, p.directions * p.outputs) &&
                     is_f32(h, 3, p.directions, p.batch, p.outputs) && (kind != cell::lstm || is_f32(cn, 3, p.directions, p.batch, p.hidden)),
                 shape, "recurrent: outputs %s, %s do not fit %s", describe(y).text, describe(h).text, describe(x).text);
+  ACCELNN_CHECK(!p.special || (gates.absent() && before.absent()), shape, "recurrent: no gates are kept with activations, peepholes or input_forget");
   ACCELNN_CHECK(gates.absent() || is_f32(gates, 4, p.directions, p.steps, p.batch, p.saved * p.hidden), shape, "recurrent: gates %s do not fit",
                 describe(gates).text);
   ACCELNN_CHECK(before.absent() || is_f32(before, 4, p.directions, p.steps, p.batch, p.outputs), shape, "recurrent: states %s do not fit",
@@ -280,17 +331,18 @@ static Status check_recurrent_pack(const Call& c) {
   const TensorView &w = c.in[0], &p = c.out[0];
   const int64_t gates = c.integer(recurrent_pack_attr::gates);
   ACCELNN_CHECK(gates == 1 || gates == 3 || gates == 4, attribute, "recurrent_pack: 1, 3 or 4 gates, not %lld", static_cast<long long>(gates));
-  ACCELNN_CHECK(w.dtype == DType::f32 && (p.dtype == DType::f32 || p.dtype == DType::bf16), dtype, "recurrent_pack: f32 to f32 or bf16 expected, not %s -> %s",
+  ACCELNN_CHECK(w.dtype == DType::f32 && (p.dtype == DType::f32 || p.dtype == DType::bf16 || p.dtype == DType::i8), dtype,
+                "recurrent_pack: f32 to f32, bf16 or i8 expected, not %s -> %s",
                 describe(w).text, describe(p).text);
   ACCELNN_CHECK(w.rank == 2 && w.shape[0] % gates == 0 && w.contiguous(), shape, "recurrent_pack: contiguous [G H, K] expected, not %s", describe(w).text);
-  ACCELNN_CHECK(are_panels(p, w.shape[0] / gates, w.shape[1], gates, p.dtype == DType::bf16) && p.contiguous(), shape,
+  ACCELNN_CHECK(are_panels(p, w.shape[0] / gates, w.shape[1], gates) && p.contiguous(), shape,
                 "recurrent_pack: panels %s do not fit %s", describe(p).text, describe(w).text);
   ACCELNN_CHECK(!overlap(w, p), aliasing, "recurrent_pack: the output overlaps the input");
   return {};
 }
 
 constexpr int most = recurrent_in::count_, most_grad = recurrent_grad_in::count_, slots = recurrent_attr::count_, slots_grad = recurrent_grad_attr::count_;
-const Op op_recurrent = {"recurrent", recurrent_attrs, slots, 3, most, 5, check_recurrent, refuse_nothing, recurrent_workspace};
+const Op op_recurrent = {"recurrent", recurrent_attrs, slots, 3, most, 5, check_recurrent, refuse_recurrent, recurrent_workspace};
 const Op op_recurrent_grad = {"recurrent_grad", recurrent_grad_attrs, slots_grad, 2, most_grad, 4, check_recurrent_grad, refuse_nothing,
                               recurrent_grad_workspace};
 const Op op_recurrent_pack = {"recurrent_pack", recurrent_pack_attrs, recurrent_pack_attr::count_, 1, 1, 1, check_recurrent_pack, refuse_nothing, no_workspace};

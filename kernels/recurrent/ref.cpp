@@ -11,6 +11,24 @@ double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 double cut(double x, double clip) { return clip > 0 && x > clip ? clip : clip > 0 && x < -clip ? -clip
                                                                                                : x; }
 
+double function(const CellFunction& f, double x) {
+  const double alpha = double(f.alpha), beta = double(f.beta);
+  switch (f.code) {
+    case cell_function::sigmoid: return logistic(x);
+    case cell_function::tanh: return std::tanh(x);
+    case cell_function::relu: return x < 0 ? 0 : x;
+    case cell_function::affine: return alpha * x + beta;
+    case cell_function::leaky_relu: return x < 0 ? alpha * x : x;
+    case cell_function::thresholded_relu: return x < alpha ? 0 : x;
+    case cell_function::scaled_tanh: return alpha * std::tanh(beta * x);
+    case cell_function::hard_sigmoid: return alpha * x + beta < 0 ? 0 : alpha * x + beta > 1 ? 1
+                                                                                             : alpha * x + beta;
+    case cell_function::elu: return x < 0 ? alpha * std::expm1(x) : x;
+    case cell_function::softsign: return x / (1 + std::fabs(x));
+    default: return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
+  }
+}
+
 struct Weights {
   const Call& call;
   int from;                         // of the direction's w_ih
@@ -25,12 +43,28 @@ struct Weights {
     const uint32_t bits = uint32_t(w.as<uint16_t>()[((q * w.shape[1] + k / 2) * gates + g) * 2 * unit_block + 2 * j + k % 2]) << 16;
     return double(float_of(bits));
   }
+  // That of int8 panels, v rounded as they are.
+  double of_bytes(int64_t row, const float* v, int64_t n) const {
+    const TensorView& w = call.in[from + 1];
+    const int64_t quads = w.shape[1] - 2, line = gates * 64, u = row % units;
+    const int8_t* const p = w.as<int8_t>() + u / unit_block * w.shape[1] * line + row / units * 64 + u % unit_block * 4;
+    float scale, most = 0;
+    std::memcpy(&scale, p + quads * line, 4);
+    for (int64_t k = 0; k < n; k++) most = std::fabs(v[k]) > most || v[k] != v[k] ? std::fabs(v[k]) : most;
+    if (!(most <= 3.0e38f)) return double(NAN);
+    if (most <= 1e-30f) return double(scale * 0.0f);
+    const float factor = 127.0f / most;
+    int64_t sum = 0;
+    for (int64_t k = 0; k < n; k++) sum += int64_t(std::nearbyint(v[k] * factor)) * p[k / 4 * line + k % 4];
+    return double(sum) * double(most / 127.0f) * double(scale);
+  }
   double bias(int which, int64_t row) const {
     const TensorView& b = call.in[from + which];
     return b.absent() ? 0 : double(b.as<float>()[row]);
   }
   double product(int which, int64_t row, const float* v, int64_t n) const {
     double sum = bias(which + 2, row);
+    if (call.in[from + which].dtype == DType::i8) return sum + of_bytes(row, v, n);
     for (int64_t k = 0; k < n; k++) sum += double(v[k]) * at(which, row, k);
     return sum;
   }
@@ -43,6 +77,9 @@ void sequence(const Call& call, const RecurrentProblem& p, int64_t d, int64_t b,
   const TensorView &lengths = call.in[in::lengths], &gates = call.out[2 + (p.cell == cell::lstm)], &before = call.out[3 + (p.cell == cell::lstm)];
   const int64_t n = lengths.absent() ? p.steps : lengths.as<int64_t>()[b], H = p.hidden, P = p.outputs;
   const double clip = call.real(recurrent_attr::clip);
+  const SpecialFunctions special = special_functions(call, p, d);
+  const TensorView& peephole = call.in[in::peephole + d];
+  const auto first = [&](double v) { return function(special.f[0], v); };
   const float* const x = call.in[in::x].as<float>();
   for (int64_t step = 0; step < n; step++) {
     const int64_t t = p.backwards(d) ? n - 1 - step : step, row = p.batch_first ? b * p.steps + t : t * p.batch + b, at = (d * p.steps + t) * p.batch + b;
@@ -51,33 +88,36 @@ void sequence(const Call& call, const RecurrentProblem& p, int64_t d, int64_t b,
     float* const save = gates.absent() ? nullptr : gates.as<float>() + at * p.saved * H;
     if (!before.absent())
       for (int64_t i = 0; i < P; i++) before.as<float>()[at * P + i] = h[i];
-    const auto sum = [&](int g, int64_t u) { return cut(w.product(0, g * H + u, xt, p.inputs) + w.product(1, g * H + u, h, P), clip); };
+    const auto peep = [&](int which, int64_t u, double state) { return peephole.absent() ? 0 : double(peephole.as<float>()[which * H + u]) * state; };
+    const auto sum = [&](int g, int64_t u, double more = 0) {
+      return cut(w.product(0, g * H + u, xt, p.inputs) + w.product(1, g * H + u, h, P) + more, clip);
+    };
     const auto keep = [&](int g, int64_t u, double v) {
       if (save) save[g * H + u] = float(v);
     };
-    const auto reset = [&](int64_t i) { return logistic(sum(0, i)) * double(h[i]); };
+    const auto reset = [&](int64_t i) { return first(sum(0, i)) * double(h[i]); };
     const auto unit = [&](int64_t u) -> double {
       if (p.cell == cell::lstm) {
-        const double i = logistic(sum(0, u)), f = logistic(sum(1, u)), g = std::tanh(sum(2, u)), o = logistic(sum(3, u)), all[] = {i, f, g, o, double(c[u])};
+        const double before_c = double(c[u]), i = first(sum(0, u, peep(0, u, before_c)));
+        const double f = special.coupled ? 1 - i : first(sum(1, u, peep(2, u, before_c))), g = function(special.f[1], sum(2, u));
+        c[u] = float(f * before_c + i * g);
+        const double o = first(sum(3, u, peep(1, u, double(c[u])))), all[] = {i, f, g, o, before_c}, v = o * function(special.f[2], double(c[u]));
         for (int k = 0; k < 5; k++) keep(k, u, all[k]);
-        c[u] = float(f * double(c[u]) + i * g);
-        const double v = o * std::tanh(double(c[u]));
         if (p.projected) keep(5, u, v);
         return v;
       }
       if (p.cell == cell::gru) {
         double inner = w.product(1, 2 * H + u, h, P);
-        const double r = logistic(sum(0, u)), z = logistic(sum(1, u));
+        const double r = first(sum(0, u)), z = first(sum(1, u));
         if (p.late) {
           inner = w.bias(3, 2 * H + u);
           for (int64_t k = 0; k < P; k++) inner += reset(k) * w.at(1, 2 * H + u, k);
         }
-        const double m = std::tanh(cut(w.product(0, 2 * H + u, xt, p.inputs) + (p.late ? inner : r * inner), clip)), all[] = {r, z, m, inner};
+        const double m = function(special.f[1], cut(w.product(0, 2 * H + u, xt, p.inputs) + (p.late ? inner : r * inner), clip)), all[] = {r, z, m, inner};
         for (int k = 0; k < 4; k++) keep(k, u, all[k]);
         return (1 - z) * m + z * double(h[u]);
       }
-      const double a = sum(0, u), v = p.cell == cell::rnn_tanh ? std::tanh(a) : a > 0 || a != a ? a
-                                                                                                : 0;
+      const double v = first(sum(0, u));
       keep(0, u, v);
       return v;
     };
@@ -200,7 +240,24 @@ Status recurrent_grad_f32_ref(const Call& call) {
 Status recurrent_pack_f32_ref(const Call& call) {
   const TensorView &w = call.in[0], &to = call.out[0];
   const int64_t gates = call.integer(recurrent_pack_attr::gates), units = w.shape[0] / gates, rows = w.shape[1];
-  const int64_t deep = to.dtype == DType::bf16 ? 2 : 1;
+  const int64_t deep = to.dtype == DType::bf16 ? 2 : 1, quads = to.shape[1] - 2;
+  for (int64_t i = 0; to.dtype == DType::i8 && i < to.shape[0] * gates * unit_block; i++) {
+    const int64_t q = i / gates / unit_block, g = i / unit_block % gates, u = i % unit_block, unit = q * unit_block + u;
+    const auto weight = [&](int64_t k) { return unit < units && k < rows ? w.as<float>()[(g * units + unit) * rows + k] : 0.0f; };
+    float most = 0;
+    for (int64_t k = 0; k < rows; k++) most = std::fmax(most, std::fabs(weight(k)));
+    const float scale = most / 127.0f;
+    int32_t sum = 0;
+    const auto at = [&](int64_t k) { return to.as<int8_t>() + (q * to.shape[1] + k) * gates * 64 + g * 64 + 4 * u; };
+    for (int64_t k = 0; k < 4 * quads; k++) {
+      const float v = most > 0 ? std::nearbyint(weight(k) / scale) : 0.0f;
+      at(k / 4)[k % 4] = int8_t(v);
+      sum += int32_t(v);
+    }
+    std::memcpy(at(quads), &scale, 4);
+    std::memcpy(at(quads + 1), &sum, 4);
+  }
+  if (to.dtype == DType::i8) return {};
   for (int64_t q = 0; q < to.shape[0]; q++)
     for (int64_t k = 0; k < to.shape[1] * deep; k++)
       for (int64_t g = 0; g < gates; g++)

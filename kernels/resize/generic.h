@@ -87,10 +87,36 @@ ACCELNN_INLINE void add_scaled(float* y, const float* x, float w, int64_t n) {
   if (const int rest = int(n - i)) store(y + i, fma(load(x + i, rest), splat(w), load(y + i, rest)), rest);
 }
 
+// The dim itself is the last one: `n` rows side by side, for the sums of one row wait for each other (three pictures of 256 x 256, twice as large, forward
+// and backward: 1.38 -> 0.79 ms).
+template <int n> void along_grad(const ResizeTaps& r, const float* dy, float* dx) {
+  for (int64_t b = 0; b < r.count; b++)
+    for (int t = 0; t < r.taps; t++) {
+      const int64_t k = t * r.count + b;
+      float* to = dx + r.at[k];
+      const float w = r.weight[k];
+#pragma GCC unroll 8
+      for (int i = 0; i < n; i++) to[i * r.from] = fma(dy[i * r.count + b], w, to[i * r.from]);
+    }
+}
+inline Status resize_grad_along(const Call& call, const ResizeTaps& r) {
+  constexpr int side = 8;
+  parallel(call, (r.outer + side - 1) / side, 8 * r.taps * call.in[0].count(), [&](int64_t part) __attribute__((noinline)) {
+    const int64_t o = part * side, n = r.outer - o < side ? r.outer - o : side;
+    const float* dy = call.in[0].as<float>() + o * r.count;
+    float* dx = call.out[0].as<float>() + o * r.from;
+    std::memset(dx, 0, size_t(n * r.from) * sizeof *dx);
+    if (n == side) return along_grad<side>(r, dy, dx);
+    for (int64_t i = 0; i < n; i++) along_grad<1>(r, dy + i * r.count, dx + i * r.from);
+  });
+  return {};
+}
+
 // A part owns an outer index, and of long rows a stretch.
 inline Status resize_grad(const Call& call) {
   ResizeTaps r;
   resize_taps(call, call.out[0], call.in[0], &r);
+  if (r.inner == 1) return resize_grad_along(call, r);
   const int64_t stretch = r.outer >= 32 || r.inner <= 512 ? r.inner : 512, stretches = stretch ? (r.inner + stretch - 1) / stretch : 0;
   parallel(call, r.outer * stretches, 8 * r.taps * call.in[0].count(), [&](int64_t part) __attribute__((noinline)) {
     const int64_t o = part / stretches, begin = part % stretches * stretch, n = r.inner - begin < stretch ? r.inner - begin : stretch;
@@ -102,8 +128,7 @@ inline Status resize_grad(const Call& call) {
     for (int64_t b = 0; b < r.count; b++)
       for (int t = 0; t < r.taps; t++) {
         const int64_t k = t * r.count + b;
-        if (r.inner == 1) dx[r.at[k]] = fma(dy[b], r.weight[k], dx[r.at[k]]);
-        else add_scaled(dx + r.at[k] * r.inner, dy + b * r.inner, r.weight[k], n);
+        add_scaled(dx + r.at[k] * r.inner, dy + b * r.inner, r.weight[k], n);
       }
   });
   return {};

@@ -5,7 +5,7 @@
 #include "softmax/softmax.h"
 #include "softmax/softmax_axis.h"
 #include "softmax/softmax_axis_grad.h"
-#include "strips.h"
+#include "relay.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -16,10 +16,6 @@ using namespace strips;
 ACCELNN_INLINE vf lowest() { return splat(-__builtin_inff()); }
 // -inf behind the end: no maximum, and its exponential is 0.
 ACCELNN_INLINE vf or_lowest(const float* p, int n) { return n == lanes ? load(p) : select(ramp() < n, load(p, n), lowest()); }
-ACCELNN_INLINE void put_lanes(float* p, vf v, int n) {
-  if (n == lanes) store(p, v);
-  else store(p, v, n);
-}
 
 // A NaN may be passed over by the maximum: its own exponential is NaN and brings it into the sum.
 ACCELNN_INLINE float top_of(const float* x, int64_t c) {
@@ -49,16 +45,63 @@ template <class F> ACCELNN_INLINE void over_parts(const Call& call, int64_t item
   });
 }
 
+// Past the caches, rows that three of fit into L2 (relay.h): the maximum of row r, exponentials of r - 1, result of r - 2.
+constexpr int64_t relayed_row = 32768;
+ACCELNN_INLINE bool relays(const Rows& r) {
+  return r.c >= 4 * lanes && r.c <= relayed_row && r.count >= 8 * softmax_large_parts && r.count * r.c >= softmax_large_floats;
+}
+// Exponentials are kept for the result in `room`, two rows; logarithms need none. (Computed again instead: 11 to 12 ms instead of 6 to 8, 25 M floats.)
+template <bool logarithm> ACCELNN_INLINE void relay_softmax(const float* x, float* y, int64_t c, int64_t begin, int64_t end, float* room) {
+  const bool past = holds_floats(y);
+  float top = 0, top_before = 0, given = 0;       // of rows r - 1, r - 2; 1 / sum or log sum of r - 2
+  relay<2>(begin, end, y + end * c, [&](int64_t r, Seam& seam, auto writes) INLINED {
+    const float *first = x + within(r, begin, end) * c, *second = x + within(r - 1, begin, end) * c, *third = x + (r - 2) * c;
+    float *kept = room + ((r - 1) & 1) * softmax_room(c), *to = y + (r - 2) * c;
+    const float* ready = room + (r & 1) * softmax_room(c);
+    vf m[4] = {lowest(), lowest(), lowest(), lowest()}, s[4] = {};
+    const auto read = [&](int64_t i, int u, int k) INLINED {
+      call_for(first + i + relay_ahead);
+      m[u] = larger(or_lowest(first + i, k), m[u]);
+    };
+    const auto compute = [&](int64_t i, int u, int k) INLINED {
+      call_near(second + i + relay_near);
+      const vf v = exp_below(or_lowest(second + i, k) - top);
+      if constexpr (!logarithm) put_lanes(kept + i, v, k);
+      s[u] += v;
+    };
+    const auto result = [&](int64_t i, int k) INLINED {
+      call_near((logarithm ? third : ready) + i + relay_near);
+      if constexpr (logarithm) return (zeroed(third + i, k) - top_before) - given;
+      else return zeroed(ready + i, k) * given;
+    };
+    if constexpr (decltype(writes)::value) sweep_together(to, c, past, seam, result, read, compute);
+    else sweep_together(c, read, compute);
+    given = logarithm ? log(splat(total(s)))[0] : 1.0f / total(s);
+    top_before = top;
+    top = max_across(larger(larger(m[0], m[1]), larger(m[2], m[3])))[0];
+  });
+}
+template <bool logarithm> ACCELNN_INLINE Status relay_softmax(const Call& call, const Rows& r) {
+  constexpr int64_t parts = softmax_large_parts;
+  const float* x = call.in[0].as<float>();
+  float *y = call.out[0].as<float>(), *room = static_cast<float*>(call.work);
+  parallel(call, parts, r.count * r.c * 16, [&](int64_t part) {
+    relay_softmax<logarithm>(x, y, r.c, r.count * part / parts, r.count * (part + 1) / parts, room + 2 * part * softmax_room(r.c));
+  });
+  return {};
+}
+
 // Past the caches a part has room for a row of exponentials, which would otherwise lie in the output and be written twice.
 inline Status softmax_wide(const Call& call) {
   const Rows r = rows_of(call.in[0]);
   const float* x = call.in[0].as<float>();
   float *y = call.out[0].as<float>(), *room = static_cast<float*>(call.work);
+  if (room && relays(r)) return relay_softmax<false>(call, r);
   with_reach(y, 2 * r.count * r.c, [&](auto past) INLINED {
     using P = decltype(past);
     over_parts(call, r.count, P::past ? softmax_large_parts : 64, r.count * r.c * 16, [&](int64_t part, int64_t i) {
       const float* from = x + i * r.c;
-      float *to = y + i * r.c, *e = P::past ? room + part * r.c : to;
+      float *to = y + i * r.c, *e = P::past ? room + part * softmax_room(r.c) : to;
       const float scale = 1.0f / exps_of<true, P>(from, e, top_of(from, r.c), r.c, row_ahead(r.c));
       write_row<P::past>(to, r.c, [&](int64_t j, int k) INLINED { return zeroed(e + j, k) * scale; });
     }); }, room != nullptr);
@@ -69,6 +112,7 @@ inline Status log_softmax_wide(const Call& call) {
   const Rows r = rows_of(call.in[0]);
   const float* x = call.in[0].as<float>();
   float* y = call.out[0].as<float>();
+  if (relays(r)) return relay_softmax<true>(call, r);
   with_reach(y, 2 * r.count * r.c, [&](auto past) INLINED {
     using P = decltype(past);
     over_parts(call, r.count, 64, r.count * r.c * 16, [&](int64_t, int64_t i) {

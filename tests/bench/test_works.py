@@ -32,8 +32,8 @@ SMALL |= {"softmax_grad": "5x9", "log_softmax_grad": "5x9", "ctc_loss": "#1", "c
 SMALL |= {"chain_cheap": "300", "chain_exp": "300", "take": "9x8:5", "take_grad": "9x8:5", "pad_picture": "2x3x4x5:1", "topk": "5x60", "argmax": "5x60",
          "concat": "5x9:5x3:axis=1", "cumsum": "5x9:axis=1", "gelu": "300", "silu": "300", "elu": "300", "hardswish": "300", "mish": "300",
          "leaky_relu": "300", "up_nearest": "1x2x5x6", "up_bilinear": "1x2x5x6", "up_bicubic": "1x2x5x6"}  # fmt: skip
-SMALL |= dict.fromkeys(("lstm", "lstm_bf16", "lstm_training", "gru", "gru_bf16", "gru_training"), "3x5x6x8")
-SMALL |= dict.fromkeys(("qconv2d_packed", "qconv2d_last"), "2x16x9x9:20x16x3x3:padding=1")
+SMALL |= {f"{kind}{what}": "3x5x6x8" for kind in ("lstm", "gru") for what in ("", "_bf16", "_int8", "_training")}
+SMALL |= dict.fromkeys(("qconv2d_packed", "qconv2d_last", "conv2d_sparse", "qconv2d_sparse"), "2x16x9x9:20x16x3x3:padding=1")
 
 
 def small(name: str) -> str:

@@ -21,10 +21,13 @@ SHAPES = [  # x, w, stride, padding, groups
     ((9, 3, 17, 40), (20, 3, 5, 5), 2, 2, 1),
     ((5, 32, 15, 15), (32, 1, 3, 3), 1, 1, 32),
     ((2, 24, 13, 21), (24, 1, 5, 5), 2, 2, 24),
+    ((3, 9, 12, 37), (9, 1, 3, 3), 2, 1, 9),
     ((2, 12, 13, 21), (24, 1, 3, 3), 1, 1, 12),
     ((2, 64, 11, 9), (96, 64, 1, 1), 1, 0, 1),
     ((2, 64, 11, 9), (96, 64, 1, 1), 2, 0, 1),
     ((2, 48, 9, 9), (40, 24, 3, 3), 1, 0, 2),
+    ((2, 32, 20, 20), (64, 16, 3, 3), 1, 1, 2),
+    ((1, 16, 20, 21), (17, 16, 5, 5), 1, 2, 1),
 ]
 
 
@@ -58,6 +61,7 @@ def test_exact_threads_and_torch(case: Any) -> None:
     pixels = y.shape[2] * y.shape[3]
     for i in range(2):
         winograd = conv_bounds.by_winograd(n, c, ws[0], ws[2:], sizes[i], pixels, 0, **g)
+        winograd |= i == 0 and conv_bounds.by_last(n, ws[1], ws[0] // groups, ws[2:], sizes[0], pixels, 0, **g)
         assert np.array_equal(fast[i], exact[i]) != winograd, "the header says which calls go by Winograd"
         scale = np.abs(exact[i]).max()
         np.testing.assert_allclose(fast[i] / scale, exact[i] / scale, atol=2e-5)

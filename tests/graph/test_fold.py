@@ -25,8 +25,8 @@ NETS: dict[str, tuple[Any, tuple[int, ...], list[str]]] = {
     "conv": (lambda nn: nn.Sequential(nn.Conv2d(3, 5, 3, bias=False), nn.BatchNorm2d(5), nn.ReLU()), (4, 3, 8, 8), ["conv2d"]),
     "conv with bias": (lambda nn: nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.BatchNorm2d(6, affine=False)), (4, 4, 8, 8), ["conv2d"]),
     "linear": (lambda nn: nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.Tanh()), (9, 7), ["matmul"]),
-    "nothing before": (lambda nn: nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 5, 3)), (4, 3, 8, 8), ["batch_norm_infer", "conv2d"]),
-    "activation between": (lambda nn: nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.BatchNorm2d(5)), (4, 3, 8, 8), ["conv2d", "batch_norm_infer"]),
+    "nothing before": (lambda nn: nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 5, 3)), (4, 3, 8, 8), ["pointwise", "conv2d"]),
+    "activation between": (lambda nn: nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.BatchNorm2d(5)), (4, 3, 8, 8), ["conv2d", "pointwise"]),
 }
 
 
@@ -53,5 +53,31 @@ def test_a_product_that_others_read_stays() -> None:
     net = trained(Net(), (4, 3, 6, 6))
     x = np.random.default_rng(1).normal(size=(2, 3, 6, 6)).astype(np.float32)
     model = an.freeze(net, x)
-    assert "batch_norm_infer" in [row["op"] for row in model.report(x)]
+    assert [row["op"] for row in model.report(x)] == ["conv2d", "pointwise"], "norm and sum in one pass"
     np.testing.assert_allclose(model(x).numpy(), net(an.tensor(x)).numpy(), rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_compiled_network_folds_what_it_only_reads(name: str) -> None:
+    """With live parameters: folded once, and again after a parameter or a running statistic has been written."""
+    make, shape, wanted = NETS[name]
+    net = trained(make(an.nn), shape)
+    forward = an.compile(net)
+    x = an.tensor(np.random.default_rng(1).normal(size=shape).astype(np.float32))
+    forward(x)
+    assert list(forward.plan(x).plan.ops) == wanted
+    norm = next(m for m in net if hasattr(m, "running_var"))
+    for change in (lambda: None, lambda: norm.running_var.assign(norm.running_var * 2.0), lambda: norm.running_mean.assign(norm.running_mean + 1.0),
+                   lambda: next(iter(net.parameters())).assign(next(iter(net.parameters())) * 0.5)):  # fmt: skip
+        change()
+        for _ in range(2):
+            np.testing.assert_allclose(forward(x).numpy(), net(x).numpy(), rtol=2e-5, atol=2e-5)
+
+
+def test_a_network_in_training_folds_nothing() -> None:
+    net = an.nn.Sequential(an.nn.Conv2d(3, 5, 3), an.nn.BatchNorm2d(5))
+    forward = an.compile(net)
+    x = an.tensor(np.random.default_rng(1).normal(size=(2, 3, 6, 6)).astype(np.float32))
+    assert "batch_norm" in forward.plan(x).plan.ops
+    net.eval()
+    assert "batch_norm" not in forward.plan(x).plan.ops

@@ -108,3 +108,40 @@ def test_options_of_onnx_have_gradients() -> None:
     y, h = recurrent("gru", values(5, 2, 3), [weights], reverse=True, clip=0.9, linear_before_reset=False)
     (y.sum() + h.sum()).backward()
     assert all(w.grad is not None and np.isfinite(w.grad.numpy()).all() for w in weights)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_int8_recurrent_weights(name: str, threads: Any) -> None:
+    """Near the float32 layer; a Plan packs once and keeps the bits, so do threads; what is not finite stays visible."""
+    net = getattr(an.nn, name)(40, 130, bidirectional=True)
+    net.eval()
+    x = values(9, 3, 40)
+    with no_grad():
+        want = net(x)[0].numpy()
+        net.recurrent_dtype = "int8"
+        compiled = an.compile(lambda x: net(x)[0])
+        found = set()
+        for n in (1, 2, 7):
+            threads(n)
+            y = net(x)[0].numpy()
+            found.add(y.tobytes())
+            assert np.array_equal(compiled(x).numpy(), y)
+        assert len(found) == 1 and 0 < np.abs(y - want).max() < 0.01
+        assert "recurrent_pack" not in [node.op for node in compiled.plan(x).graph.nodes()]
+        bad = x.numpy().copy()
+        bad[4, 1, 7] = np.nan
+        y = net(an.tensor(bad))[0].numpy()
+    assert np.isnan(y[4:, 1, :130]).all() and np.array_equal(y[:, ::2], net(x)[0].numpy()[:, ::2])
+
+
+def test_what_is_refused() -> None:
+    from accelnn.ops.recurrent import pack_weights, recurrent
+
+    x, w, r = values(3, 2, 4), values(15, 4), values(15, 5)
+    gru = [(pack_weights(w, 3), pack_weights(r, 3, "int8"))]
+    with pytest.raises(NotImplementedError, match="linear_before_reset"):
+        recurrent("gru", x, gru, hidden=5, linear_before_reset=False)
+    for options, text in (({"activations": ("Sigmoid", "Sine")}, "Sine"), ({"activations": ("Tanh",)}, "2 activations"), ({"input_forget": True}, "LSTM"),
+                          ({"peepholes": (values(15),)}, "peephole")):  # fmt: skip
+        with pytest.raises(an.Error, match=text):
+            recurrent("gru", x, [(w, r)], **options)

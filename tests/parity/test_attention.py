@@ -145,6 +145,27 @@ def test_multihead_attention_of_one_sequence_with_other_widths(torch: Any) -> No
     same(ours, theirs, [drawn(rng, 5, 2, 24), drawn(rng, 7, 2, 10), drawn(rng, 7, 2, 6)], torch, need_weights=False)
 
 
+@pytest.mark.parametrize("masks", ["none", "no weights", "bool", "float", "both"])
+@pytest.mark.parametrize("rows", [{"add_bias_kv": True}, {"add_zero_attn": True}, {"add_bias_kv": True, "add_zero_attn": True}])
+def test_multihead_attention_with_more_rows(torch: Any, masks: str, rows: dict[str, bool]) -> None:
+    torch.manual_seed(0)
+    theirs, ours = torch.nn.MultiheadAttention(24, 4, **rows), an.nn.MultiheadAttention(24, 4, **rows)
+    load(ours, theirs)
+    rng = np.random.default_rng(0)
+    same(ours, theirs, [drawn(rng, *s) for s in ((5, 2, 24), (7, 2, 24), (7, 2, 24))], torch, **MASKS[masks])
+
+
+def test_a_causal_limit_hides_no_learned_row(torch: Any) -> None:
+    """What torch does with weights asked for; without them it hides the row from all queries but the last ones."""
+    theirs, ours = torch.nn.MultiheadAttention(16, 2, add_bias_kv=True), an.nn.MultiheadAttention(16, 2, add_bias_kv=True)
+    load(ours, theirs)
+    x, hidden = drawn(np.random.default_rng(0), 6, 2, 16), np.triu(np.ones((6, 6), bool), 1)
+    want, weights = theirs(*[torch.tensor(x)] * 3, attn_mask=torch.tensor(hidden))
+    y, own = ours(*[an.tensor(x)] * 3, is_causal=True)
+    np.testing.assert_allclose(y.numpy(), want.detach().numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(own.numpy(), weights.detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
 def test_a_causal_layer_needs_no_mask(torch: Any) -> None:
     theirs, ours = torch.nn.MultiheadAttention(16, 2, batch_first=True), an.nn.MultiheadAttention(16, 2, batch_first=True)
     load(ours, theirs)

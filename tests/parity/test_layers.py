@@ -17,7 +17,7 @@ LAYERS: dict[str, tuple[str, tuple[int, ...]]] = {
         "ReLU()", "ReLU6()", "LeakyReLU()", "LeakyReLU(0.2)", "ELU()", "ELU(0.7)", "SELU()", "CELU(1.7)", "GELU()", "GELU('tanh')", "SiLU()", "Mish()",
         "Hardswish()", "Hardsigmoid()", "Hardtanh()", "Hardtanh(-0.5, 2.0)", "Softplus()", "Softplus(2.0, 3.0)", "Softsign()", "LogSigmoid()", "Tanhshrink()",
         "Hardshrink()", "Softshrink(0.3)", "Threshold(0.1, 20.0)", "GLU()", "Identity(3, x=4)", "Sigmoid()", "Tanh()", "Softmax(dim=1)", "LogSoftmax(dim=0)",
-        "Softmin(dim=1)", "PReLU()", "Unflatten(1, (5, 8))", "AlphaDropout(0.0)", "Dropout(0.0, True)")},
+        "Softmin(dim=1)", "Softmin()", "PReLU()", "RReLU(0.1, 0.3).eval()", "Unflatten(1, (5, 8))", "AlphaDropout(0.0)", "Dropout(0.0, True)")},
     **{f"{name}": (f"nn.{name}", PICTURE) for name in (
         "PReLU(4)", "GLU(1)", "MaxPool2d(3, 2, 1)", "MaxPool2d((3, 2), ceil_mode=True)", "MaxPool2d(2, 1, 0, 2)", "MaxPool2d(3, 2, 1, dilation=(1, 2))",
         "AvgPool2d(3, 2, 1)", "AvgPool2d(3, 2, 1, True)", "AvgPool2d(3, 2, 1, True, False)", "AvgPool2d((2, 3), ceil_mode=True)",
@@ -29,7 +29,7 @@ LAYERS: dict[str, tuple[str, tuple[int, ...]]] = {
         "Upsample((20, 5), mode='bicubic', align_corners=True)",
         "Upsample(scale_factor=1.3, mode='nearest-exact')", "Upsample((4, 3), mode='area')", "UpsamplingNearest2d(scale_factor=3)",
         "UpsamplingBilinear2d(scale_factor=2)", "PixelShuffle(2)", "PixelUnshuffle(1)", "ChannelShuffle(2)", "Unfold(3)", "Unfold((2, 3), 2, 1, (1, 2))",
-        "Flatten()", "Dropout2d(0.0)")},
+        "Flatten()", "Dropout2d(0.0)", "Softmax2d()")},
     **{f"{name}": (f"nn.{name}", LINE) for name in (
         "MaxPool1d(3)", "MaxPool1d(3, 2, 1, ceil_mode=True)", "AvgPool1d(4, 2, 1)", "AvgPool1d(4, 3, 1, True)", "LPPool1d(3.0, 2)", "AdaptiveAvgPool1d(4)",
         "AdaptiveMaxPool1d(3)", "ReflectionPad1d((3, 1))", "ReplicationPad1d(2)", "ConstantPad1d((1, 2), -1.0)", "ZeroPad1d(1)", "CircularPad1d((2, 3))",
@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[str, tuple[int, ...]]] = {
         "MaxPool3d(2)", "MaxPool3d((2, 3, 2), (1, 2, 1), (1, 1, 0))", "AvgPool3d(2, 1)", "AvgPool3d((2, 3, 2), 2, (1, 1, 0), False, False)",
         "AdaptiveAvgPool3d(2)",
         "AdaptiveMaxPool3d((2, 3, 2))", "ReplicationPad3d(1)", "ReflectionPad3d(2)", "ConstantPad3d(1, 2.0)", "ZeroPad3d(1)", "CircularPad3d(1)",
-        "Upsample(scale_factor=2, mode='trilinear')", "Upsample((3, 4, 9))")},
+        "Upsample(scale_factor=2, mode='trilinear')", "Upsample((3, 4, 9))", "LPPool3d(2.0, 2)")},
     "MaxPool2d(2) unbatched": ("nn.MaxPool2d(2)", (3, 8, 8)),
     "Fold((9, 8), 3)": ("nn.Fold((9, 8), 3)", (2, 18, 42)),
     "Fold((9, 8), (2, 3), 2, 1, (1, 2))": ("nn.Fold((9, 8), (2, 3), 2, 1, (1, 2))", (2, 12, 27)),

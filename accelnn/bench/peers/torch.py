@@ -137,13 +137,15 @@ def _log_softmax(x: Inputs, a: Any) -> Any:
     return lambda: torch.log_softmax(a, -1)
 
 
-def _pool(function: Callable[..., Any]) -> Callable[..., Any]:
+def _pool(function: Callable[..., Any], outside: float) -> Callable[..., Any]:
+    """`outside` is what stands where the kernel's own padding cannot: torch pads both sides alike, so that what one side has more is laid around first."""
     def prepare(x: Inputs, a: Any) -> Any:
         g = x.attrs
-        if len({g.get("pad_top", 0), g.get("pad_bottom", 0)}) > 1 or len({g.get("pad_left", 0), g.get("pad_right", 0)}) > 1:
-            raise NotImplementedError("torch pads both sides alike")
         kernel, stride = (g["kernel_h"], g["kernel_w"]), (g.get("stride_h", 1), g.get("stride_w", 1))
-        return lambda: function(a, kernel, stride, (g.get("pad_top", 0), g.get("pad_left", 0)))
+        top, bottom, left, right = (g.get(f"pad_{side}", 0) for side in ("top", "bottom", "left", "right"))
+        if (top, left) == (bottom, right):
+            return lambda: function(a, kernel, stride, (top, left))
+        return lambda: function(torch.nn.functional.pad(a, (left, right, top, bottom), value=outside), kernel, stride)
 
     return prepare
 
@@ -204,8 +206,8 @@ WORKS: dict[str, dict[str, Make]] = {
     "softmax": {"torch": _returning(_softmax)},
     "log_softmax": {"torch": _returning(_log_softmax)},
     **{name: {"torch": _returning(prepare)} for name, prepare in NORMS.items()},
-    "max_pool2d": {"torch": _returning(_pool(torch.nn.functional.max_pool2d))},
-    "avg_pool2d": {"torch": _returning(_pool(torch.nn.functional.avg_pool2d))},
+    "max_pool2d": {"torch": _returning(_pool(torch.nn.functional.max_pool2d, float("-inf")))},
+    "avg_pool2d": {"torch": _returning(_pool(torch.nn.functional.avg_pool2d, 0.0))},
     "copy": {"torch": _returning(_copy)},
     **{kind: {"torch": _returning(_recurrent)} for kind in ("lstm", "gru")},
     **{f"{kind}_training": {"torch": _returning(_recurrent_training)} for kind in ("lstm", "gru")},

@@ -14,7 +14,7 @@ Prepare = Callable[..., Any]
 
 
 def _layer_norm(x: Inputs, a: Any, w: Any, b: Any) -> Any:
-    return lambda: torch.native_layer_norm(a, a.shape[-1:], w, b, 1e-5)
+    return lambda: torch.nn.functional.layer_norm(a, a.shape[-1:], w, b, 1e-5)  # its result alone: what is saved, torch keeps in other shapes
 
 
 def _layer_norm_grad(x: Inputs, dy: Any, a: Any, rstd: Any, mean: Any, w: Any) -> Any:
@@ -28,11 +28,11 @@ def _rms_norm(x: Inputs, a: Any, w: Any) -> Any:
 
 
 def _batch_norm(x: Inputs, a: Any, w: Any, b: Any) -> Any:
-    return lambda: torch.native_batch_norm(a, w, b, None, None, True, 0.1, 1e-5)
+    return lambda: torch.native_batch_norm(a, w, b, None, None, True, 0.1, 1e-5)[:1]
 
 
 def _batch_norm_infer(x: Inputs, a: Any, mean: Any, var: Any, w: Any, b: Any) -> Any:
-    return lambda: torch.native_batch_norm(a, w, b, mean, var, False, 0.1, 1e-5)
+    return lambda: torch.native_batch_norm(a, w, b, mean, var, False, 0.1, 1e-5)[:1]
 
 
 def _batch_norm_grad(x: Inputs, dy: Any, a: Any, rstd: Any, mean: Any, w: Any) -> Any:
@@ -44,7 +44,7 @@ def _places(a: Any) -> tuple[int, int, int]:
 
 
 def _group_norm(x: Inputs, a: Any, w: Any, b: Any) -> Any:
-    return lambda: torch.native_group_norm(a, w, b, *_places(a), x.attrs["groups"], 1e-5)
+    return lambda: torch.native_group_norm(a, w, b, *_places(a), x.attrs["groups"], 1e-5)[:1]
 
 
 def _group_norm_grad(x: Inputs, dy: Any, a: Any, rstd: Any, mean: Any, w: Any) -> Any:

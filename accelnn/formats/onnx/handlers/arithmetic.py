@@ -13,7 +13,7 @@ from .... import ops
 from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
 from ....ops.elementwise import broadcast
-from ....ops.integer import integer
+from ....ops.integers import integer
 from ..call import Call, register
 from ..reader import dtype_of
 from ..values import EXACT, PLAIN, numbers, settled, symbolic

@@ -10,7 +10,7 @@ from .... import ops
 from ....core.dims import Size, product
 from ....core.tensor import Tensor, apply
 from ....ops.arrange import cut
-from ....ops.integer import integer
+from ....ops.integers import integer
 from ..call import Call, axis_of, counted, rank_of, register, shape_of
 from ..values import numbers, settled, symbolic, vector
 from .arithmetic import MOST

@@ -111,4 +111,12 @@ def integer(kind: str, *operands: Tensor) -> Tensor:
     return apply("integer", *(x if x.shape == shape else x.expand(*shape) for x in operands), kind=KINDS.index(kind))
 
 
+def operator(name: str, a: Tensor, b: Tensor) -> Tensor:
+    """A Python operator of which an operand is int32 or int64: exact between integers, in the wider of their types; float32 beside floats and for /."""
+    if name == "div" or a.dtype.is_float or b.dtype.is_float:
+        return apply(name, *(x if x.dtype.is_float else x.float() for x in (a, b)))
+    common = DType.int64 if DType.int64 in (a.dtype, b.dtype) else DType.int32
+    return integer(name, a.to(common), b.to(common))
+
+
 __all__ = ["integer"]
