@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.dims import Assumption, Dim, Size
-from ..core.errors import Error, ShapeError
+from ..core.errors import Error, GraphError, ShapeError
 from ..core.tensor import Tensor
 from ..formats.onnx import Importer, ValueNeeded, open_model
 from .model import Model
@@ -106,6 +106,13 @@ class ImportedModel:
         feed = self._feed(args)
         model = self.model_for(feed)
         return model.report(*[feed[n] for n, _ in model.inputs], profile=profile, repeat=repeat)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """A `.accel` file of the general Plan."""
+        if self.general is None:
+            raise GraphError(f"this model has a Plan for each set of shapes, none for all: {self.why}. Load it with sizes: an.load(path, dims={{...}}), or save "
+                             "model_for(inputs)")  # fmt: skip
+        self.general.save(path)
 
     def __repr__(self) -> str:
         return f"ImportedModel({', '.join(self.input_names)} -> {', '.join(self.output_names)}; {self.general or f'a Plan for each set of shapes: {self.why}'})"

@@ -128,7 +128,7 @@ def _copy(t: Tensor) -> Tensor:
     return fresh
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load_accel(path: str | os.PathLike[str]) -> Model:
     """A Model from a `.accel` file. Every byte is checked before anything of it runs."""
     file = Path(path).read_bytes()
     plan = _C.Plan(file)  # refuses what is not a sound file

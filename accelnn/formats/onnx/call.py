@@ -43,11 +43,32 @@ class ValueNeeded(Exception):
         self.names, self.why = tuple(names), why
 
 
+class Attributes(dict[str, Any]):
+    """A node's attributes; `read` are those that its handler has looked at. What it does not look at, it does not do: the importer refuses such a node."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        super().__init__(given)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self.read.add(str(name))
+        return super().__contains__(name)
+
+
 class Call:
     """A node, while it is imported."""
 
     def __init__(self, op: str, domain: str, opset: int, attrs: dict[str, Any], outputs: Sequence[str], path: str, scope: Scope) -> None:
-        self.op, self.domain, self.opset, self.attrs, self.path, self.scope = op, domain, opset, attrs, path, scope
+        self.op, self.domain, self.opset, self.path, self.scope = op, domain, opset, path, scope
+        self.attrs = Attributes(attrs)
         self.outputs = tuple(outputs)  # names; empty where nobody wants it
 
     def wants(self, index: int) -> bool:
@@ -55,6 +76,10 @@ class Call:
 
     def get(self, name: str, default: Any = None) -> Any:
         return self.attrs.get(name, default)
+
+    def ignore(self, *names: str) -> None:
+        """Attributes without a meaning for the result."""
+        self.attrs.read.update(names)
 
     def ints(self, name: str, default: Sequence[int] = ()) -> tuple[int, ...]:
         return tuple(int(i) for i in self.attrs.get(name, default))

@@ -174,6 +174,9 @@ class Importer:
         try:
             if handler is not None:
                 results = handler(call, *inputs)
+                left = sorted(set(call.attrs) - call.attrs.read)
+                if left:
+                    raise UnsupportedError(f"{call}: accelnn does not know its attribute{'s' if len(left) > 1 else ''} {', '.join(left)}")
             elif (domain, node.op_type) in self.functions:
                 results = self.function(self.functions[domain, node.op_type], inputs, call)
             else:

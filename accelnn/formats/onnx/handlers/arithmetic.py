@@ -144,11 +144,13 @@ def chosen(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @register("Cast")
 def _(c: Call, x: Any) -> Any:
+    c.ignore("saturate", "round_mode")  # of types without kernels
     return cast(c, x, c.get("to"))
 
 
 @register("CastLike")
 def _(c: Call, x: Any, like: Any) -> Any:
+    c.ignore("saturate", "round_mode")
     if isinstance(like, Tensor):
         return c.tensor(x).to(like.dtype)
     return x.astype(like.dtype) if numbers(x) is not None and not symbolic(x) else c.tensor(x).to(like.dtype)
@@ -258,6 +260,7 @@ def _(c: Call, x: Any) -> Any:
 @register("Dropout")
 def _(c: Call, x: Any, ratio: Any = None, training: Any = None) -> Any:
     """Of inference: the identity. A training mode that is given is refused: its numbers would be another generator's."""
+    c.ignore("seed", "ratio", "is_test", "consumed_inputs")
     if training is not None and bool(c.number(training, "training_mode")) and (ratio is None or float(c.number(ratio, "ratio")) != 0):
         raise c.refuse("random numbers of training mode")
     mask = np.ones((), bool) if not c.wants(1) else c.tensor(np.ones((), bool)).expand(*x.shape)

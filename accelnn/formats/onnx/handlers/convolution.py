@@ -80,6 +80,7 @@ def _(c: Call, x: Any, w: Any, b: Any = None) -> Any:
     if n not in TRANSPOSED:
         raise c.refuse(f"{n} dimensions of space")
     kernel = w.shape[2:]
+    c.ignore("kernel_shape")  # the weights have it
     strides, dilations = c.ints("strides", (1,) * n), c.ints("dilations", (1,) * n)
     pads, extra, auto = c.ints("pads", (0,) * 2 * n), c.ints("output_padding", (0,) * n), c.get("auto_pad", "NOTSET")
     low, high = list(pads[:n]), list(pads[n:])
@@ -120,6 +121,7 @@ def _ceiled(c: Call, size: Any, kernel: int, stride: int, dilation: int, low: in
 def _(c: Call, x: Any) -> Any:
     x, kernel = c.tensor(x), c.ints("kernel_shape")
     strides, dilations, low, high = window(c, x, kernel)
+    c.ignore("storage_order")  # of Indices: below
     n = len(kernel)
     if n not in MAX:
         raise c.refuse(f"{n} dimensions of space")
@@ -226,6 +228,7 @@ def _(c: Call, x: Any, *rest: Any) -> Any:
     if coordinate == "tf_crop_and_resize" or c.get("antialias", 0):
         raise c.refuse("tf_crop_and_resize and antialias")
     axes = list(c.ints("axes", range(x.ndim)))
+    c.ignore("extrapolation_value")  # of tf_crop_and_resize
     policy = c.get("keep_aspect_ratio_policy", "stretch")
     if sizes is not None and policy != "stretch":
         ratios = [s / x.shape[a] for s, a in zip(sizes, axes)]

@@ -15,6 +15,7 @@ from ..call import Call, axis_of, register
 @register("BatchNormalization")
 def _(c: Call, x: Any, scale: Any, bias: Any, mean: Any, var: Any) -> Any:
     x, scale, bias, mean, var = (c.tensor(v) for v in (x, scale, bias, mean, var))
+    c.ignore("consumed_inputs")
     eps, momentum = float(c.get("epsilon", 1e-5)), float(c.get("momentum", 0.9))
     if not c.get("training_mode", 0):
         return apply("batch_norm_infer", x, mean, var, scale, bias, eps=eps)
@@ -29,6 +30,7 @@ def _(c: Call, x: Any, scale: Any, bias: Any, mean: Any, var: Any) -> Any:
 def _(c: Call, x: Any, scale: Any, bias: Any = None) -> Any:
     x = c.tensor(x)
     axis, eps = axis_of(c, c.get("axis", -1), x.ndim), float(c.get("epsilon", 1e-5))
+    c.ignore("stash_type")  # all of it is in float32
     shape = x.shape[axis:]
     scale, bias = c.tensor(scale), None if bias is None else c.tensor(bias)
     plain = scale.shape == shape and (bias is None or bias.shape == shape)
@@ -46,6 +48,7 @@ def _(c: Call, x: Any, scale: Any, bias: Any = None) -> Any:
 @register("RMSNormalization")
 def _(c: Call, x: Any, scale: Any) -> Any:
     x, scale = c.tensor(x), c.tensor(scale)
+    c.ignore("stash_type")
     axis = axis_of(c, c.get("axis", -1), x.ndim)
     shape = x.shape[axis:]
     y = ops.rms_norm(x, shape, scale if scale.shape == shape else None, float(c.get("epsilon", 1e-5)))  # type: ignore[arg-type]
@@ -64,6 +67,7 @@ def _(c: Call, x: Any, skip: Any, gamma: Any, beta: Any = None, bias: Any = None
 @register("GroupNormalization")
 def _(c: Call, x: Any, scale: Any, bias: Any) -> Any:
     x, scale, bias = c.tensor(x), c.tensor(scale), c.tensor(bias)
+    c.ignore("stash_type")
     groups, eps = int(c.get("num_groups")), float(c.get("epsilon", 1e-5))
     if c.opset >= 21:
         return ops.group_norm(x, groups, scale, bias, eps)
@@ -74,6 +78,7 @@ def _(c: Call, x: Any, scale: Any, bias: Any) -> Any:
 
 @register("InstanceNormalization")
 def _(c: Call, x: Any, scale: Any, bias: Any) -> Any:
+    c.ignore("consumed_inputs")
     return ops.instance_norm(c.tensor(x), weight=c.tensor(scale), bias=c.tensor(bias), eps=float(c.get("epsilon", 1e-5)))
 
 

@@ -48,6 +48,7 @@ def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
     if c.get("block_size", 0):
         raise c.refuse("blocks")
     axis = axis_of(c, c.get("axis", 1), t.ndim) if t.ndim else 0
+    c.ignore("saturate", "output_dtype")
     kind = c.tensor(zero).dtype if zero is not None else {0: DType.uint8, 2: DType.uint8, 3: DType.int8}.get(c.get("output_dtype", 0))
     if kind not in (DType.uint8, DType.int8):
         raise c.refuse("a zero point that is not uint8 or int8")
@@ -108,6 +109,7 @@ def _(c: Call, x: Any, x_scale: Any, x_zero: Any, w: Any, w_scale: Any, w_zero: 
 
 @register("MatMulNBits", "com.microsoft")
 def _(c: Call, x: Any, packed: Any, scales: Any, zeros: Any = None, group: Any = None, bias: Any = None) -> Any:
+    c.ignore("accuracy_level")
     bits, block, k, n = (int(c.get(a)) for a in ("bits", "block_size", "K", "N"))
     arrays = [numbers(v) for v in (packed, scales)]
     if bits != 4 or any(a is None for a in arrays) or group is not None:

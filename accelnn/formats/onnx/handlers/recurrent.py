@@ -8,10 +8,12 @@ from .... import ops
 from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
 from ....ops.recurrent import recurrent
+from ....ops.recurrent_functions import FUNCTIONS, OF_CELL
 from ..call import Call, register
 
 ORDER = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 2, 3, 1)}
-DEFAULTS = {"rnn": ["Tanh"], "gru": ["Sigmoid", "Tanh"], "lstm": ["Sigmoid", "Tanh", "Tanh"]}
+WITH_BETA = ("Affine", "ScaledTanh", "HardSigmoid")
+WITH_ALPHA = (*WITH_BETA, "LeakyRelu", "ThresholdedRelu", "Elu")
 
 
 def _gates(t: Tensor, kind: str, direction: int) -> Tensor:
@@ -25,19 +27,32 @@ def _gates(t: Tensor, kind: str, direction: int) -> Tensor:
     return ops.cat([apply("slice", one, axis=0, start=g * n, length=n, step=1) for g in order], 0)
 
 
+def _functions(kind: str, c: Call, directions: int) -> tuple[bool, list[Any]]:
+    """Whether all are Relu of an RNN; else the cell's functions with their numbers, none for the default ones. activation_alpha and activation_beta hold
+    the numbers of just those functions that have them, in order."""
+    known = {name.lower(): name for name in FUNCTIONS}
+    given = [str(a) for a in c.get("activations", [])]
+    alphas, betas = iter(c.get("activation_alpha", [])), iter(c.get("activation_beta", []))
+    found: list[Any] = []
+    for name in given:
+        if name.lower() not in known:
+            raise c.refuse(f"the activation {name}")
+        name = known[name.lower()]
+        alpha, beta = FUNCTIONS[name]
+        numbers = [float(next(alphas, alpha))] if name in WITH_ALPHA else []
+        found.append((name, *numbers, *([float(next(betas, beta))] if name in WITH_BETA else [])))
+    if [f[0] for f in found] in ([], list(OF_CELL[kind]) * directions):
+        return False, []
+    return (True, []) if kind == "rnn" and {f[0] for f in found} == {"Relu"} else (False, found)
+
+
 def _import(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, p: Any = None) -> Any:
     x, w, r = c.tensor(x), c.tensor(w), c.tensor(r)
+    c.ignore("hidden_size")
     directions = {"forward": 1, "reverse": 1, "bidirectional": 2}.get(c.get("direction", "forward"))
     if directions is None or w.shape[0] != directions:
         raise c.bad(f"direction {c.get('direction')!r} and weights {w.shape}")
-    names = [a for a in c.get("activations", DEFAULTS[kind] * directions)]
-    if p is not None:
-        raise c.refuse("peepholes")
-    if c.get("input_forget", 0):
-        raise c.refuse("input_forget")
-    relu = kind == "rnn" and {a.lower() for a in names} == {"relu"}
-    if not relu and [a.lower() for a in names] != [a.lower() for a in DEFAULTS[kind] * directions]:
-        raise c.refuse(f"activations {names}")
+    relu, functions = _functions(kind, c, directions)
     first = bool(c.get("layout", 0))
     weights = []
     for d in range(directions):
@@ -51,8 +66,10 @@ def _import(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: 
     states = [None if s is None else c.tensor(s) for s in (h0, c0)]
     if first:
         states = [None if s is None else s.transpose(0, 1) for s in states]
+    peepholes = [] if p is None else [apply("slice", c.tensor(p), axis=0, start=d, length=1, step=1).reshape(-1) for d in range(directions)]
     found = recurrent(kind, x, weights, states[0], states[1], None if lengths is None else c.tensor(lengths, DType.int64), first,
-                      c.get("direction", "forward") == "reverse", float(c.get("clip", 0.0)), relu, bool(c.get("linear_before_reset", 0)))  # fmt: skip
+                      c.get("direction", "forward") == "reverse", float(c.get("clip", 0.0)), relu, bool(c.get("linear_before_reset", 0)),
+                      peepholes=peepholes, activations=functions, input_forget=bool(c.get("input_forget", 0)))  # fmt: skip
     y, *last = found
     units = y.shape[2] // directions
     if first:

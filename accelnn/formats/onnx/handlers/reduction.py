@@ -22,6 +22,7 @@ def _reduction(name: str, plain: Callable[..., Any], traced: Callable[[Tensor, t
     @register(name)
     def _(c: Call, x: Any, axes: Any = None) -> Any:
         rank = rank_of(x)
+        c.ignore("noop_with_empty_axes", "keepdims")
         given = c.ints("axes") if c.opset < _SINCE.get(name, 18) else () if axes is None else tuple(c.sizes(axes, "axes"))
         if not given and c.get("noop_with_empty_axes", 0):
             return x if name not in _POINT else _POINT[name](c.tensor(x))
@@ -87,6 +88,7 @@ _arg("ArgMin", ops.argmin)
 @register("CumSum")
 def _(c: Call, x: Any, axis: Any) -> Any:
     d = axis_of(c, int(c.number(axis, "axis")), rank_of(x))
+    c.ignore("exclusive", "reverse")
     array = numbers(x)
     if array is not None and array.dtype.kind in "iu" and not c.get("exclusive", 0) and not c.get("reverse", 0):
         return np.cumsum(array, d, dtype=array.dtype)
