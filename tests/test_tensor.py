@@ -67,7 +67,7 @@ def test_nan_propagates() -> None:
         (lambda: an.ones(2, 3) + an.ones(4), ShapeError),
         (lambda: an.ones(2, 3) @ an.ones(2, 3), ShapeError),
         (lambda: an.ones(3) @ an.ones(3), ShapeError),
-        (lambda: an.tensor([1, 2]) + an.tensor([1, 2]), DTypeError),
+        (lambda: an.tensor([1, 2]).exp(), DTypeError),
         (lambda: an.ones(2, 3).reshape(4, 2), ShapeError),
         (lambda: an.ones(2, 3).reshape(-1, -1), ShapeError),
         (lambda: an.ones(2, 3)[2], BoundError),

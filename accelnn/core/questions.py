@@ -15,7 +15,6 @@ from .graph import Node
 from .registry import OPS
 from .tensor import Tensor, as_tensor, mode
 
-
 WHOLE = (DType.int32, DType.int64)
 OPERATORS = ("add", "sub", "mul", "div", "pow", "lt", "le", "gt", "ge", "eq", "ne")
 _integers: Callable[..., Any]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.dims import Assumption, Dim, Size
-from ..core.errors import Error, GraphError, ShapeError
+from ..core.errors import DTypeError, Error, GraphError, ShapeError
 from ..core.tensor import Tensor
 from ..formats.onnx import Importer, ValueNeeded, open_model
 from .model import Model
@@ -48,8 +48,8 @@ class ImportedModel:
         return Model(work.graph()), frozenset(work.assumed)
 
     def model_for(self, feed: Mapping[str, Any]) -> Model:
-        """The Model that computes these inputs."""
-        shapes = {n: tuple(np.shape(feed[n]) if not isinstance(feed[n], Tensor) else feed[n].shape) for n in self.input_names}
+        """The Model that computes these inputs, Tensors or arrays by name."""
+        shapes = {n: tuple(feed[n].shape) for n in self.input_names}
         if self.general is not None and self._fits(self.general, self.assumed, shapes):
             return self.general
         with self.lock:
@@ -86,7 +86,7 @@ class ImportedModel:
     def _feed(self, args: Sequence[Any]) -> dict[str, Any]:
         if len(args) != len(self.input_names):
             raise ShapeError(f"{len(self.input_names)} inputs expected ({', '.join(self.input_names)}), got {len(args)}")
-        return dict(zip(self.input_names, args))
+        return {name: _array(name, x) for name, x in zip(self.input_names, args)}
 
     def __call__(self, *args: Any) -> Any:
         """One Tensor for one output, else a tuple."""
@@ -98,8 +98,9 @@ class ImportedModel:
         """By names, as onnxruntime does it."""
         if sorted(feed) != sorted(self.input_names):
             raise ShapeError(f"run: inputs {self.input_names} expected, got {sorted(feed)}")
-        model = self.model_for(feed)
-        return model.run({n: feed[n] for n, _ in model.inputs})
+        arrays = {name: _array(name, x) for name, x in feed.items()}
+        model = self.model_for(arrays)
+        return model.run({n: arrays[n] for n, _ in model.inputs})
 
     def report(self, *args: Any, profile: bool = False, repeat: int = 20) -> list[dict[str, Any]]:
         """Model.report of the Plan that computes these inputs."""
@@ -110,12 +111,25 @@ class ImportedModel:
     def save(self, path: str | os.PathLike[str]) -> None:
         """A `.accel` file of the general Plan."""
         if self.general is None:
-            raise GraphError(f"this model has a Plan for each set of shapes, none for all: {self.why}. Load it with sizes: an.load(path, dims={{...}}), or save "
-                             "model_for(inputs)")  # fmt: skip
+            raise GraphError(f"this model has a Plan for each set of shapes, none for all: {self.why}. "
+                             "Load it with sizes: an.load(path, dims={...}), or save model_for(inputs)")  # fmt: skip
         self.general.save(path)
 
     def __repr__(self) -> str:
         return f"ImportedModel({', '.join(self.input_names)} -> {', '.join(self.output_names)}; {self.general or f'a Plan for each set of shapes: {self.why}'})"
+
+
+def _array(name: str, x: Any) -> Any:
+    """Tensors and arrays as they are, numbers and lists as arrays."""
+    if isinstance(x, (Tensor, np.ndarray)):
+        return x
+    try:
+        found = np.asarray(x)
+    except ValueError:
+        raise ShapeError(f"the input {name!r} is no array: {type(x).__name__}") from None
+    if found.dtype.kind not in "fiub":
+        raise DTypeError(f"the input {name!r} is no array of numbers: {found.dtype}")
+    return found
 
 
 def load_onnx(path: str | os.PathLike[str], dims: Mapping[str, int | Dim] | None = None) -> ImportedModel:

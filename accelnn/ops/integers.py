@@ -76,7 +76,8 @@ def _reference(*arrays: Any, kind: int) -> Any:
         exact = np.frompyfunc(shifted, 2, 1)(*(np.asarray(x).astype(object) for x in arrays))
     else:
         exact = _EXACT[name](*(np.asarray(x).astype(object) for x in arrays))
-    return np.asarray(np.frompyfunc(lambda p: int(p) & (2**bits - 1), 1, 1)(exact)).astype(np.uint64).astype(f"u{a.dtype.itemsize}").view(a.dtype).reshape(np.shape(exact))
+    low = np.asarray(np.frompyfunc(lambda p: int(p) & (2**bits - 1), 1, 1)(exact)).astype(np.uint64)
+    return low.astype(f"u{a.dtype.itemsize}").view(a.dtype).reshape(np.shape(exact))
 
 
 def _samples() -> Any:
@@ -97,8 +98,13 @@ def _samples() -> Any:
     return found
 
 
+def _cost(*x: Spec, kind: int) -> tuple[Any, Any]:
+    n: Any = product(x[0].shape)
+    return n, (len(x) + 1) * x[0].dtype.itemsize * n
+
+
 integer_op = Op("integer", _shape, _reference, strided=True, samples=_samples,
-                cost=lambda *x, kind: (product(x[0].shape), (len(x) + 1) * x[0].dtype.itemsize * product(x[0].shape)))  # fmt: skip
+                cost=_cost)  # fmt: skip
 
 
 def integer(kind: str, *operands: Tensor) -> Tensor:

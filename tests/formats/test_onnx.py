@@ -43,7 +43,8 @@ def reshape_dance() -> Any:
     """x[batch, seq, 12] -> [batch, seq, 4, 3], as exporters write it."""
     nodes = [h.make_node("Shape", ["x"], ["s"]), h.make_node("Gather", ["s", "zero"], ["b"]), h.make_node("Gather", ["s", "one"], ["n"]),
              h.make_node("Unsqueeze", ["b", "axis"], ["b1"]), h.make_node("Unsqueeze", ["n", "axis"], ["n1"]),
-             h.make_node("Concat", ["b1", "n1", "tail"], ["to"], axis=0), h.make_node("Reshape", ["x", "to"], ["r"]), h.make_node("Tanh", ["r"], ["y"])]  # fmt: skip
+             h.make_node("Concat", ["b1", "n1", "tail"], ["to"], axis=0), h.make_node("Reshape", ["x", "to"], ["r"]),
+             h.make_node("Tanh", ["r"], ["y"])]  # fmt: skip
     return model(nodes, {"x": ["batch", "seq", 12]}, ["y"],
                  {"zero": np.int64(0), "one": np.int64(1), "axis": np.array([0]), "tail": np.array([4, 3])})  # fmt: skip
 
@@ -175,7 +176,8 @@ def test_external_data_stays_beside_the_model(tmp_path: Path) -> None:
         return loaded(m, folder)
 
     assert at("w.bin", 4, 8)(np.zeros(2, np.float32)).numpy().tolist() == [3, 4]
-    for location, offset, length in (("../w.bin", 4, 8), (str(tmp_path / "w.bin"), 4, 8), ("none.bin", 0, 8), ("w.bin", 8, 8), ("w.bin", 4, 4), ("w.bin", -4, 8)):
+    outside, short = ("../w.bin", str(tmp_path / "w.bin"), "none.bin"), ((8, 8), (4, 4), (-4, 8))
+    for location, offset, length in (*((name, 4, 8) for name in outside), *(("w.bin", *part) for part in short)):
         with pytest.raises(FormatError, match="'w'"):
             at(location, offset, length)(np.zeros(2, np.float32))
 

@@ -11,7 +11,7 @@ from ...core.dims import Size
 from ...core.dtypes import DType, as_dtype
 from ...core.errors import DTypeError, FormatError, UnsupportedError
 from ...core.tensor import Tensor, apply, tensor
-from ...ops import cat
+from ...ops import cat, cumsum
 from .values import numbers, symbolic
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def counted(n: Any) -> Tensor:
     """int64[n]: 0, 1, ... n - 1, of a size that may be known only when it runs."""
     one = tensor(1, DType.int64)
     one.literal = True
-    return apply("cumulate", one.expand(n), axis=0, kind=0, exclusive=1, reverse=0)
+    return cumsum(one.expand(n), 0, exclusive=True)
 
 
 def measured(sizes: np.ndarray) -> Tensor:
@@ -147,7 +147,7 @@ def measured(sizes: np.ndarray) -> Tensor:
 
 
 def rank_of(x: Any) -> int:
-    return x.ndim  # type: ignore[no-any-return]
+    return x.ndim
 
 
 def shape_of(x: Any) -> tuple[Any, ...]:
@@ -166,9 +166,7 @@ def literal(array: np.ndarray, dtype: Any = None) -> Tensor:
         try:
             dtype = as_dtype(array.dtype)
         except DTypeError:
-            dtype = DType.float32 if array.dtype.kind == "f" else None
-        if dtype is None:
-            raise DTypeError(f"constants of {array.dtype} have no kernels")
+            raise DTypeError(f"constants of {array.dtype}, for which accelnn has no kernels") from None
     fresh = tensor(array, dtype)
     fresh.literal = True
     return fresh

@@ -103,7 +103,9 @@ def _(c: Call, a: Any, b: Any) -> Any:
     x, y = c.tensor(a), c.tensor(b)
     if not x.dtype.is_float:
         return integer("fmod" if c.get("fmod", 0) else "mod", x, y)
-    return (ops.fmod if c.get("fmod", 0) else ops.remainder)(x, y).to(x.dtype)
+    if not c.get("fmod", 0):
+        raise c.refuse("fmod=0 of floats, whose values at infinities are not those of accelnn.remainder")
+    return ops.fmod(x, y).to(x.dtype)
 
 
 def _variadic(name: str, plain: Callable[..., Any], traced: Callable[..., Any], mean: bool = False) -> None:
@@ -218,25 +220,26 @@ _simple("HardSigmoid", lambda c, x: ops.clip(x * float(c.get("alpha", 0.2)) + fl
 @register("Selu")
 def _(c: Call, x: Any) -> Any:
     alpha, gamma = c.get("alpha", 1.6732632423543772), c.get("gamma", 1.0507009873554805)
-    return ops.elu(c.tensor(x), alpha) * float(gamma)
+    x = c.tensor(x)
+    return (ops.elu(x, alpha) * float(gamma)).to(x.dtype)
 
 
 @register("Swish")
 def _(c: Call, x: Any) -> Any:
     x, alpha = c.tensor(x), float(c.get("alpha", 1.0))
-    return ops.silu(x) if alpha == 1 else x * (x * alpha).sigmoid()
+    return (ops.silu(x) if alpha == 1 else x * (x * alpha).sigmoid()).to(x.dtype)
 
 
 @register("Shrink")
 def _(c: Call, x: Any) -> Any:
     x, bias, lambd = c.tensor(x), float(c.get("bias", 0.0)), float(c.get("lambd", 0.5))
-    return ops.where(x < -lambd, x + bias, ops.where(x > lambd, x - bias, x * 0.0))
+    return ops.where(x < -lambd, x + bias, ops.where(x > lambd, x - bias, x * 0.0)).to(x.dtype)
 
 
 @register("PRelu")
 def _(c: Call, x: Any, slope: Any) -> Any:
     x, slope = c.tensor(x), c.tensor(slope)
-    return ops.where(x < 0.0, x * slope, x)
+    return ops.where(x < 0.0, x * slope, x).to(x.dtype)
 
 
 @register("FastGelu", "com.microsoft")

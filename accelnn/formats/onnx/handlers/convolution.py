@@ -86,7 +86,7 @@ def _(c: Call, x: Any, w: Any, b: Any = None) -> Any:
     low, high = list(pads[:n]), list(pads[n:])
     wanted = c.ints("output_shape")
     for i in range(n):
-        full: Any = (x.shape[2 + i] - 1) * strides[i] + extra[i] + (kernel[i] - 1) * dilations[i] + 1  # type: ignore[operator]
+        full: Any = (x.shape[2 + i] - 1) * strides[i] + extra[i] + (kernel[i] - 1) * dilations[i] + 1
         target = wanted[i] if wanted else x.shape[2 + i] * strides[i] if auto in ("SAME_UPPER", "SAME_LOWER") else None
         if target is not None:
             total = full - target
@@ -202,13 +202,19 @@ def _(c: Call, x: Any, index: Any, shape: Any = None) -> Any:
     x, at, kernel = c.tensor(x), c.tensor(index), c.ints("kernel_shape")
     n = len(kernel)
     strides, pads = c.ints("strides", (1,) * n), c.ints("pads", (0,) * 2 * n)
-    natural = [(x.shape[2 + i] - 1) * strides[i] + kernel[i] - pads[i] - pads[n + i] for i in range(n)]  # type: ignore[operator]
+    natural = [(x.shape[2 + i] - 1) * strides[i] + kernel[i] - pads[i] - pads[n + i] for i in range(n)]
     target = natural if shape is None else c.sizes(shape, "output_shape")[2:]
     if not all(isinstance(s, int) for s in (*x.shape, *natural, *target)):
         raise c.refuse("a shape that is not known before the run")
     zeros = c.tensor(np.zeros(int(np.prod((*x.shape[:2], *natural))), np.float32))
     y = ops.scatter(zeros, 0, at.reshape(-1), x.reshape(-1)).reshape(*x.shape[:2], *natural)
     return inside(y, [0] * n, [t - m for t, m in zip(target, natural)])
+
+
+def _there(x: Any) -> bool:
+    """Whether an input is given; old exporters leave one out by giving nothing of it."""
+    array = numbers(x)
+    return x is not None and (array is None or array.size > 0)
 
 
 @register("Upsample")
@@ -220,8 +226,8 @@ def _(c: Call, x: Any, *rest: Any) -> Any:
         mode = {"bilinear": "linear"}.get(c.get("mode", "nearest"), c.get("mode", "nearest"))
         return ops.resize(x, None, [float(s) for s in scales or ()], mode, None, "asymmetric", "floor")
     _, given, target = (*rest, None, None, None)[:3]
-    scales = [float(s) for s in c.numbers(given, "scales")] if given is not None and np.size(numbers(given) if numbers(given) is not None else 1) else None
-    sizes = c.sizes(target, "sizes") if target is not None and (numbers(target) is None or np.size(target)) else None
+    scales = [float(s) for s in c.numbers(given, "scales")] if _there(given) else None
+    sizes = c.sizes(target, "sizes") if _there(target) else None
     if sizes is not None:
         scales = None
     coordinate = c.get("coordinate_transformation_mode", "half_pixel")
@@ -233,8 +239,10 @@ def _(c: Call, x: Any, *rest: Any) -> Any:
     if sizes is not None and policy != "stretch":
         ratios = [s / x.shape[a] for s, a in zip(sizes, axes)]
         ratio = min(ratios) if policy == "not_larger" else max(ratios)
-        sizes = [int(math.floor(ratio * x.shape[a] + 0.5)) for a in axes]  # type: ignore[operator]
+        sizes = [int(math.floor(ratio * x.shape[a] + 0.5)) for a in axes]
         scales = None
     mode = c.get("mode", "nearest")
+    if coordinate == "align_corners" and scales is not None and any(not isinstance(x.shape[a], int) or (x.shape[a] * s) % 1 for a, s in zip(axes, scales)):
+        raise c.refuse("align_corners by scales that do not give whole sizes")
     return ops.resize(x, sizes, scales, mode, axes, coordinate, c.get("nearest_mode", "round_prefer_floor"), float(c.get("cubic_coeff_a", -0.75)),
                       bool(c.get("exclude_outside", 0)))  # fmt: skip

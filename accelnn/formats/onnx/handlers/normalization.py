@@ -34,7 +34,7 @@ def _(c: Call, x: Any, scale: Any, bias: Any = None) -> Any:
     shape = x.shape[axis:]
     scale, bias = c.tensor(scale), None if bias is None else c.tensor(bias)
     plain = scale.shape == shape and (bias is None or bias.shape == shape)
-    y = ops.layer_norm(x, shape, scale if plain else None, bias if plain else None, eps)  # type: ignore[arg-type]
+    y = ops.layer_norm(x, shape, scale if plain else None, bias if plain else None, eps)
     if not plain:
         y = y * scale if bias is None else y * scale + bias
     if not c.wants(1) and not c.wants(2):
@@ -51,7 +51,7 @@ def _(c: Call, x: Any, scale: Any) -> Any:
     c.ignore("stash_type")
     axis = axis_of(c, c.get("axis", -1), x.ndim)
     shape = x.shape[axis:]
-    y = ops.rms_norm(x, shape, scale if scale.shape == shape else None, float(c.get("epsilon", 1e-5)))  # type: ignore[arg-type]
+    y = ops.rms_norm(x, shape, scale if scale.shape == shape else None, float(c.get("epsilon", 1e-5)))
     return y if scale.shape == shape else y * scale
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .... import ops
+from ....core.dims import product
 from ....core.dtypes import DType
 from ....core.tensor import Tensor
 from ..call import Call, axis_of, register
@@ -74,8 +75,8 @@ def _(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None) -> Any:
     from .convolution import CONV, inside, window
 
     a, b = centred(c, x, x_zero, 1), centred(c, w, w_zero, 0)
-    terms = int(np.prod([s for s in b.shape[1:]]))
-    if terms * 255 * 255 > 1 << 24:
+    terms = product(b.shape[1:])
+    if not isinstance(terms, int) or terms * 255 * 255 > 1 << 24:
         raise c.refuse(f"{terms} terms: their sum need not fit float32")
     strides, dilations, low, high = window(c, a, b.shape[2:])
     return CONV[a.ndim - 2](inside(a, low, high), b, None, strides, 0, dilations, int(c.get("group", 1)), True).to(DType.int32)

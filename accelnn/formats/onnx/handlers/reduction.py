@@ -54,8 +54,8 @@ def of_integers(c: Call, x: Tensor, dims: tuple[int, ...], keep: bool, kind: str
         y = ops.topk(flat, 1, axis, kind == "max")[0]
     else:
         wide = flat if flat.dtype in (DType.int32, DType.int64) else flat.to(DType.int32)
-        sums = apply("cumulate", wide, axis=axis, kind=0 if kind == "sum" else 1, exclusive=0, reverse=0)
-        y = apply("slice", sums, axis=axis, start=n - 1, length=1, step=1).to(x.dtype)  # type: ignore[operator]
+        sums = (ops.cumsum if kind == "sum" else ops.cumprod)(wide, axis)
+        y = apply("slice", sums, axis=axis, start=n - 1, length=1, step=1).to(x.dtype)
     return y.reshape(*[1 if d in dims else s for d, s in enumerate(x.shape) if keep or d not in dims])
 
 

@@ -72,7 +72,7 @@ def _(c: Call, start: Any, limit: Any, delta: Any) -> Any:
         at = counted(n)
         if step != 1:
             at = integer("mul", at, c.tensor(np.asarray(step, np.int64)))
-        return at if isinstance(first, int) and first == 0 else integer("add", at, c.tensor(np.asarray(first, np.int64) if isinstance(first, int) else vector([first]).reshape(())))
+        return at if isinstance(first, int) and first == 0 else integer("add", at, c.tensor(vector([first]).reshape(())))
     return np.arange(*values, dtype=np.asarray(start).dtype)
 
 
@@ -278,9 +278,11 @@ def _(c: Call, x: Any, k: Any = None) -> Any:
     if t.dtype.is_float:
         return (ops.triu if upper else ops.tril)(t, diagonal).to(t.dtype)
     h, w = t.shape[-2:]
-    mask = np.tri(h, w, diagonal - 1 if upper else diagonal, dtype=bool)
+    if not (isinstance(h, int) and isinstance(w, int)):
+        raise c.refuse("integers of unknown size")
+    below = np.tri(h, w, diagonal - 1 if upper else diagonal) > 0
     zero = integer("sub", t, t)
-    keep = c.tensor(~mask if upper else mask).expand(*t.shape)
+    keep = c.tensor(np.logical_not(below) if upper else below).expand(*t.shape)
     return integer("select", t, zero, keep)
 
 
