@@ -60,7 +60,8 @@ def _(c: Call, x: Any, skip: Any, gamma: Any, beta: Any = None, bias: Any = None
     total = c.tensor(x) + c.tensor(skip)
     if bias is not None:
         total = total + c.tensor(bias)
-    y = ops.layer_norm(total, (total.shape[-1],), c.tensor(gamma), None if beta is None else c.tensor(beta), float(c.get("epsilon", 1e-5)))  # type: ignore[arg-type]
+    width: Any = (total.shape[-1],)
+    y = ops.layer_norm(total, width, c.tensor(gamma), None if beta is None else c.tensor(beta), float(c.get("epsilon", 1e-5)))
     return (y, None, None, total) if c.wants(3) else y
 
 
