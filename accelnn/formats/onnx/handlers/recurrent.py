@@ -72,11 +72,10 @@ def _import(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: 
                       peepholes=peepholes, activations=functions, input_forget=bool(c.get("input_forget", 0)))  # fmt: skip
     y, *last = found
     units = y.shape[2] // directions
+    y = y.reshape(y.shape[0], y.shape[1], directions, units)
     if first:
-        y = y.reshape(y.shape[0], y.shape[1], directions, units)
         last = [s.transpose(0, 1) for s in last]
     else:
-        y = y.reshape(y.shape[0], y.shape[1], directions, units)
         y = y.permute((0, 2, 1, 3)) if directions > 1 else y.reshape(y.shape[0], 1, y.shape[1], units)
     return (y, *last)[: len(c.outputs)]
 
