@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -61,6 +62,21 @@ def write_op(root: Path) -> list[Path]:
     return made
 
 
+def imported(init: Path, name: str) -> None:
+    """Step 3's line: one more name in the list of modules."""
+    text, lists = re.subn(r"^from \. import \((.*)$", rf"from . import (\1\n    {name},", init.read_text(), count=1, flags=re.M)
+    assert lists == 1, f"{init} has no list of modules"
+    init.write_text(text)
+
+
+def test_the_new_file_is_imported(tmp_path: Path) -> None:
+    init = tmp_path / "__init__.py"
+    init.write_text((ROOT / "accelnn/ops/__init__.py").read_text())
+    imported(init, "scale_rows")
+    names = [alias.name for node in ast.parse(init.read_text()).body if isinstance(node, ast.ImportFrom) and not node.module for alias in node.names]
+    assert "scale_rows" in names and "activation" in names
+
+
 def test_the_copy_me_op_compiles_and_agrees(tmp_path: Path) -> None:
     chain = tc.native()
     library = ROOT / "accelnn/lib/libaccelnn.a"
@@ -91,8 +107,7 @@ def test_three_steps_make_an_op(tmp_path: Path) -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text()
     path, text = re.findall(r"^```python\n# (\S+)\n(.*?)^```", page, re.M | re.S)[0]
     (copy / path).write_text(text)
-    init = copy / "accelnn/ops/__init__.py"
-    init.write_text(init.read_text().replace("\nconnect()", "\nfrom . import scale_rows\n\nconnect()", 1))
+    imported(copy / "accelnn/ops/__init__.py", "scale_rows")
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONSAFEPATH": "1"}
     built = subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], capture_output=True, text=True, cwd=copy, env=environment)
     assert built.returncode == 0, built.stderr
