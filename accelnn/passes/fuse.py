@@ -72,6 +72,11 @@ class _Fused(Op):
 _Fused("pointwise", _fused_specs, _fused_reference, kernel="pointwise", strided=True)
 
 
+def _open(node: Node) -> bool:
+    """A product that can take in more."""
+    return node.op in PRODUCTS and not node.attrs.get("activation")
+
+
 def fuse_epilogues(graph: Graph) -> Graph:
     """product * number, add(product, bias), add(product, residual) and activation(product), where nobody else reads the product. Bias and activation
     alone keep the order of arithmetic and so the bits (gelu, silu and sigmoid have formulas of their own there: equal within the bound); a scale and a
@@ -82,10 +87,11 @@ def fuse_epilogues(graph: Graph) -> Graph:
     def product_of(old: Value | None, new: Value | None, user: Node) -> Node | None:
         if old is None or new is None or alone.get(old) is not user:
             return None
-        if old.node.op == new.node.op == "reshape" and old.node.inputs[0] is not None:     # Linear's, of more dims than two
-            inner = product_of(old.node.inputs[0], new.node.inputs[0], old.node)
-            return inner if inner is not None and inner.op == "matmul" and inner.outputs[0].shape[-1] == old.spec.shape[-1] else None
-        return None if new.node.op not in PRODUCTS or new.node.attrs.get("activation") else new.node
+        if new.node.op == "reshape" and new.node.inputs[0] is not None:     # Linear's, of more dims than two; or of what was rebuilt here
+            before = new.node.inputs[0]
+            inner = product_of(old.node.inputs[0], before, old.node) if old.node.op == "reshape" else before.node
+            return inner if inner is not None and _open(inner) and inner.op == "matmul" and inner.outputs[0].shape[-1] == old.spec.shape[-1] else None
+        return new.node if _open(new.node) else None
 
     def rebuilt(product: Node, result: Spec, inputs: Sequence[Value | None], **attrs: Any) -> Sequence[Value]:
         return [reshaped(Value(Node(product.op, inputs, {**product.attrs, **attrs}, product.outputs, product.label)), result.shape)]

@@ -92,9 +92,19 @@ def _permute(x: Value, axes: tuple[int, ...]) -> Value | None:
     return None
 
 
+def _flat(node: Node, x: Value, w: Value) -> Value | None:
+    """x[..., K] @ w[K, N] as one product of two matrices, so that w can be packed; a batch of one matrix w likewise."""
+    shape, weights = x.spec.shape, w.spec.shape
+    if len(node.inputs) > 2 or len(shape) < 3 or len(weights) < 2 or any(s != 1 for s in weights[:-2]) or len(weights) > len(shape) or x.node.op == "permute":
+        return None
+    matrix = reshaped(w, weights[-2:])
+    flat = made("matmul", reshaped(x, (product(shape[:-1]), shape[-1])), matrix, label=node.label, **node.attrs)
+    return reshaped(flat, tuple(node.outputs[0].shape))
+
+
 def simplify(graph: Graph) -> Graph:
     """Windows: reshape of reshape, permute of permute, those and expansions to what is there already; a reshape that splits, behind a permute, goes before
-    it where that undoes another; multiplication by 1, powers of 2 as squares."""
+    it where that undoes another; multiplication by 1, powers of 2 as squares; rows times one matrix as a product of two."""
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.is_source or not inputs or inputs[0] is None:
@@ -109,6 +119,8 @@ def simplify(graph: Graph) -> Graph:
             found = x
         elif node.op == "mul" and literal(x) == 1.0 and inputs[1] is not None and inputs[1].spec == node.outputs[0]:
             found = inputs[1]
+        elif node.op == "matmul" and inputs[1] is not None:
+            found = _flat(node, x, inputs[1])
         elif node.op == "pow" and literal(inputs[1]) == 2.0 and same:
             found = made("square", x, label=node.label)
         return None if found is None else [found]

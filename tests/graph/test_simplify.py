@@ -20,7 +20,7 @@ X = np.random.default_rng(0).normal(size=(4, 6, 5)).astype(np.float32)
 W = an.tensor(np.random.default_rng(1).normal(size=(5, 5)).astype(np.float32))
 
 CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
-    "a product twice": (lambda x: (x @ W).exp() + (x @ W).tanh(), ["matmul", "exp", "tanh", "add"]),
+    "a product twice": (lambda x: (x @ W).exp() + (x @ W).tanh(), ["reshape", "matmul", "reshape", "exp", "tanh", "add"]),
     "equal constants": (lambda x: (x + an.tensor([1.5])) * (x + an.tensor([1.5])), ["add", "mul"]),
     "other constants": (lambda x: (x + an.tensor([1.5])) * (x + an.tensor([1.25])), ["add", "add", "mul"]),
     "other attributes": (lambda x: x.sum(1) * x.sum(2).sum(1, keepdim=True), ["sum", "sum", "sum", "mul"]),
@@ -32,6 +32,8 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     "ones": (lambda x: (x * 1.0 / 1.0).exp(), ["exp"]),
     "an expansion to itself": (lambda x: x.expand(4, 6, 5).exp(), ["exp"]),
     "a square": (lambda x: x**2.0, ["square"]),
+    "rows of more dims": (lambda x: x @ W, ["reshape", "matmul", "reshape"]),
+    "rows turned": (lambda x: x.permute(1, 0, 2) @ W, ["permute", "matmul"]),
     "a cube": (lambda x: x**3.0, ["pow"]),
 }
 
