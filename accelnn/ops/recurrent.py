@@ -129,7 +129,7 @@ def _flops(kind: str, x: Spec, w_ih: Spec, w_hh: Spec, *rest: Any, **attrs: Any)
 
 # Samples: (T, B, I, H, P or 0, directions)
 _SIZES = ((1, 1, 1, 1, 0, 1), (3, 2, 4, 5, 0, 1), (5, 3, 6, 16, 0, 2), (4, 1, 17, 33, 0, 1), (2, 31, 9, 20, 0, 1), (30, 1, 3, 17, 0, 1), (3, 4, 5, 7, 3, 2),
-          (0, 2, 3, 4, 0, 1), (2, 0, 3, 4, 0, 1), (2, 2, 0, 4, 0, 1), (2, 1, 3, 18, 17, 1), (3, 15, 4, 48, 0, 1))  # fmt: skip
+          (0, 2, 3, 4, 0, 1), (2, 0, 3, 4, 0, 1), (2, 2, 0, 4, 0, 1), (2, 1, 3, 18, 17, 1), (3, 15, 4, 48, 0, 1), (11, 1, 23, 4, 0, 2))  # fmt: skip
 
 
 def _draw(kind: str, steps: int, batch: int, inputs: int, units: int, size: int, many: int, rng: np.random.Generator) -> list[Any]:
@@ -208,6 +208,8 @@ def _samples(kind: str) -> Any:
             half, byte = ({n: _pack_reference(v, GATES[kind], t) for n, v in zip(INPUTS, a) if n.startswith("w_hh") and v is not None} for t in PACKED[1:])
             attrs = {"packed": 1, "hidden": units}
             found += [(_with(a, **many_panels), attrs), (_with(a, **{**many_panels, **half}), attrs)]
+            if batch == 1:      # whole sequences take another way
+                found.append((_with(a, **{**many_panels, **half}, lengths=None), attrs))
             rounded = _with(a, **{**many_panels, **byte})
             if _steady(kind, rounded, attrs):
                 found.append((rounded, attrs))
