@@ -221,7 +221,7 @@ struct RecurrentForward {
     if (bytes) round_states(k, n, part);
     zigzag(blocks, k & 1, [&](int64_t q) {
       float* const c = sums + q * p.slots * unit_block;
-      expect_gates(step, q * unit_block);
+      expect_writes(step, q * unit_block);
       if (bytes) product_of_bytes(n, q, part, c);
       else recurrent_product(s.h[k & 1], p.h_row, n, q, 0, p.late ? 2 : p.gates, c);
       if (p.late) return reset(k, n, q, c);
@@ -283,7 +283,7 @@ struct RecurrentForward {
     a.to = all * (at + 1) / many;
     a.beside = all ? tiles * p.inputs / many + 2 : 0;
     const CellRows step = cells(k);
-    for (int64_t q = blocks.begin; q < blocks.end; q++) expect_gates(step, q * unit_block);
+    for (int64_t q = blocks.begin; q < blocks.end; q++) expect_writes(step, q * unit_block);
     step_ahead<G, half>(a);
     for (int64_t q = blocks.begin; q < blocks.end; q++) cell_rows(p.cell, step, q * unit_block, a.sums + q * p.slots * unit_block);
     finish(k, blocks);
@@ -323,6 +323,8 @@ struct RecurrentForward {
     r.sums_row = p.sums_row;
     r.gates = gates_of(time(k), 0);
     r.gates_row = p.saved * p.hidden;
+    r.y = p.projected ? nullptr : y_of(time(k), 0);
+    r.y_row = (p.batch_first ? p.steps : 1) * p.directions * p.outputs;
     r.order = s.order;
     r.clip = clip;
     r.late = p.late;
@@ -338,14 +340,17 @@ struct RecurrentForward {
   void deliver(int64_t k, int64_t begin, int64_t end) {
     if (begin >= end) return;
     const int64_t n = rows(k), t = time(k), ended = rows(k + 1);          // all sequences that run backwards end with the last step
-    const size_t bytes = size_t(end - begin) * 4;
     const float *const h = s.h[k & 1] + begin, *const h_new = s.h[(k + 1) & 1] + begin;
     for (int64_t i = 0; i < n; i++) {
       const int64_t b = s.order[i];
-      std::memcpy(y_of(t, b) + begin, h_new + i * p.h_row, bytes);
-      if (float* const before = before_of(t, b)) std::memcpy(before + begin, h + i * p.h_row, bytes);
-      if (i >= ended) std::memcpy(call.out[1].as<float>() + (d * p.batch + b) * p.outputs + begin, h_new + i * p.h_row, bytes);
+      copy_part(h_new + i * p.h_row, y_of(t, b) + begin, end - begin);
+      if (float* const before = before_of(t, b)) copy_part(h + i * p.h_row, before + begin, end - begin);
+      if (i >= ended) copy_part(h_new + i * p.h_row, call.out[1].as<float>() + (d * p.batch + b) * p.outputs + begin, end - begin);
     }
+  }
+  static ACCELNN_INLINE void copy_part(const float* from, float* to, int64_t n) {
+    for (; n >= lanes; n -= lanes, from += lanes, to += lanes) store(to, load(from));
+    if (n) store(to, load(from, int(n)), int(n));
   }
   void deliver_c(int64_t k, int64_t begin, int64_t end) {
     for (int64_t i = rows(k + 1); begin < end && i < rows(k); i++)
