@@ -5,28 +5,15 @@
 // every step: chunks of 8, 14, 28 steps for the input product 387, 360, 358 us (1x100x128x128, LSTM), prefetches nothing (panels.h), the blocks in a
 // zigzag 8 to 10 %. What is left is fewer bytes: w_hh in bf16 1.67 times the peers over LSTM and GRU at batch 1, int8 2.65 (batch 1 and 4).
 #pragma once
-#include "pool.h"
 #include "recurrent/ahead.h"
 #include "recurrent/bytes.h"
 #include "recurrent/cell_rows.h"
 #include "recurrent/panels.h"
+#include "recurrent/rounds.h"
 #include "recurrent/tiles.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
-
-constexpr int64_t worth_meeting = 60000;      // multiply-adds of a step from which on threads that meet after it pay
-
-struct Range {
-  int64_t begin, end;
-};
-ACCELNN_INLINE Range range_of(int64_t n, int64_t parts, int64_t part) { return {tile_start(n, parts, part), tile_start(n, parts, part + 1)}; }
-
-// f(number) for 0..n-1, from the last on where `turned`. Every other step goes back through the blocks: what the last step left in L2 comes first
-// (1 MiB of weights in a circle through 1 MiB of cache would never hit it): 8 to 10 % at batch 1, H = 256. No bit knows.
-template <class F> ACCELNN_INLINE void zigzag(Range r, bool turned, const F& f) {
-  for (int64_t i = r.begin; i < r.end; i++) f(turned ? r.begin + r.end - 1 - i : i);
-}
 
 struct RecurrentForward {
   const Call& call;
@@ -37,7 +24,7 @@ struct RecurrentForward {
   const uint16_t* halves;                     // w_hh in bf16, for single rows
   const int8_t* bytes;                        // w_hh in int8
   SpecialFunctions special;
-  int64_t first_row = 0;                      // of the sums of the step that runs
+  int64_t row0 = 0, most_rows = INT64_MAX;    // sequences of a part that has its own (order, states and inputs then begin there)
   float clip;
 
   RecurrentForward(const Call& c, const RecurrentProblem& q, int64_t direction) : call(c), p(q), d(direction) {
@@ -54,7 +41,16 @@ struct RecurrentForward {
   ACCELNN_INLINE const float* bias(int which) const { return weights(which).absent() ? nullptr : weights(which).as<float>(); }
   ACCELNN_INLINE int64_t time(int64_t step) const { return p.backwards(d) ? p.steps - 1 - step : step; }
   // Steps are taken in the direction's order; sequences that have not begun yet or have ended are the last rows.
-  ACCELNN_INLINE int64_t rows(int64_t step) const { return step < 0 || step >= p.steps ? 0 : s.rows[time(step)]; }
+  ACCELNN_INLINE int64_t rows(int64_t step) const { return step < 0 || step >= p.steps ? 0 : rows_of(s.rows[time(step)], row0, most_rows); }
+  void keep_rows(Range own) {
+    row0 = own.begin;
+    most_rows = own.end - own.begin;
+    for (float*& h : s.h) h += row0 * p.h_row;
+    for (float*& x : s.x) x += row0 * p.x_row;
+    if (s.c) s.c += row0 * p.padded();
+    if (s.u) s.u += row0 * p.u_row;
+    s.order += row0;
+  }
   ACCELNN_INLINE const float* x_of(int64_t t, int64_t b) const {
     return call.in[recurrent_in::x].as<float>() + (p.batch_first ? b * p.steps + t : t * p.batch + b) * p.inputs;
   }
@@ -235,7 +231,7 @@ struct RecurrentForward {
     const CellRows step = cells(k);
     StepTile t;
     const bool direct = straight();
-    t.x = direct ? x_of(time(k), 0) : s.x[k & 1];
+    t.x = direct ? x_of(time(k), s.order[0]) : s.x[k & 1];      // direct: sequences are in their own order
     t.x_row = direct ? x_stride() : p.x_row;
     t.h = s.h[k & 1];
     t.h_row = p.h_row;
@@ -388,38 +384,6 @@ struct RecurrentForward {
   }
 };
 
-// Parts of a direction that meet in every step; 0: one thread does all. Sleeping threads are woken where the whole sequence is worth it; they then stay
-// awake from step to step.
-inline int64_t recurrent_parts(const Call& call, const RecurrentProblem& p, int64_t step_work) {
-  if (!call.pool || p.blocks * p.directions < 2 || step_work < worth_meeting || !worth_threads(call.pool, 2 * step_work * p.steps)) return 0;
-  const int64_t wanted = (call.pool->threads() + p.directions - 1) / p.directions, most = p.bytes && p.blocks > byte_places ? byte_places : p.blocks;
-  return wanted < most ? wanted : most;
-}
-
-// through(parts, work) takes the steps; work(f) calls f(direction, part) for every part of every direction and returns when all are done. One thread takes one
-// direction after the other, whose weights then have L2 to themselves.
-template <class Direction, class Through>
-ACCELNN_INLINE Status in_rounds(const Call& call, const RecurrentProblem& p, Direction* const* all, int64_t step_work, const Through& through) {
-  const int64_t parts = recurrent_parts(call, p, step_work);
-  if (parts == 0) {
-    for (int64_t d = 0; d < p.directions; d++) through(1, [&](const auto& f) { f(*all[d], 0); });
-    return {};
-  }
-  through(parts, [&](const auto& f) {
-    struct Job {
-      decltype(&f) function;
-      Direction* const* all;
-      int64_t parts;
-    } job = {&f, all, parts};
-    const auto task = [](void* context, int64_t i) {
-      const Job& j = *static_cast<Job*>(context);
-      (*j.function)(*j.all[i / j.parts], i % j.parts);
-    };
-    call.pool->run(parts * p.directions, task, &job);
-  });
-  return {};
-}
-
 inline Status recurrent(const Call& call) {
   const RecurrentProblem p = recurrent_problem(call);
   if (p.batch == 0) return {};
@@ -431,6 +395,20 @@ inline Status recurrent(const Call& call) {
   }
   return in_rounds(call, p, all, p.batch * p.gates * p.hidden * (p.inputs + p.outputs) * p.directions, [&](int64_t parts, const auto& work) {
     const auto blocks = [&](int64_t n, int64_t part) { return range_of(n, parts, part); };
+    if (has_tiles && first.by_tiles() &&
+        parts_are_rows(p, parts, !call.in[recurrent_in::lengths].absent(), p.gates * p.hidden * (p.inputs + p.outputs))) {
+      work([&](RecurrentForward& f, int64_t part) { f.prepare(blocks(p.blocks, part)); });
+      work([&](RecurrentForward& f, int64_t part) {
+        RecurrentForward own = f;
+        own.keep_rows(blocks(p.batch, part));
+        for (int64_t k = 0; k < p.steps; k++) {
+          own.gather_x(k, 0, 1);
+          own.step(k, {0, p.blocks}, 0);
+          if (p.projected) own.project(k, {0, p.out_blocks});
+        }
+      });
+      return;
+    }
     work([&](RecurrentForward& f, int64_t part) {
       f.prepare(blocks(p.blocks, part));
       f.gather_x(0, part, parts);
