@@ -1,6 +1,7 @@
 // Backward through time, in the opposite order of steps: a round takes the cotangents of the sums of the step before it (in its order) back through w_hh, then
-// through the cell of its own step, for its hidden units. Parts meet once a round (twice with a projection). Weights' gradients are products of whole
-// sequences, which matmul does (accelnn/ops/recurrent.py).
+// through the cell of its own step, for its hidden units. Parts meet once a round (twice with a projection), or are sequences and never do (rounds.h).
+// Weights' gradients are products of whole sequences, which matmul does (accelnn/ops/recurrent.py).
+// On two threads 64x28x28x128 took 5.9 ms on a quiet machine and 11.1 (0.86 of torch) beside a neighbour while parts met in each of 57 rounds.
 // Forward and backward of an LSTM on one thread against torch: 1.43 (1x100x128x128), 1.20 (32x50x128x256), 1.11 (64x28x28x128), 1.36 (1x160x40x256); twice
 // is out of reach at batch 32: torch's 43 ms are 67 % of the multiply-add rate, ours 80 %. What brought it there, all together 38.7 to 35.9, 11.7 to 10.1 and
 // 6.07 to 5.69 ms in the last three: both weights' gradients as one product (12.6 ms instead of 14.6), cells and packing in the order in which memory lies

@@ -1,9 +1,15 @@
 // Forward: for each chunk of steps the input product, then step after step the recurrent product and the cell, hidden block by hidden block: a block's sums
-// are in L1 when its gates are computed. Parts are ranges of hidden blocks; they meet once a step.
-// One thread against the best of torch and onnxruntime (Zen 4): LSTM 1.13 (1x100x128x128), 1.10 (32x50x128x256), 1.45 (64x28x28x128), 1.17 (1x160x40x256),
-// GRU 1.28, 1.28, 1.52, 1.24. Batch 32 runs at 92 % of the multiply-add rate, so that no order of the same work gives 1.2. Batch 1 reads w_hh from L2 in
-// every step: chunks of 8, 14, 28 steps for the input product 387, 360, 358 us (1x100x128x128, LSTM), prefetches nothing (panels.h), the blocks in a
-// zigzag 8 to 10 %. What is left is fewer bytes: w_hh in bf16 1.67 times the peers over LSTM and GRU at batch 1, int8 2.65 (batch 1 and 4).
+// are in L1 when its gates are computed. Parts are ranges of hidden blocks, which meet once a step, or of sequences, which never meet (rounds.h).
+// What one thread can reach (Zen 4: 117 GFLOP/s, 117 GB/s from L2, 82 from L3), and what of it is reached, in us:
+//   LSTM 1x100x128x128   w_hh out of L2 in every step 224, w_ih once for 8 steps 28, cells 20: 272. 312 (1.27 times the best of torch and onnxruntime)
+//   LSTM 1x160x40x256    w_hh, 1 MiB, as large as L2: 1434 if all of it stayed there, about 1530 with a fifth from L3; cells 61. 1790 (1.16)
+//   LSTM 32x50x128x256   multiply-adds 10755, cells 500: 11255. 11500 (1.09). The products alone take 10890: 98.6 % of the peak, as no order can beat
+//   LSTM 64x28x28x128    multiply-adds 2447, cells 277: 2724. 2840 (1.17). GRU in this order 235 (1.46), 1330 (1.19), 8630 (1.23), 2110 (1.48)
+// Tried for more. At batch 1: all orders of ahead.h; w_hh on 2 MiB pages instead of 4 KiB ones 1651, 1655 (nothing); prefetches (panels.h); chunks of 8, 14,
+// 28 steps for an input product of its own 119, 118.6, 117; blocks in a zigzag 8 to 10 %. With many sequences: tiles of 14 rows by 2 gates for the LSTM's 7
+// by 4 (half of the weights' traffic, but sums twice): 11036, 2613 for products that take 10890, 2500; no prefetch of the next block's weights 10907, 2500;
+// of this block's as well, to L1, 10898, 2503. 16 cells of an LSTM are 96 instructions, 45 of which share the multiply-add unit: 12 ns there, 19 measured; what
+// is left are shorter polynomials for the logistic functions (three multiply-adds of 45). With fewer bytes there is more: w_hh in bf16, or int8 (bytes.h).
 #pragma once
 #include "recurrent/ahead.h"
 #include "recurrent/bytes.h"
