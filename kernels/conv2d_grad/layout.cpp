@@ -1,3 +1,4 @@
+#include "conv2d_grad/cut.h"
 #include "conv2d_grad/layout.h"
 
 namespace accelnn {
@@ -7,24 +8,6 @@ namespace {
 
 using conv::group_pixels;
 using conv::most_parts;
-
-// Saturating, for sizes that a hostile shape may blow up; the allocator refuses what comes out.
-constexpr int64_t huge = int64_t(1) << 60;
-int64_t times(int64_t a, int64_t b) {
-  int64_t p;
-  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
-}
-int64_t plus(int64_t a, int64_t b) { return at_most(a + b, huge); }
-
-// Hands out pieces of the workspace one after the other.
-struct Cut {
-  int64_t at = 0;
-  int64_t take(int64_t bytes) {
-    const int64_t here = at;
-    at = plus(at, bytes >= huge ? huge : round_up(bytes, 64));
-    return here;
-  }
-};
 
 constexpr int64_t widest_columns = 32;
 
@@ -94,27 +77,20 @@ LastLayout last_layout(const Geometry& g, bool exact) {
   t.cg = g.og, t.og = g.cg, t.k = times(g.og, g.r * g.s);
   t.padded = t.top || t.bottom || t.left || t.right;
   const int64_t seen = times(g.n, t.pixels);
-  const bool can = g.sh == 1 && g.sw == 1 && t.top >= 0 && t.bottom >= 0 && t.left >= 0 && t.right >= 0 && g.cg >= 16 && g.og >= 16;
-  if (!can || (g.groups > 1 && g.cg % group_pixels) || by_winograd(g, g.h, g.w, exact)) return l;
-  // Products of all tiles, and what transforming the weights costs (dilation 2: 286 instead of 99 GFLOP/s, 5x5: 220 instead of 103).
-  const auto cost = [&](int64_t m) {
-    return plus(times(g.n, g.dh * g.dw * divide_up(divide_up(g.h, g.dh), m) * divide_up(divide_up(g.w, g.dw), m) * points), m == tile ? 480 : 2560);
-  };
-  const int64_t most = times(seen, g.r * g.s) * 3 / 4;
-  l.algorithm = conv::panels;
-  if (!exact && g.r == 3 && g.s == 3 && cost(4) < most) l.algorithm = conv::winograd4;
-  if (!exact && g.r == 5 && g.s == 5 && cost(2) < most) l.algorithm = conv::winograd5;
-  // Without Winograd large kernels gain (7x7: 111 instead of 94, 5x3: 109 instead of 104), small ones nothing or less (three taps in a row: 97 instead of 105).
-  l.fits = l.algorithm != conv::panels || (g.r > 1 && g.s > 1 && g.r * g.s >= 15 && seen >= 400);
+  const bool can = g.sh == 1 && g.sw == 1 && t.top >= 0 && t.bottom >= 0 && t.left >= 0 && t.right >= 0 && g.cg >= 16 && g.og >= 16 &&
+      (g.groups == 1 || g.cg % group_pixels == 0);
+  // Large kernels gain (7x7: 111 instead of 94, 5x3: 109 instead of 104), small ones nothing or less (three taps in a row: 97 instead of 105).
+  const bool large = g.r > 1 && g.s > 1 && g.r * g.s >= 15 && seen >= 400;
+  l.fits = can && large && !by_winograd(g, g.h, g.w, exact);
   if (!l.fits) return l;
-  const conv::PackedShape p = conv::packed_shape(l.algorithm, t.o, t.cg, t.r, t.s, t.groups);
+  const conv::PackedShape p = conv::packed_shape(conv::panels, t.o, t.cg, t.r, t.s, t.groups);
   Cut cut;
   l.weights = cut.take(times(times(g.o, g.k), 4));
   l.image = cut.take(times(times(g.n, g.o), g.pixels * 4));
   l.packed = cut.take(times(times(p.panels, p.taps), 64));
   l.result = cut.take(times(seen, g.c * 4));
   l.inner = cut.at;
-  l.bytes = size_t(plus(cut.at, int64_t(l.algorithm == conv::panels ? conv::direct_plan(t).bytes : conv::winograd_plan(t, l.algorithm).bytes)));
+  l.bytes = size_t(plus(cut.at, int64_t(conv::direct_plan(t).bytes)));
   return l;
 }
 
@@ -150,67 +126,6 @@ RowsLayout rows_layout(const Geometry& g) {
   l.part = shared.at;
   slice.take(l.copy ? times(times(g.cg, l.plane), 4) : 0);
   l.sums = slice.take(times(times(l.block, g.k), widest_lanes * 4));
-  l.slice = slice.at;
-  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
-  return l;
-}
-
-// Cycles of 16 multiply-adds for a pair of channels: 36 products a tile, 20 to transform the pair's weights, 2.5 a pixel for every transformed channel;
-// against 9 products a pixel. Few tiles would be spent on the weights: 4 (7x7) are slower, 16 (14x14) 1.5 times faster.
-bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact) {
-  if (exact || g.r != 3 || g.s != 3 || g.sh != 1 || g.sw != 1 || g.dh != 1 || g.dw != 1 || g.groups != 1 || g.c < 16 || g.o < 16) return false;
-  const int64_t tiles = times(g.n, divide_up(h, tile) * divide_up(w, tile)), pixels = times(g.n, g.pixels);
-  const int64_t pair = plus(times(tiles, 36), 320), rest = times(pixels, 40) / g.c + times(pixels, 40) / g.o;
-  return plus(pair, rest) < times(pixels, 9);
-}
-
-namespace {
-// Distances that are no multiple of 2 KiB: rows there would share L1 sets.
-int64_t spread(int64_t n) { return n % 512 == 0 ? n + 16 : n; }
-
-WinogradLayout strips_of(const Geometry& g, int64_t h, int64_t w, int64_t channels) {
-  WinogradLayout l = {};
-  l.th = divide_up(h, tile), l.tw = divide_up(w, tile);
-  l.strips = times(g.n, l.th);
-  // Transforms near L2 (8 MiB of them: 139 instead of 257 GFLOP/s), and long enough to pay for the weights, which are transformed once a chunk.
-  const int64_t fit = (int64_t(2) << 20) / at_least(times(times(l.tw, channels), points * 4), 1), least = divide_up(128, l.tw);
-  l.chunk = at_least(at_most(at_least(fit, least), l.strips), 1);
-  l.width = l.tw * tile + seen - tile;
-  l.x_row = spread(round_up(g.c, group_pixels)), l.y_row = spread(round_up(g.o, group_pixels));
-  l.x_plane = spread(times(l.chunk * l.tw, l.x_row)), l.y_plane = spread(times(l.chunk * l.tw, l.y_row));
-  return l;
-}
-}  // namespace
-
-WinogradLayout dgrad_winograd_layout(const Geometry& g) {
-  WinogradLayout l = strips_of(g, g.h, g.w, g.o);
-  l.block = at_most(at_least(28 / l.tw, 1), l.chunk);
-  const int64_t panels = divide_up(g.c, panel_width);
-  l.groups = at_least(at_most(divide_up(most_parts, panels), l.chunk * l.tw / 96), 1);
-  l.parts = at_most(at_least(times(panels, l.groups), l.chunk), most_parts);
-  Cut shared, slice;
-  l.v_y = shared.take(times(l.y_plane, points * 4));
-  // The row of pixels on the way in, or those of a block on the way out: never both.
-  slice.take(at_least(times(times(seen * l.width, l.y_row), 4), times(l.block * tile * l.tw * tile, panel_width * 4)));
-  l.panel = slice.take(times(points * g.o, panel_width * 4));
-  l.p_plane = spread(l.block * l.tw * panel_width);
-  l.products = slice.take(times(l.p_plane, points * 4));
-  l.part = shared.at;
-  l.slice = slice.at;
-  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
-  return l;
-}
-
-WinogradLayout wgrad_winograd_layout(const Geometry& g) {
-  WinogradLayout l = strips_of(g, g.oh, g.ow, g.c + g.o);
-  l.parts = most_parts;
-  Cut shared, slice;
-  l.v_x = shared.take(times(l.x_plane, points * 4));
-  l.v_y = shared.take(times(l.y_plane, points * 4));
-  slice.take(times(times(seen * l.width, at_least(l.x_row, l.y_row)), 4));
-  l.p_plane = spread(most_outs * panel_width);
-  l.products = slice.take(l.p_plane * points * 4);
-  l.part = shared.at;
   l.slice = slice.at;
   l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
   return l;

@@ -32,9 +32,9 @@ inline Status run(const Call& call, const conv::Geometry& g) {
     const int64_t images = conv::at_most(l.images, g.n - first);
     parallel(call, images * l.height, flops / 8, [&](int64_t unit) {
       const int64_t i = unit / l.height, h = unit % l.height;
-      turn({x.as<float>() + (first + i) * g.c * g.h * g.w, g.c, g.h, g.w}, h - g.top, -g.left, 1, l.width, seen + unit * l.width * l.x_pixel, l.x_pixel);
+      turn({x.as<float>() + (first + i) * g.c * g.h * g.w, g.c, g.h, g.w}, h - g.top, 1, -g.left, 1, l.width, seen + unit * l.width * l.x_pixel, l.x_pixel);
       if (h < g.oh)
-        turn({dy.as<float>() + (first + i) * g.o * g.pixels, g.o, g.oh, g.ow}, h, 0, 1, g.ow, out + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel);
+        turn({dy.as<float>() + (first + i) * g.o * g.pixels, g.o, g.oh, g.ow}, h, 1, 0, 1, g.ow, out + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel);
     });
     const int64_t units = g.groups * out_tiles * panels;
     parallel(call, l.parts, flops, [&](int64_t part) {

@@ -1,5 +1,6 @@
-// dw of 3x3 at stride 1 by Winograd: the products of all tiles are added up before the way back, which is done once for a chunk of tiles.
+// dw at stride 1 by Winograd: the products of all tiles are added up before the way back, which is done once for a chunk of tiles.
 #pragma once
+#include "conv2d_grad/conv2d_wgrad.h"
 #include "conv2d_grad/outer_tile.h"
 #include "conv2d_grad/winograd.h"
 
@@ -7,31 +8,36 @@ namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace winograd_grad {
 
-// G^T q G for a vector of channels (n real): dw[lane * 9 + tap], added to what is there.
-inline void weights_out(const float* products, int64_t plane, int n, float* dw, bool add) {
-  vf e[18], g[9];             // [tap row][column of products]
+// G^T q G for a vector of channels (n real): dw[lane * R R + tap], added to what is there.
+template <int R> void weights_back(const float* products, int64_t plane, int n, float* dw, bool add) {
+  vf e[R * size];             // [tap row][column of products]
 #pragma GCC unroll 6
   for (int c = 0; c < size; c++) {
     vf q[size];
 #pragma GCC unroll 6
     for (int r = 0; r < size; r++) q[r] = load(products + (r * size + c) * plane);
-    weights_back(q, 1, e + c, size);
+    gather_points<G, R>(q, 1, e + c, size);
   }
-#pragma GCC unroll 3
-  for (int r = 0; r < 3; r++) weights_back(e + r * size, 1, g + r * 3, 1);
-  float tap[9 * lanes];
-#pragma GCC unroll 9
-  for (int k = 0; k < 9; k++) store(tap + k * lanes, g[k]);
-  if (!add) return transpose(tap, lanes, 9, n, dw, 9);
-  for (int i = 0; i < n; i++)
-    for (int k = 0; k < 9; k++) dw[i * 9 + k] += tap[k * lanes + i];
+  float tap[R * R * lanes], turned[R * R * lanes];
+#pragma GCC unroll 5
+  for (int r = 0; r < R; r++) {
+    vf g[R];
+    gather_points<G, R>(e + r * size, 1, g, 1);
+#pragma GCC unroll 5
+    for (int s = 0; s < R; s++) store(tap + (r * R + s) * lanes, g[s]);
+  }
+  if (!add) return transpose_all(tap, lanes, R * R, n, dw, R * R);
+  transpose_all(tap, lanes, R * R, n, turned, R * R);
+  int i = 0;
+  for (; i + lanes <= n * R * R; i += lanes) store(dw + i, load(dw + i) + load(turned + i));
+  for (; i < n * R * R; i++) dw[i] += turned[i];
 }
 
-inline Status wgrad(const Call& call, const conv::Geometry& g) {
-  const TensorView &dy = call.in[0], &x = call.in[1], &dw = call.out[0];
-  const WinogradLayout l = conv_grad::wgrad_winograd_layout(g);
+// One group: its first output of dy, its first channel of x, its dw.
+template <int R> void wgrad_group(const Call& call, const WinogradLayout& l, const float* dy, const float* x, float* dw, char* work) {
+  constexpr int M = size + 1 - R;
   constexpr int64_t wide = conv_grad::panel_width;
-  char* const work = static_cast<char*>(call.work);
+  const conv::Geometry& g = l.g;
   float *const seen = reinterpret_cast<float*>(work + l.v_x), *const out = reinterpret_cast<float*>(work + l.v_y);
   const int64_t panels = conv::divide_up(g.c, wide), out_tiles = even_tiles(g.o, panels), flops = 2 * g.n * g.o * g.pixels * g.k;
 
@@ -40,11 +46,11 @@ inline Status wgrad(const Call& call, const conv::Geometry& g) {
     parallel(call, l.parts, flops / 8, [&](int64_t part) {
       float* const pixels = reinterpret_cast<float*>(work + l.part + part * l.slice);
       for (int64_t i = part * strips / l.parts; i < (part + 1) * strips / l.parts; i++) {
-        const int64_t image = (first + i) / l.th, top = (first + i) % l.th * m, at = i * l.tw;
-        turn({x.as<float>() + image * g.c * g.h * g.w, g.c, g.h, g.w}, top - g.top, -g.left, size, l.width, pixels, l.x_row);
-        transform_seen(pixels, l.width, l.x_row, g.c, l.tw, seen + at * l.x_row, l.x_plane);
-        turn({dy.as<float>() + image * g.o * g.pixels, g.o, g.oh, g.ow}, top, 0, m, l.width, pixels, l.y_row);
-        transform_out(pixels, l.width, l.y_row, g.o, l.tw, out + at * l.y_row, l.y_plane);
+        const int64_t image = (first + i) / l.th, top = tile_at<M>((first + i) % l.th, g.dh), at = i * l.tw;
+        turn({x + image * l.x_image, g.c, g.h, g.w}, top - g.top, g.dh, -g.left, size, l.width, pixels, l.x_row);
+        transform_seen<M>({pixels, l.width, l.x_row, l.tw, g.dw}, g.c, seen + at * l.x_row, l.x_plane);
+        turn({dy + image * l.y_image, g.o, g.oh, g.ow}, top, g.dh, 0, M, l.width, pixels, l.y_row);
+        transform_tiles<M>({pixels, l.width, l.y_row, l.tw, g.dw}, g.o, out + at * l.y_row, l.y_plane);
       }
     });
     const int64_t units = out_tiles * panels;
@@ -60,10 +66,19 @@ inline Status wgrad(const Call& call, const conv::Geometry& g) {
           }
         for (int64_t i = 0; i < outs; i++)
           for (int64_t j = 0; j < channels; j += lanes)
-            weights_out(products + i * wide + j, l.p_plane, int(conv::at_most(lanes, channels - j)), dw.as<float>() + ((o + i) * g.c + c + j) * 9, first > 0);
+            weights_back<R>(products + i * wide + j, l.p_plane, int(conv::at_most(lanes, channels - j)), dw + ((o + i) * g.c + c + j) * R * R, first > 0);
       }
     });
   }
+}
+
+inline Status wgrad(const Call& call, const conv::Geometry& g) {
+  const float *const dy = call.in[0].as<float>(), *const x = call.in[1].as<float>();
+  const WinogradLayout l = conv_grad::wgrad_winograd_layout(g);
+  each_group(call, g, l, [&](const Call& one, int64_t group, char* work) {
+    (g.r == 3 ? wgrad_group<3> : wgrad_group<5>)(one, l, dy + group * g.og * g.pixels, x + group * g.cg * g.h * g.w,
+                                                 call.out[0].as<float>() + group * g.og * g.k, work);
+  });
   return {};
 }
 
