@@ -254,7 +254,7 @@ def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, exact: 
         raise ShapeError("conv2d with a fused activation has no gradient; passes fuse after differentiation")
     g |= {"exact": exact} if exact else {}
     dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], **g) if needs_gradient(x) else None
-    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
+    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g) if needs_gradient(w) else None
     bias, residual = [*rest[:-1], None, None][:2]
     return (dx, dw, None if bias is None else dy.sum((0, 2, 3)), None if residual is None else dy)[: 2 + len(rest[:-1])]
 
@@ -270,7 +270,7 @@ def _(g: Tensor, dy: Tensor, x: Tensor, dw: Tensor, kernel_h: int, kernel_w: int
 
 
 def needs_gradient(x: Tensor) -> bool:
-    """Whether anything can flow on from here: the first layer's images need no gradient."""
+    """Whether anything can flow on from here: the first layer's images and frozen weights need no gradient."""
     return x.is_traced or x.requires_grad or x.node is not None
 
 
@@ -290,7 +290,11 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     padding: zeros at both sides, (top, left, bottom, right), or 'valid', 'same' (stride 1), 'same_upper', 'same_lower' (window.paddings).
     exact: no fast algorithm (Winograd), here and in the gradients, whose errors are bounded by the largest numbers that a tile of the image sees and
     not by an output's own terms (for a whole process or some lines: an.exact_convolutions)."""
-    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact or exact_wanted())
+    return convolved(x, weight, bias, window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact or exact_wanted()))
+
+
+def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, g: dict[str, int]) -> Tensor:
+    """conv2d with all of its attributes; on tensors channels last inside where that is faster."""
     if mode.trace is None:
         y = conv_eager.conv2d(x, weight, bias, g)
         if y is not None:

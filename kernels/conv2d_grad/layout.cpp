@@ -94,12 +94,24 @@ LastLayout last_layout(const Geometry& g, bool exact) {
   return l;
 }
 
+namespace {
 // Shares of the peak. The product transposes dy (a cycle an element, for K / 16 of arithmetic) and gathers columns (4 cycles for 16 pixels, for as many as
 // there are outputs); walking rows wastes the lanes behind a row's end. Measured: product 46 GFLOP/s at K = 9, O = 32; 92 at K = 147, O = 64.
 bool by_rows(const Geometry& g) {
   const int64_t product = 100 * g.k / (g.k + 16) * g.og / (round_up(g.og, widest_lanes) + 4);
   const int64_t rows = (g.og >= 4 ? 85 : 25 + 15 * g.og) * g.ow / round_up(g.ow, widest_lanes);
   return rows > product;
+}
+
+}  // namespace
+
+WgradWay wgrad_way(const Geometry& g, bool exact) {
+  if (by_winograd(g, g.oh, g.ow, exact)) return WgradWay::winograd;
+  const bool many = g.cg >= group_pixels && g.og >= 4;        // channels for the lanes, outputs to share them
+  if (many && g.r * g.s == 1 && !g.padded) return WgradWay::points;
+  // For 1x1 turning both operands costs too much (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).
+  if (many && g.r * g.s > 1) return WgradWay::outer;
+  return by_rows(g) ? WgradWay::rows : WgradWay::product;
 }
 
 RowsLayout rows_layout(const Geometry& g) {
@@ -131,31 +143,30 @@ RowsLayout rows_layout(const Geometry& g) {
   return l;
 }
 
-// For 1x1 turning both operands costs too much (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).
-bool by_outer(const Geometry& g) { return g.cg >= group_pixels && g.og >= 4 && g.r * g.s > 1; }
-
 OuterLayout outer_layout(const Geometry& g) {
   OuterLayout l = {};
   l.height = plus(times(g.oh - 1, g.sh), (g.r - 1) * g.dh + 1);
   l.width = plus(times(g.ow - 1, g.sw), (g.s - 1) * g.dw + 1);
   l.x_pixel = spread(round_up(g.c, group_pixels)), l.y_pixel = spread(round_up(g.o, group_pixels));
   const int64_t x = times(times(l.height, l.width), l.x_pixel * 4), y = times(g.pixels, l.y_pixel * 4);
-  l.images = at_least(at_most(g.n, (int64_t(4) << 20) / at_least(plus(x, y), 1)), 1);
-  // Pixels of 14 outputs and 32 channels, three lines each, that stay in L2 over all taps.
-  l.band = g.r * g.s == 1 ? g.oh : at_most(at_least(1600 / g.ow, 1), g.oh);
-  const int64_t units = times(g.groups, divide_up(g.og, 4) * divide_up(g.cg, panel_width));
-  l.parts = at_most(units, most_parts);
+  // Images that are turned together share the writing of dw; small weights leave the images in L2.
+  const int64_t near = times(g.o, g.k) < 65536 ? int64_t(1) << 20 : int64_t(4) << 20;
+  l.images = at_least(at_most(g.n, near / at_least(plus(x, y), 1)), 1);
+  // Pixels of a block, up to eight lines each, that stay in L2 over all taps.
+  l.band = at_most(at_least(512 / g.ow, 1), g.oh);
+  l.c_block = channel_block(g);
+  const int64_t others = times(g.groups, divide_up(g.cg, l.c_block));
+  l.o_blocks = out_blocks(g.og, others);
+  l.parts = at_most(times(l.o_blocks, others), most_parts);
   Cut shared;
   l.x = shared.take(times(l.images, x));
   l.y = shared.take(times(l.images, y));
   shared.take(panel_width * 4);                     // what the last panel reads beyond the last pixel
   l.part = shared.at;
-  l.slice = round_up(times(g.r * g.s, (most_outs + 1) * panel_width * 4), 64);
+  l.slice = round_up(times(times(g.r * g.s, divide_up(g.og, l.o_blocks) + 1), l.c_block * 4), 64);
   l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
   return l;
 }
-
-bool by_points(const Geometry& g) { return g.cg >= group_pixels && g.og >= 4 && g.r * g.s == 1 && !g.padded; }
 
 PointsLayout points_layout(const Geometry& g) {
   PointsLayout l = {};

@@ -51,6 +51,14 @@ struct LastLayout {
 };
 LastLayout last_layout(const Geometry& g, bool exact);
 
+// The ways to dw. Each has a layout below, and a file of its name; the last is wgrad.h.
+enum class WgradWay { winograd,
+                      points,
+                      outer,
+                      rows,
+                      product };
+WgradWay wgrad_way(const Geometry& g, bool exact);
+
 // wgrad with pixels in the lanes (wgrad_rows.h): for few channels or outputs, where the matrix product of wgrad.h would mostly rearrange.
 struct RowsLayout {
   bool copy;                  // x needs borders, or its columns split by the stride
@@ -63,7 +71,6 @@ struct RowsLayout {
   size_t bytes;
 };
 constexpr int64_t widest_lanes = 16;
-bool by_rows(const Geometry& g);
 RowsLayout rows_layout(const Geometry& g);
 
 // Both gradients of 3x3 and 5x5 at stride 1 by Winograd (winograd.h): rows of tiles go through the transforms `chunk` at a time, a group on its own.
@@ -77,6 +84,7 @@ struct WinogradLayout {
   int64_t block;              // dgrad: rows of tiles that meet a panel of weights together
   int64_t blocks;             // dgrad: parts of a chunk: units of work, each with transformed weights of its own
   int64_t depth;              // dgrad: outputs whose weights are there together
+  int64_t c_block, o_blocks;  // wgrad: channels of a unit of work, blocks of outputs
   int64_t panel, products, p_plane;            // offsets in a slice (the row of pixels, channels last, is at its start); between points of the products
   int64_t v_x, v_y, part, slice;
   int64_t shares, share;      // groups that are computed side by side, bytes of each
@@ -92,10 +100,10 @@ struct OuterLayout {
   int64_t height, width;      // of what is seen of x
   int64_t x_pixel, y_pixel;   // elements between pixels, channels last
   int64_t images, band;       // turned at a time; rows of dy that pass while a tap's sums stay in registers
+  int64_t c_block, o_blocks;  // channels of a unit of work, blocks of outputs of a group
   int64_t parts, x, y, part, slice;
   size_t bytes;
 };
-bool by_outer(const Geometry& g);
 OuterLayout outer_layout(const Geometry& g);
 
 // wgrad of 1x1 (wgrad_points.h).
@@ -105,7 +113,6 @@ struct PointsLayout {
   int64_t parts, x, part, slice;
   size_t bytes;
 };
-bool by_points(const Geometry& g);
 PointsLayout points_layout(const Geometry& g);
 
 // wgrad as a matrix product: see wgrad.h.

@@ -73,13 +73,16 @@ WinogradLayout dgrad_winograd_layout(const Geometry& g) {
 
 WinogradLayout wgrad_winograd_layout(const Geometry& g) {
   WinogradLayout l = strips_of(g, g.oh, g.ow, true);
-  l.parts = g.groups > 1 ? 1 : most_parts;
+  l.c_block = channel_block(g);
+  const int64_t c_blocks = divide_up(g.cg, l.c_block);
+  l.o_blocks = g.groups > 1 ? divide_up(g.og, 3 * most_outs) : out_blocks(g.og, c_blocks);
+  l.parts = g.groups > 1 ? 1 : at_most(most_parts, at_least(l.o_blocks * c_blocks, l.chunk));
   Cut shared, slice;
   l.v_x = shared.take(times(l.x_plane, points * 4));
   l.v_y = shared.take(times(l.y_plane, points * 4));
   slice.take(times(times(seen * l.width, at_least(l.x_row, l.y_row)), 4));
-  l.p_plane = spread(most_outs * panel_width);
-  l.products = slice.take(l.p_plane * points * 4);
+  l.p_plane = spread(divide_up(g.og, l.o_blocks) * l.c_block);
+  l.products = slice.take(times(l.p_plane, points * 4));
   finish(l, shared, slice);
   return l;
 }

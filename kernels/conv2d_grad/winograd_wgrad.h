@@ -36,10 +36,9 @@ template <int R> void weights_back(const float* products, int64_t plane, int n, 
 // One group: its first output of dy, its first channel of x, its dw.
 template <int R> void wgrad_group(const Call& call, const WinogradLayout& l, const float* dy, const float* x, float* dw, char* work) {
   constexpr int M = size + 1 - R;
-  constexpr int64_t wide = conv_grad::panel_width;
   const conv::Geometry& g = l.g;
   float *const seen = reinterpret_cast<float*>(work + l.v_x), *const out = reinterpret_cast<float*>(work + l.v_y);
-  const int64_t panels = conv::divide_up(g.c, wide), out_tiles = even_tiles(g.o, panels), flops = 2 * g.n * g.o * g.pixels * g.k;
+  const int64_t c_blocks = conv::divide_up(g.c, l.c_block), flops = 2 * g.n * g.o * g.pixels * g.k;
 
   for (int64_t first = 0; first < l.strips; first += l.chunk) {
     const int64_t strips = conv::at_most(l.chunk, l.strips - first), count = strips * l.tw;
@@ -53,20 +52,25 @@ template <int R> void wgrad_group(const Call& call, const WinogradLayout& l, con
         transform_tiles<M>({pixels, l.width, l.y_row, l.tw, g.dw}, g.o, out + at * l.y_row, l.y_plane);
       }
     });
-    const int64_t units = out_tiles * panels;
+    const int64_t units = l.o_blocks * c_blocks;
     parallel(call, l.parts, flops / 2, [&](int64_t part) {
       float* const products = reinterpret_cast<float*>(work + l.part + part * l.slice + l.products);
       for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
-        const int64_t c = unit / out_tiles * wide, o = tile_start(g.o, out_tiles, unit % out_tiles), channels = conv::at_most(wide, g.c - c);
-        const int64_t outs = tile_start(g.o, out_tiles, unit % out_tiles + 1) - o;
-        for (int64_t j = 0; j < channels; j += tile_columns)
-          for (int64_t point = 0; point < points; point++) {
-            const float *const y1 = out + point * l.y_plane + o, *const x1 = seen + point * l.x_plane + c + j;
-            outer_tile(outs, channels - j, {1, count, y1, l.y_row, 0, x1, l.x_row, 0, products + point * l.p_plane + j, wide, false});
-          }
+        const int64_t c = unit / l.o_blocks * l.c_block, channels = conv::at_most(l.c_block, g.c - c);
+        const int64_t o = tile_start(g.o, l.o_blocks, unit % l.o_blocks), outs = tile_start(g.o, l.o_blocks, unit % l.o_blocks + 1) - o;
+        const int64_t tiles = tiles_of(outs);
+        // Points outside: what a point has of the transforms is read from L3 once, and then is in L1 for all tiles of the block.
+        for (int64_t point = 0; point < points; point++)
+          for (int64_t j = 0; j < channels; j += tile_columns)
+            for (int64_t t = 0; t < tiles; t++) {
+              const int64_t o0 = tile_start(outs, tiles, t), rows = tile_start(outs, tiles, t + 1) - o0;
+              const float *const y1 = out + point * l.y_plane + o + o0, *const x1 = seen + point * l.x_plane + c + j;
+              float* const to = products + point * l.p_plane + o0 * l.c_block + j;
+              outer_tile(rows, channels - j, {1, count, y1, l.y_row, 0, x1, l.x_row, 0, to, l.c_block, false});
+            }
         for (int64_t i = 0; i < outs; i++)
           for (int64_t j = 0; j < channels; j += lanes)
-            weights_back<R>(products + i * wide + j, l.p_plane, int(conv::at_most(lanes, channels - j)), dw + ((o + i) * g.c + c + j) * R * R, first > 0);
+            weights_back<R>(products + i * l.c_block + j, l.p_plane, int(conv::at_most(lanes, channels - j)), dw + ((o + i) * g.c + c + j) * R * R, first > 0);
       }
     });
   }
