@@ -149,7 +149,7 @@ OuterLayout outer_layout(const Geometry& g) {
   l.width = plus(times(g.ow - 1, g.sw), (g.s - 1) * g.dw + 1);
   l.x_pixel = spread(round_up(g.c, group_pixels)), l.y_pixel = spread(round_up(g.o, group_pixels));
   const int64_t x = times(times(l.height, l.width), l.x_pixel * 4), y = times(g.pixels, l.y_pixel * 4);
-  // Images that are turned together share the writing of dw; small weights leave the images in L2.
+  // Images that are turned together. Each time all sums are gone through again: small ones leave the images in L2.
   const int64_t near = times(g.o, g.k) < 65536 ? int64_t(1) << 20 : int64_t(4) << 20;
   l.images = at_least(at_most(g.n, near / at_least(plus(x, y), 1)), 1);
   // Pixels of a block, up to eight lines each, that stay in L2 over all taps.
@@ -157,13 +157,18 @@ OuterLayout outer_layout(const Geometry& g) {
   l.c_block = channel_block(g);
   const int64_t others = times(g.groups, divide_up(g.cg, l.c_block));
   l.o_blocks = out_blocks(g.og, others);
-  l.parts = at_most(times(l.o_blocks, others), most_parts);
-  Cut shared;
+  const int64_t units = times(l.o_blocks, others), taps = g.r * g.s;
+  l.parts = at_most(units, most_parts);
+  l.unit = round_up(times(times(taps, divide_up(g.og, l.o_blocks)), l.c_block * 4), 64);
+  Cut shared, slice;
   l.x = shared.take(times(l.images, x));
   l.y = shared.take(times(l.images, y));
   shared.take(panel_width * 4);                     // what the last panel reads beyond the last pixel
+  l.kept = l.images < g.n;
+  slice.take(times(taps, l.c_block * 4));           // dw of one output, turned
+  l.sums = l.kept ? shared.take(times(units, l.unit)) : slice.take(l.unit);
   l.part = shared.at;
-  l.slice = round_up(times(times(g.r * g.s, divide_up(g.og, l.o_blocks) + 1), l.c_block * 4), 64);
+  l.slice = slice.at;
   l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
   return l;
 }

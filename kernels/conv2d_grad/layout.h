@@ -85,6 +85,8 @@ struct WinogradLayout {
   int64_t blocks;             // dgrad: parts of a chunk: units of work, each with transformed weights of its own
   int64_t depth;              // dgrad: outputs whose weights are there together
   int64_t c_block, o_blocks;  // wgrad: channels of a unit of work, blocks of outputs
+  bool kept;                  // wgrad: products of all units stay until the last chunk
+  int64_t unit;               // bytes of a unit's products
   int64_t panel, products, p_plane;            // offsets in a slice (the row of pixels, channels last, is at its start); between points of the products
   int64_t v_x, v_y, part, slice;
   int64_t shares, share;      // groups that are computed side by side, bytes of each
@@ -101,7 +103,9 @@ struct OuterLayout {
   int64_t x_pixel, y_pixel;   // elements between pixels, channels last
   int64_t images, band;       // turned at a time; rows of dy that pass while a tap's sums stay in registers
   int64_t c_block, o_blocks;  // channels of a unit of work, blocks of outputs of a group
-  int64_t parts, x, y, part, slice;
+  bool kept;                  // sums of all units stay until the last images
+  int64_t unit;               // bytes of a unit's sums
+  int64_t parts, x, y, sums, part, slice;
   size_t bytes;
 };
 OuterLayout outer_layout(const Geometry& g);

@@ -10,13 +10,13 @@ namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace wgrad_outer {
 
-// Sums [tap][output][32] of one output into dw [channel][tap], through `turned`: dw is written in whole vectors.
-inline void put(const float* sums, int64_t plane, int64_t taps, int64_t channels, float* turned, float* dw, bool add) {
+// Sums [tap][output][channel] of one output into dw [channel][tap], through `turned`: dw is written in whole vectors.
+inline void put(const float* sums, int64_t plane, int64_t taps, int64_t channels, float* turned, float* dw) {
   transpose(sums, plane, taps, channels, turned, taps);
   const int64_t length = channels * taps;
   int64_t j = 0;
-  for (; j + lanes <= length; j += lanes) store(dw + j, add ? load(turned + j) + load(dw + j) : load(turned + j));
-  for (; j < length; j++) dw[j] = add ? turned[j] + dw[j] : turned[j];
+  for (; j + lanes <= length; j += lanes) store(dw + j, load(turned + j));
+  for (; j < length; j++) dw[j] = turned[j];
 }
 
 inline Status run(const Call& call, const conv::Geometry& g) {
@@ -37,22 +37,24 @@ inline Status run(const Call& call, const conv::Geometry& g) {
     });
     const int64_t units = g.groups * l.o_blocks * c_blocks;
     parallel(call, l.parts, flops, [&](int64_t part) {
-      float* const sums = reinterpret_cast<float*>(work + l.part + part * l.slice);
+      float* const turned = reinterpret_cast<float*>(work + l.part + part * l.slice);
       for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
         const int64_t group = unit / l.o_blocks / c_blocks, c = unit / l.o_blocks % c_blocks * l.c_block, channels = conv::at_most(l.c_block, g.cg - c);
         const int64_t o = tile_start(g.og, l.o_blocks, unit % l.o_blocks), outs = tile_start(g.og, l.o_blocks, unit % l.o_blocks + 1) - o;
         const int64_t tiles = tiles_of(outs);
         const float* const y0 = out + group * g.og + o;
         const float* const x0 = seen + group * g.cg + c;
-        float *const to = dw.as<float>() + ((group * g.og + o) * g.cg + c) * taps, *const turned = sums + taps * outs * l.c_block;
-        bool add = false;
+        float* const to = dw.as<float>() + ((group * g.og + o) * g.cg + c) * taps;
+        float* const sums = reinterpret_cast<float*>(work + l.sums + (l.kept ? unit * l.unit : l.part + part * l.slice));
+        const bool last = first + images == g.n;
+        bool add = first > 0;
         for (int64_t i = 0; i < images; i++)
           for (int64_t h = 0; h < g.oh; h += l.band, add = true) {
             const int64_t rows = conv::at_most(l.band, g.oh - h);
             for (int64_t r = 0; r < g.r; r++)
               for (int64_t s = 0; s < g.s; s++) {
                 // dw's lines, which nobody else fetches in time: rows of it lie pages apart.
-                if (i + 1 == images && h + rows == g.oh)
+                if (last && i + 1 == images && h + rows == g.oh)
                   for (int64_t q = 0; q < outs; q++)
                     for (int64_t j = 0; j < channels; j += 16) __builtin_prefetch(to + q * g.cg * taps + (r * g.s + s) * channels + j, 1, 2);
                 const float* const y1 = y0 + (i * g.oh + h) * g.ow * l.y_pixel;
@@ -66,7 +68,7 @@ inline Status run(const Call& call, const conv::Geometry& g) {
                   }
               }
           }
-        for (int64_t q = 0; q < outs; q++) put(sums + q * l.c_block, outs * l.c_block, taps, channels, turned, to + q * g.cg * taps, first > 0);
+        for (int64_t q = 0; last && q < outs; q++) put(sums + q * l.c_block, outs * l.c_block, taps, channels, turned, to + q * g.cg * taps);
       }
     });
   }

@@ -76,13 +76,16 @@ WinogradLayout wgrad_winograd_layout(const Geometry& g) {
   l.c_block = channel_block(g);
   const int64_t c_blocks = divide_up(g.cg, l.c_block);
   l.o_blocks = g.groups > 1 ? divide_up(g.og, 3 * most_outs) : out_blocks(g.og, c_blocks);
-  l.parts = g.groups > 1 ? 1 : at_most(most_parts, at_least(l.o_blocks * c_blocks, l.chunk));
+  const int64_t units = times(l.o_blocks, c_blocks);
+  l.parts = g.groups > 1 ? 1 : at_most(most_parts, at_least(units, l.chunk));
+  l.p_plane = spread(divide_up(g.og, l.o_blocks) * l.c_block);
+  l.unit = times(l.p_plane, points * 4);
+  l.kept = times(units, l.unit) <= int64_t(2) << 20;
   Cut shared, slice;
   l.v_x = shared.take(times(l.x_plane, points * 4));
   l.v_y = shared.take(times(l.y_plane, points * 4));
   slice.take(times(times(seen * l.width, at_least(l.x_row, l.y_row)), 4));
-  l.p_plane = spread(divide_up(g.og, l.o_blocks) * l.c_block);
-  l.products = slice.take(times(l.p_plane, points * 4));
+  l.products = l.kept ? shared.take(times(units, l.unit)) : slice.take(l.unit);
   finish(l, shared, slice);
   return l;
 }

@@ -1,4 +1,4 @@
-// dw at stride 1 by Winograd: the products of all tiles are added up before the way back, which is done once for a chunk of tiles.
+// dw at stride 1 by Winograd: the products of all tiles, or, where there are too many weights to keep them, of a chunk, are added up before the way back.
 #pragma once
 #include "conv2d_grad/conv2d_wgrad.h"
 #include "conv2d_grad/outer_tile.h"
@@ -54,8 +54,8 @@ template <int R> void wgrad_group(const Call& call, const WinogradLayout& l, con
     });
     const int64_t units = l.o_blocks * c_blocks;
     parallel(call, l.parts, flops / 2, [&](int64_t part) {
-      float* const products = reinterpret_cast<float*>(work + l.part + part * l.slice + l.products);
       for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
+        float* const products = reinterpret_cast<float*>(work + l.products + (l.kept ? unit * l.unit : l.part + part * l.slice));
         const int64_t c = unit / l.o_blocks * l.c_block, channels = conv::at_most(l.c_block, g.c - c);
         const int64_t o = tile_start(g.o, l.o_blocks, unit % l.o_blocks), outs = tile_start(g.o, l.o_blocks, unit % l.o_blocks + 1) - o;
         const int64_t tiles = tiles_of(outs);
@@ -66,11 +66,14 @@ template <int R> void wgrad_group(const Call& call, const WinogradLayout& l, con
               const int64_t o0 = tile_start(outs, tiles, t), rows = tile_start(outs, tiles, t + 1) - o0;
               const float *const y1 = out + point * l.y_plane + o + o0, *const x1 = seen + point * l.x_plane + c + j;
               float* const to = products + point * l.p_plane + o0 * l.c_block + j;
-              outer_tile(rows, channels - j, {1, count, y1, l.y_row, 0, x1, l.x_row, 0, to, l.c_block, false});
+              outer_tile(rows, channels - j, {1, count, y1, l.y_row, 0, x1, l.x_row, 0, to, l.c_block, l.kept && first > 0});
             }
+        if (l.kept && first + strips < l.strips) continue;
         for (int64_t i = 0; i < outs; i++)
-          for (int64_t j = 0; j < channels; j += lanes)
-            weights_back<R>(products + i * l.c_block + j, l.p_plane, int(conv::at_most(lanes, channels - j)), dw + ((o + i) * g.c + c + j) * R * R, first > 0);
+          for (int64_t j = 0; j < channels; j += lanes) {
+            const int n = int(conv::at_most(lanes, channels - j));
+            weights_back<R>(products + i * l.c_block + j, l.p_plane, n, dw + ((o + i) * g.c + c + j) * R * R, !l.kept && first > 0);
+          }
       }
     });
   }
