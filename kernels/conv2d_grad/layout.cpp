@@ -149,7 +149,8 @@ OuterLayout outer_layout(const Geometry& g) {
   l.width = plus(times(g.ow - 1, g.sw), (g.s - 1) * g.dw + 1);
   l.x_pixel = spread(round_up(g.c, group_pixels)), l.y_pixel = spread(round_up(g.o, group_pixels));
   const int64_t x = times(times(l.height, l.width), l.x_pixel * 4), y = times(g.pixels, l.y_pixel * 4);
-  // Images that are turned together. Each time all sums are gone through again: small ones leave the images in L2.
+  // Images that are turned together. Each time all sums are gone through again: small ones leave the images in L2. (Writing dw each time instead: 61, not 88
+  // GFLOP/s, of 48 to 32 channels, 16x16 at a stride of 2.)
   const int64_t near = times(g.o, g.k) < 65536 ? int64_t(1) << 20 : int64_t(4) << 20;
   l.images = at_least(at_most(g.n, near / at_least(plus(x, y), 1)), 1);
   // Pixels of a block, up to eight lines each, that stay in L2 over all taps.
