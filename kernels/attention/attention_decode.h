@@ -17,9 +17,9 @@
 
 namespace accelnn {
 
-// Keys of a part: 512, of caches of 4096 keys and more 1024, of 8192 and more 2048. A part reads its keys, then its values, and memory takes a while to follow either: caches of int8 and
-// bfloat16 come 6 to 17 % faster with 1024 than with 512, one query against 134 MB of int8 with 1024, 2048, 4096 (scales asked for, see decode.h) at 22.9,
-// 24.2, 24.5 GB/s, four queries against 268 MB of floats at 27.6, 28.4, 28.6.
+// Keys of a part: 512, of caches of 4096 keys and more 1024, of 8192 and more 2048. A part reads its keys, then its values, and memory takes a while to
+// follow either: caches of int8 and bfloat16 come 6 to 17 % faster with 1024 than with 512, one query against 134 MB of int8 with 1024, 2048, 4096 (scales
+// asked for, see decode.h) at 22.9, 24.2, 24.5 GB/s, four queries against 268 MB of floats at 27.6, 28.4, 28.6.
 constexpr int64_t decode_part = 2048, decode_short_part = 512;
 constexpr int64_t decode_rows = 16;             // queries that share a head of keys: beyond, attention's tiles are quicker
 
