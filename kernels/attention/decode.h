@@ -282,8 +282,8 @@ void all_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
 // Four queries on an int8 cache are bound by multiply-adds: 4 of them a byte are 14.8 GB/s at 59 G a second, whatever memory does (11 to 13 reached, bfloat16
 // 20 to 24 of 29.6). Digits of q in VNNI need 3 bytes for float32's bits: 21 products a cycle instead of 16 and five conversions a key, not tried.
 // Woven loads changed nothing for four queries on int8 (10 to 11), a cheaper sum of lanes neither; bfloat16 21.2 instead of 20.5.
-// Two threads are bound by memory, whose speed for them depends on where pages lie: their reads alone came at 33 to 35 GB/s or at 55 to 62 within minutes, and
-// 64 heads of 8192 in one run at 33 (int8), 36 (floats) and 60 (bfloat16).
+// Two threads are bound by memory, which has two speeds for them: their reads alone came at 33 to 35 or at 55 to 62 GB/s within minutes, and 64 heads of 8192
+// in one run at 33 (int8), 36 (floats) and 60 (bfloat16). Whether the pages' place or a neighbour decides was not found out.
 // Asking for the scales of int8 keys 128 keys ahead: 16.4 instead of 18.0 GB/s; for all of a part's before its keys, which is done: 24.2 instead of 23.4 (one
 // query, 134 MB). Asking for the first 4 KiB of values before the softmax, and of the next keys at its end: 20.7 to 23.1 instead of 23.2.
 // One part of an item's keys for all its queries. sums: [rows][D + 2]: values, maximum, total.
