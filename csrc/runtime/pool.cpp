@@ -251,7 +251,7 @@ void Pool::run(int64_t parts, void (*task)(void*, int64_t), void* context) {
     for (int64_t i = 0; i < parts; i++) task(context, i);
     return;
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // the gate is seen shut before we look who is inside
+  state.open.store(false);                          // the last run shut it; all see it before we look who is inside
   int64_t before;
   while ((before = state.tally.load()) >= one_inside) relax();
   const int n = smaller(thread_count(), max_ranges);
