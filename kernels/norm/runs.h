@@ -91,7 +91,7 @@ ACCELNN_INLINE Status normalize_groups(const Call& call, const Groups& g, const 
   const int64_t rows = g.d.n * g.groups, per = g.d.c / g.groups, n = per * g.d.s, parts = rows < 64 ? rows : 64;
   with_reach(y, 2 * rows * n, [&](auto past) INLINED {
     using P = decltype(past);
-    parallel(call, parts, rows * n * 6, [&](int64_t part) {
+    parallel(call, parts, rows * n * each::groups, [&](int64_t part) {
       for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; i++) {
         const Moments m = moments_of<true>(x + i * n, n);
         rstd[i] = m.rstd(g.eps);
@@ -114,7 +114,7 @@ ACCELNN_INLINE void grad_groups(const Call& call, const Groups& g, const float* 
   const int64_t rows = g.d.n * g.groups, per = g.d.c / g.groups, n = per * g.d.s, parts = rows < 64 ? rows : 64;
   with_reach(dx, 3 * rows * n, [&](auto past) INLINED {
     using P = decltype(past);
-    parallel(call, parts, rows * n * 12, [&](int64_t part) {
+    parallel(call, parts, rows * n * each::groups_grad, [&](int64_t part) {
       for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; i++) {
         const float* w = g.weight ? g.weight + i % g.groups * per : nullptr;
         GradSums* row = sums + i * per;
@@ -178,6 +178,13 @@ ACCELNN_INLINE void by_channel(const Call& call, const Channels& d, int64_t wort
     const int64_t p = i % parts, b = i / parts;
     apply(d.n * p / parts, d.n * (p + 1) / parts, b * step, end_of(b));
   });
+}
+
+// How far ahead the last sweep over a block of channels calls for what comes next: for the next block at the same sample, most likely this thread's too,
+// while both lie in L2; otherwise for what follows in memory.
+ACCELNN_INLINE int64_t ahead_of_block(const Channels& d, int64_t arrays) {
+  const int64_t block = d.together() * d.s;
+  return d.run_parts() == 1 && d.n * block * arrays * int64_t(sizeof(float)) <= 640 << 10 ? block : 2048;
 }
 
 // to: [parts][C]
