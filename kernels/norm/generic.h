@@ -112,6 +112,8 @@ ACCELNN_INLINE void scale_columns(const Channels& d, const float* x, float* y, c
     if (P::past) finish_past();
   });
 }
+template <bool calls, bool passes> struct Reach { static constexpr bool ahead = calls, past = passes; };
+template <bool fetch>
 ACCELNN_INLINE void scale_runs(const Channels& d, const float* x, float* y, int64_t n0, int64_t n1, int64_t c0, int64_t c1, const float* mean,
                                const float* scale, const float* shift, int64_t ahead) {
   with_reach(y, 2 * d.n * d.width(), [&](auto past) INLINED {
@@ -119,7 +121,8 @@ ACCELNN_INLINE void scale_runs(const Channels& d, const float* x, float* y, int6
     for (int64_t n = n0; n < n1; n++)
       for (int64_t c = c0; c < c1; c++) {
         const int64_t at = (n * d.c + c) * d.s;
-        scale_run<P>(x + at, y + at, d.s, mean[c], scale[c], shift ? shift[c] : 0.0f, ahead);
+        using F = Reach<P::ahead && fetch, P::past>;
+        scale_run<F>(x + at, y + at, d.s, mean[c], scale[c], shift ? shift[c] : 0.0f, ahead);
       }
     if (P::past) finish_past();
   });
@@ -134,6 +137,24 @@ inline Status batch_norm(const Call& call) {
   if (d.runs()) {
     Moments* sums = static_cast<Moments*>(call.work);
     float* scale = reinterpret_cast<float*>(sums + d.run_parts() * d.c);
+    if (relays_channels(d, y, 2)) {
+      relay_channels(
+          call, d, count * each::batch,
+          [&](int64_t n, int64_t c, int64_t at, int64_t places) {
+            const Moments m = moments_of_chunk<true>(x + (n * d.c + c) * d.s + at, places);
+            if (n + at > 0) sums[c].add(m);
+            else sums[c] = m;
+          },
+          [&](int64_t c) {
+            to.take(c, sums[c]);
+            scale[c] = weight ? to.rstd[c] * weight[c] : to.rstd[c];
+          },
+          [&](int64_t n, int64_t c, int64_t at, int64_t places, int64_t ahead) {
+            const int64_t from = (n * d.c + c) * d.s + at;
+            scale_run<Past>(x + from, y + from, places, to.mean[c], scale[c], bias ? bias[c] : 0.0f, ahead);
+          });
+      return {};
+    }
     by_channel(
         call, d, count * each::batch, [&](int64_t p, int64_t n0, int64_t n1, int64_t c0, int64_t c1) { sum_runs(d, x, sums, p, n0, n1, c0, c1); },
         [&](int64_t c0, int64_t c1) {
@@ -144,7 +165,7 @@ inline Status batch_norm(const Call& call) {
             scale[c] = weight ? to.rstd[c] * weight[c] : to.rstd[c];
           }
         },
-        [&](int64_t n0, int64_t n1, int64_t c0, int64_t c1) { scale_runs(d, x, y, n0, n1, c0, c1, to.mean, scale, bias, ahead_of_block(d, 3)); });
+        [&](int64_t n0, int64_t n1, int64_t c0, int64_t c1) { scale_runs<true>(d, x, y, n0, n1, c0, c1, to.mean, scale, bias, ahead_of_block(d, 3)); });
     return {};
   }
   const int64_t parts = d.column_parts(), width = d.width();
@@ -188,7 +209,7 @@ inline Status batch_norm_infer(const Call& call) {
     parallel(call, parts, count * each::batch_infer, [&](int64_t part) {
       for (int64_t i = part * per, end = i + per < items ? i + per : items; i < end;) {
         const int64_t n = i / d.c, c = i % d.c, to = end - i < d.c - c ? c + end - i : d.c;
-        scale_runs(d, x, y, n, n + 1, c, to, mean, room, bias, 2048);
+        scale_runs<false>(d, x, y, n, n + 1, c, to, mean, room, bias, 0);
         i += to - c;
       }
     });
@@ -215,6 +236,22 @@ inline Status batch_norm_grad(const Call& call) {
   if (d.runs()) {
     GradSums* sums = static_cast<GradSums*>(call.work);
     const int64_t step = runs_together(d.s), ahead = ahead_of_block(d, 5);
+    if (relays_channels(d, dx, 3)) {
+      relay_channels(
+          call, d, count * each::batch_grad,
+          [&](int64_t n, int64_t c, int64_t at, int64_t places) {
+            const int64_t from = (n * d.c + c) * d.s + at;
+            if (n + at == 0) sums[c] = {0, 0};
+            add_grad_sums(dy + from, x + from, 1, 0, places, mean[c], rstd[c], &sums[c]);
+          },
+          [&](int64_t c) { dweight[c] = float(sums[c].dyz), dbias[c] = float(sums[c].dy); },
+          [&](int64_t n, int64_t c, int64_t at, int64_t places, int64_t to) {
+            const int64_t from = (n * d.c + c) * d.s + at;
+            const float scale = weight ? rstd[c] * weight[c] : rstd[c];
+            grad_run<Past>(dy + from, x + from, dx + from, places, mean[c], rstd[c], dbias[c] * share, dweight[c] * share, scale, to);
+          });
+      return {};
+    }
     by_channel(
         call, d, count * each::batch_grad,
         [&](int64_t p, int64_t n0, int64_t n1, int64_t c0, int64_t c1) {

@@ -180,6 +180,31 @@ ACCELNN_INLINE void by_channel(const Call& call, const Channels& d, int64_t wort
   });
 }
 
+// The same past the caches, where one sweep after another leaves memory idle half of the time: chunk by chunk in turn, channel c is read for the first time
+// while the one before it, by now in L3, is computed and written; what is read next is called for meanwhile.
+ACCELNN_INLINE bool relays_channels(const Channels& d, const float* y, int64_t arrays) {
+  return d.together() == 1 && d.run_parts() == 1 && goes_past(y, arrays * d.n * d.width());
+}
+constexpr int64_t channels_relayed = 8;         // in a part: the first is only read, the last only written
+// sum(sample, channel, first place, places), finish(channel), apply(sample, channel, first place, places, how far ahead to call)
+template <class Sum, class Finish, class Apply>
+ACCELNN_INLINE void relay_channels(const Call& call, const Channels& d, int64_t worth, const Sum& sum, const Finish& finish, const Apply& apply) {
+  const int64_t parts = (d.c + channels_relayed - 1) / channels_relayed;
+  parallel(call, parts, worth, [&](int64_t p) {
+    const int64_t begin = d.c * p / parts, end = d.c * (p + 1) / parts;
+    for (int64_t c = begin; c <= end; c++) {
+      for (int64_t n = 0; n < d.n; n++)
+        for (int64_t at = 0; at < d.s; at += chunk) {
+          const int64_t places = d.s - at < chunk ? d.s - at : chunk;
+          if (c > begin) apply(n, c - 1, at, places, c < end ? d.s + chunk / 2 : 0);
+          if (c < end) sum(n, c, at, places);
+        }
+      if (c < end) finish(c);
+    }
+    finish_past();
+  });
+}
+
 // How far ahead the last sweep over a block of channels calls for what comes next: for the next block at the same sample, most likely this thread's too,
 // while both lie in L2; otherwise for what follows in memory.
 ACCELNN_INLINE int64_t ahead_of_block(const Channels& d, int64_t arrays) {
