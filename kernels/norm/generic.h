@@ -138,20 +138,35 @@ inline Status batch_norm(const Call& call) {
     Moments* sums = static_cast<Moments*>(call.work);
     float* scale = reinterpret_cast<float*>(sums + d.run_parts() * d.c);
     if (relays_channels(d, y, 2)) {
+      // Deviations from the mean of the piece before: how far means of pieces lie apart is part of what is measured, so no digit is lost to it.
       relay_channels(
           call, d, count * each::batch,
-          [&](int64_t n, int64_t c, int64_t at, int64_t places) {
-            const Moments m = moments_of_chunk<true>(x + (n * d.c + c) * d.s + at, places);
-            if (n + at > 0) sums[c].add(m);
-            else sums[c] = m;
+          [&](int64_t c, int64_t from, int64_t next, int64_t places, auto reads, auto writes) INLINED {
+            constexpr bool R = decltype(reads)::value, W = decltype(writes)::value;
+            const int64_t before = W ? from - d.s : from;
+            const bool first = from == c * d.s;
+            const float pivot = !R ? 0 : first ? float(moments_of_chunk<true>(x + from, places).mean)
+                                               : to.mean[c];
+            const float m = W ? to.mean[c - 1] : 0.0f, by = W ? scale[c - 1] : 0.0f, shift = W && bias ? bias[c - 1] : 0.0f;
+            vf away[4] = {}, squares[4] = {};
+            sweep_channels<R, W>(
+                y + before, places, [&](int64_t i, int k) INLINED { return fma(zeroed(x + before + i, k) - m, splat(by), splat(shift)); },
+                [&](int64_t i, int u, int k) INLINED {
+                  call_for(x + next + i);
+                  const vf t = zeroed(x + from + i, k) - pivot;
+                  away[u] += t;
+                  squares[u] = fma(t, t, squares[u]);
+                });
+            if (!R) return;
+            const double n = double(places), off = double(total(away)) / n;
+            const Moments here = {n, double(pivot) + off, double(total(squares)) - off * off * n};
+            to.mean[c] = float(here.mean);      // until all of the channel is read
+            if (first) sums[c] = here;
+            else sums[c].add(here);
           },
           [&](int64_t c) {
             to.take(c, sums[c]);
             scale[c] = weight ? to.rstd[c] * weight[c] : to.rstd[c];
-          },
-          [&](int64_t n, int64_t c, int64_t at, int64_t places, int64_t ahead) {
-            const int64_t from = (n * d.c + c) * d.s + at;
-            scale_run<Past>(x + from, y + from, places, to.mean[c], scale[c], bias ? bias[c] : 0.0f, ahead);
           });
       return {};
     }
@@ -239,17 +254,29 @@ inline Status batch_norm_grad(const Call& call) {
     if (relays_channels(d, dx, 3)) {
       relay_channels(
           call, d, count * each::batch_grad,
-          [&](int64_t n, int64_t c, int64_t at, int64_t places) {
-            const int64_t from = (n * d.c + c) * d.s + at;
-            if (n + at == 0) sums[c] = {0, 0};
-            add_grad_sums(dy + from, x + from, 1, 0, places, mean[c], rstd[c], &sums[c]);
+          [&](int64_t c, int64_t from, int64_t next, int64_t places, auto reads, auto writes) INLINED {
+            constexpr bool R = decltype(reads)::value, W = decltype(writes)::value;
+            const int64_t before = W ? from - d.s : from, b = W ? c - 1 : c;
+            const float mh = R ? mean[c] : 0.0f, sh = R ? rstd[c] : 0.0f, mb = mean[b], sb = rstd[b], scale = weight ? sb * weight[b] : sb;
+            const float k1 = W ? dbias[b] * share : 0.0f, k2 = W ? dweight[b] * share : 0.0f;
+            vf g_sum[4] = {}, gz_sum[4] = {};
+            sweep_channels<R, W>(
+                dx + before, places,
+                [&](int64_t i, int k) INLINED {
+                  return ((zeroed(dy + before + i, k) - k1) - ((zeroed(x + before + i, k) - mb) * sb) * k2) * scale;
+                },
+                [&](int64_t i, int u, int k) INLINED {
+                  call_for(dy + next + i), call_for(x + next + i);
+                  const vf g = zeroed(dy + from + i, k);
+                  g_sum[u] += g;
+                  gz_sum[u] = fma(g, (zeroed(x + from + i, k) - mh) * sh, gz_sum[u]);
+                });
+            if (!R) return;
+            if (from == c * d.s) sums[c] = {0, 0};
+            sums[c].dy += double(total(g_sum));
+            sums[c].dyz += double(total(gz_sum));
           },
-          [&](int64_t c) { dweight[c] = float(sums[c].dyz), dbias[c] = float(sums[c].dy); },
-          [&](int64_t n, int64_t c, int64_t at, int64_t places, int64_t to) {
-            const int64_t from = (n * d.c + c) * d.s + at;
-            const float scale = weight ? rstd[c] * weight[c] : rstd[c];
-            grad_run<Past>(dy + from, x + from, dx + from, places, mean[c], rstd[c], dbias[c] * share, dweight[c] * share, scale, to);
-          });
+          [&](int64_t c) { dweight[c] = float(sums[c].dyz), dbias[c] = float(sums[c].dy); });
       return {};
     }
     by_channel(
