@@ -12,7 +12,7 @@ constexpr int64_t chunk = 4096;         // floats: 16 KiB stay in L1 for the sec
 
 // What an element is worth to `parallel` (pool.h): its nanoseconds on one thread, as measured with data in L3, times 45.
 namespace each {
-constexpr int64_t rows = 8, rows_uncentered = 6, rows_grad = 12, groups = 8, groups_grad = 10, batch = 14, batch_infer = 7, batch_grad = 24;
+constexpr int64_t rows = 8, rows_uncentered = 6, rows_grad = 12, groups = 10, groups_grad = 10, batch = 14, batch_infer = 7, batch_grad = 24;
 }
 
 // Merged in double: as many merges as there are chunks cost no digit of a float.
