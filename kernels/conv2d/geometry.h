@@ -64,6 +64,7 @@ struct Layout {
   int64_t slice;                        // bytes of a slice
   int64_t parts, images, channels;      // how many parts; wgrad: groups of images, channels of a block; dgrad: channels of a block
   int64_t columns, k_block;             // pixels and taps of a packed panel
+  int64_t cuts;                         // conv2d: pieces of a group's outputs, at most
   size_t bytes;
 };
 Layout forward_layout(const Geometry& g);
