@@ -171,8 +171,9 @@ def _pack_reference(w: Any, groups: int = 1, algorithm: int = 0) -> Any:
 
 
 _WEIGHTS: tuple[tuple[tuple[int, ...], int, int], ...] = (
-    ((1, 1, 1, 1), 1, PANELS), ((17, 3, 3, 2), 1, PANELS), ((6, 2, 3, 3), 2, PANELS), ((5, 3, 3, 3), 1, WINOGRAD2), ((33, 2, 3, 3), 1, WINOGRAD4), ((24, 8, 3, 3), 3, WINOGRAD4),
-    ((20, 3, 7, 7), 1, FOLDED), ((18, 3, 5, 5), 1, WINOGRAD5), ((5, 1, 3, 3), 5, LANES), ((24, 4, 3, 2), 6, LANES), ((0, 2, 3, 3), 1, PANELS),
+    ((1, 1, 1, 1), 1, PANELS), ((17, 3, 3, 2), 1, PANELS), ((6, 2, 3, 3), 2, PANELS), ((5, 3, 3, 3), 1, WINOGRAD2), ((33, 2, 3, 3), 1, WINOGRAD4),
+    ((24, 8, 3, 3), 3, WINOGRAD4), ((20, 3, 7, 7), 1, FOLDED), ((18, 3, 5, 5), 1, WINOGRAD5), ((5, 1, 3, 3), 5, LANES), ((24, 4, 3, 2), 6, LANES),
+    ((0, 2, 3, 3), 1, PANELS),
 )  # fmt: skip
 
 

@@ -125,7 +125,8 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
 Detour detour(const Geometry& g, bool exact) {
   Detour d = {};
   const int64_t seen = times(g.n, g.pixels);
-  // The packing, 1 to 5 ns a weight. F(2,5) from 4 channels on: 64 images of 6x14x14 to 16 by 5x5 took 403 us for the 384 of columns, on two threads 272 for 204.
+  // The packing, 1 to 5 ns a weight. F(2,5) from 4 channels on: 64 images of 6x14x14 to 16 by 5x5 took 403 us for the 384 of columns, on two threads 272
+  // for 204.
   const bool many = g.c >= 16 && g.o >= 16 && seen >= 400 && g.groups == 1 && g.sh == 1 && g.sw == 1;
   const int64_t across4 = g.dh * g.dw * divide_up(divide_up(g.oh, g.dh), 4) * divide_up(divide_up(g.ow, g.dw), 4) * 36;
   const int64_t across2 = g.dh * g.dw * divide_up(divide_up(g.oh, g.dh), 2) * divide_up(divide_up(g.ow, g.dw), 2);
