@@ -28,7 +28,10 @@ Pixels pixels_plan(const Geometry& g) {
 }
 
 // Few lanes lost, and pixels of a row enough that no sum waits for itself.
-bool pixels_pay(const Geometry& g) { return g.groups == 1 && g.dw == 1 && g.o > 12 && g.o <= wide && g.s >= 3 && g.k >= 32 && g.ow >= 5; }
+bool pixels_pay(const Geometry& g) {
+  const bool taps = (g.s == 3 || g.s == 5 || g.s == 7) && g.sw == 1 && g.dw == 1;
+  return taps && g.groups == 1 && g.o > 12 && g.o <= wide && g.k >= 32 && g.ow >= 5;
+}
 
 }  // namespace conv
 }  // namespace accelnn
