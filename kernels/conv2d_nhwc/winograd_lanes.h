@@ -3,7 +3,7 @@
 // (the packed weights are in that order): one exchange of lanes for each but the first.
 // One thread, 128 channels in groups of 4, 56x56: 239 us; 256 in groups of 8, 28x28: 179. Tried and left: transforms along rows alone, three rows of taps
 // summed at six points each (18 products an output for 9, nothing stored: 5 % slower for groups of 4, 20 % for 8); all 36 points and products by way of
-// memory (1.2 to 1.5 times slower; with 8 images, without asking for the next row of tiles, 5.7 ms for 4.1); tiles over the edge by way of copies (12x12: 17 us
+// memory (5 to 19 % slower; with 8 images, without asking for the next row of tiles, 5.7 ms for 4.1); tiles over the edge by way of copies (12x12: 17 us
 // for 14).
 #pragma once
 #include "conv2d_nhwc/winograd.h"
