@@ -87,6 +87,8 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
     ((1, 1, 5, 5), (1, 1, 3, 3), {}),
     ((2, 1, 28, 28), (6, 1, 5, 5), {"pad_top": 2, "pad_left": 2, "pad_bottom": 2, "pad_right": 2}),
     ((3, 6, 14, 14), (16, 6, 5, 5), {}),
+    ((2, 7, 12, 23), (14, 7, 2, 7), {"stride_h": 2, "dilation_h": 2, "pad_top": 3, "pad_left": 2}),
+    ((1, 5, 9, 19), (13, 5, 3, 3), {"pad_left": 1}),
     ((2, 3, 9, 8), (5, 3, 3, 2), {"stride_h": 2, "stride_w": 3, "pad_top": 1, "pad_right": 2}),
     ((1, 4, 10, 11), (6, 2, 3, 3), {"groups": 2, "dilation_h": 2, "dilation_w": 2, "pad_left": 1}),
     ((2, 5, 6, 7), (5, 1, 3, 3), {"groups": 5, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
