@@ -74,7 +74,7 @@ static void sentences() {
   using namespace plan;
   Builder b = toy::network();
   b.calls[0].op = b.text("transmogrify");
-  CHECK_FAILS(open(b.file()), unsupported, "no op 'transmogrify'");
+  CHECK_FAILS(open(b.file()), unsupported, "built without op 'transmogrify'");
   b = toy::network();
   b.buffers.back().last = 9;
   CHECK_FAILS(open(b.file()), format, "lives from call 2 to 9");
