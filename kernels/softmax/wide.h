@@ -124,7 +124,7 @@ template <bool logarithm> ACCELNN_INLINE Status rows_grad(const Call& call) {
   const Rows r = rows_of(call.in[0]);
   const float *dy = call.in[0].as<float>(), *y = call.in[1].as<float>();
   float* dx = call.out[0].as<float>();
-  const int64_t worth = r.count * r.c * (logarithm ? 12 : 6);
+  const int64_t worth = r.count * r.c * (logarithm ? 12 : 9);
   if (!goes_past(dx, 3 * r.count * r.c)) {
     over_ranges(call, r.count, worth, [&](int64_t begin, int64_t end) {
       rows_of_grad<logarithm>(dy + begin * r.c, y + begin * r.c, dx + begin * r.c, end - begin, r.c);
