@@ -109,7 +109,7 @@ class ImportedModel:
         return model.report(*[feed[n] for n, _ in model.inputs], profile=profile, repeat=repeat)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """A `.accel` file of the general Plan."""
+        """A `.accel` file of the general Plan, or an `.onnx` file of its graph."""
         if self.general is None:
             raise GraphError(f"this model has a Plan for each set of shapes, none for all: {self.why}. "
                              "Load it with sizes: an.load(path, dims={...}), or save model_for(inputs)")  # fmt: skip

@@ -107,7 +107,11 @@ class Model:
         return rows
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a `.accel` file: graph, plan and weights (beside, then renamed)."""
+        """Writes a `.accel` file: graph, plan and weights (beside, then renamed); by a name that ends in `.onnx`, an ONNX file, as save_onnx does."""
+        if os.fspath(path).endswith(".onnx"):
+            from ..formats.onnx.writer import write
+
+            return write(self.graph, path)
         beside = Path(f"{os.fspath(path)}.part")
         beside.write_bytes(self.file)
         beside.replace(path)
