@@ -43,7 +43,8 @@ class Writer:
         self.nodes: list[Any] = []
         self.weights: dict[str, Any] = {}
         self.names: dict[Value, str] = {}
-        self.numbers: dict[Any, str] = {}  # of small constants
+        self.numbers: dict[Any, str] = {}
+        self.kept: list[np.ndarray] = []  # whose ids are keys above
         self.dims: dict[str, tuple[str, int]] = {}  # dimension -> an input and the axis that has it
         self.lengths: dict[Any, str] = {}  # Size or Dim -> name of int64[1]
         self.path = ""
@@ -76,6 +77,7 @@ class Writer:
             else:
                 self.weights[name] = self.onnx.numpy_helper.from_array(array, name)
             self.numbers[key] = name
+            self.kept.append(array)
         return self.numbers[key]
 
     # sizes

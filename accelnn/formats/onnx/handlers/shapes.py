@@ -141,11 +141,11 @@ def _(c: Call, x: Any) -> Any:
 
 @register("Concat")
 def _(c: Call, *inputs: Any) -> Any:
-    arrays = [numbers(x) for x in inputs]
+    arrays, axis = [numbers(x) for x in inputs], c.get("axis", 1)
     if all(a is not None for a in arrays) and sum(a.size for a in arrays if a is not None) <= MOST:
-        return settled(np.concatenate([a for a in arrays if a is not None], c.get("axis", 1)))
+        return settled(np.concatenate([a for a in arrays if a is not None], axis))
     parts = [c.tensor(x) for x in inputs]
-    return parts[0] if len(parts) == 1 else ops.cat(parts, c.get("axis", 1))
+    return parts[0] if len(parts) == 1 else ops.cat(parts, axis)
 
 
 @register("Split")

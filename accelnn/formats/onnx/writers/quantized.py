@@ -9,14 +9,18 @@ from ..step import Step, writes
 from .convolution import geometry
 
 
+def _axis(s: Step) -> int:
+    return 0 if s.spec(1).shape == () else s.whole("axis")  # 0: every tensor has it, the default 1 not every one
+
+
 @writes("quantize_linear")
 def _(s: Step, x: str, scale: str, zero: str) -> Any:
-    return s.add("QuantizeLinear", x, scale, zero, **({} if s.spec(1).shape == () else {"axis": s.whole("axis")}))
+    return s.add("QuantizeLinear", x, scale, zero, axis=_axis(s))
 
 
 @writes("dequantize_linear")
 def _(s: Step, x: str, scale: str, zero: str | None = None) -> Any:
-    return s.add("DequantizeLinear", x, scale, zero, **({} if s.spec(1).shape == () else {"axis": s.whole("axis")}))
+    return s.add("DequantizeLinear", x, scale, zero, axis=_axis(s))
 
 
 def _scaled(s: Step, acc: str, scale: str, bias: str | None, zero: str | None, wide: int) -> str:
