@@ -77,6 +77,12 @@ def _seen(s: Step, lengths: str | None) -> str | None:
 def _(s: Step, q: str, k: str, v: str, mask: str | None = None, lengths: str | None = None, state: str | None = None, *starts: str | None) -> Any:
     if s["dropout"] or any(x is not None for x in starts):
         s.refuse("dropout, and several sequences in one row")
+    y, scores = _attended(s, q, k, v, mask, lengths)
+    return y, s.add("ReduceLogSumExp", scores, s.ints(-1), keepdims=0) if s.wanted[1] else ""
+
+
+def _attended(s: Step, q: str, k: str, v: str, mask: str | None, lengths: str | None) -> tuple[str, str]:
+    """The answers and the scores."""
     scale = s["scale"] or 1 / math.sqrt(s.spec(0).shape[3])  # type: ignore[arg-type]
     scores = s.add("MatMul", s.add("Mul", q, s.const(scale)), s.transpose(_heads(s, k, 1), 0, 1, 3, 2))
     none, hidden = s.const(-math.inf), lengths is not None or bool(s["causal"])
@@ -89,8 +95,16 @@ def _(s: Step, q: str, k: str, v: str, mask: str | None = None, lengths: str | N
     if hidden:  # a query that sees no key has the answer 0, not 0 / 0
         top = s.add("ReduceMax", scores, s.ints(-1), keepdims=1)
         weights = s.add("Where", s.add("Equal", top, none), s.const(0.0), weights)
-    y = s.add("MatMul", weights, _heads(s, v, 2))
-    return y, s.add("ReduceLogSumExp", scores, s.ints(-1), keepdims=0) if s.wanted[1] else ""
+    return s.add("MatMul", weights, _heads(s, v, 2)), scores
+
+
+@writes("attention_decode")
+def _(s: Step, q: str, k: str, v: str, lengths: str | None = None, k_scale: str | None = None, v_scale: str | None = None) -> Any:
+    caches = []
+    for i, (cache, scale) in enumerate(((k, k_scale), (v, v_scale))):
+        wide = s.float(cache, s.spec(1 + i))
+        caches.append(wide if scale is None else s.add("Mul", wide, s.add("Unsqueeze", scale, s.ints(-1))))
+    return _attended(s, q, caches[0], caches[1], None, lengths)[0]
 
 
 for _op, _type in (("sum", "ReduceSum"), ("mean", "ReduceMean"), ("max", "ReduceMax"), ("min", "ReduceMin"), ("prod", "ReduceProd")):

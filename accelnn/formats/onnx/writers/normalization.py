@@ -22,7 +22,7 @@ def _(s: Step, x: str, weight: str | None = None, bias: str | None = None) -> An
     dims = s.whole("dims")
     inner = s.spec().shape[-dims:]
     scale = weight or s.add("Expand", s.const(1.0), s.ints(*inner))
-    how = {"axis": -dims, "epsilon": float(s["eps"])}
+    how: dict[str, Any] = {"axis": -dims, "epsilon": float(s["eps"])}
     if not any(s.wanted[1:]):
         return s.add("LayerNormalization", x, scale, bias, **how), "", ""
     y, mean, rstd = s.add("LayerNormalization", x, scale, bias, outputs=3, **how)

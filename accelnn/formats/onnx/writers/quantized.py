@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ....core.dtypes import DType
 from ..step import Step, writes
+from ....ops.dynamic import SMALLEST
 from .convolution import geometry
+from .pointwise import activate
 
 
 def _axis(s: Step) -> int:
@@ -46,3 +50,23 @@ def _(s: Step, a: str, a_zero: str, b: str, scale: str, bias: str | None = None,
 @writes("qconv2d")
 def _(s: Step, x: str, x_zero: str, w: str, scale: str, bias: str | None = None, zero: str | None = None) -> Any:
     return _scaled(s, s.add("ConvInteger", x, w, x_zero, **geometry(s)), scale, bias, zero, 2)
+
+
+@writes("dynamic_qmatmul")
+def _(s: Step, a: str, b: str, scale: str, bias: str | None = None) -> Any:
+    """Rows rounded to bytes each with its own step (ops/dynamic.py), which DynamicQuantizeLinear, one step for all, is not: the integers, exact in
+    float32 only up to 2^24, are multiplied as MatMulInteger does it, with one zero point that is taken out again."""
+    if s["packed"]:
+        s.refuse("packed weights; write the graph from before packing")
+    zero, one, half = s.const(0.0), s.const(1.0), s.const(0.5)
+    ends = [s.add(end, s.add(kind, a, s.ints(-1), keepdims=1), zero) for end, kind in (("Min", "ReduceMin"), ("Max", "ReduceMax"))]
+    width = s.add("Sub", s.add("Mul", half, ends[1]), s.add("Mul", half, ends[0]))
+    step = s.add("Max", s.add("Div", width, s.const(127.5)), s.const(SMALLEST))
+    inverse = s.add("Div", one, step)
+    middle = s.add("Round", s.add("Mul", s.add("Neg", ends[0]), inverse))
+    bytes_ = s.add("Min", s.add("Add", s.add("Round", s.add("Mul", a, inverse)), middle), s.const(255.0))
+    acc = s.add("MatMulInteger", s.cast(bytes_, DType.uint8), b)
+    sums = s.add("ReduceSum", s.cast(b, DType.int32), s.const([0], np.int64), keepdims=1)
+    acc = s.add("Sub", acc, s.add("Mul", s.cast(middle, DType.int32), sums))
+    y = s.add("Mul", s.cast(acc, DType.float32), s.add("Mul", scale, step))
+    return activate(s, y if bias is None else s.add("Add", y, bias), s.whole("activation"))

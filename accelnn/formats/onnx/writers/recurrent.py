@@ -8,6 +8,8 @@ import numpy as np
 
 from ....core.dtypes import DType
 from ....ops.recurrent import INPUTS
+from ....ops.recurrent_functions import NAMES as FUNCTION_NAMES
+from ..handlers.recurrent import WITH_ALPHA, WITH_BETA
 from ..step import Step, writes
 
 TO_ONNX = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 3, 1, 2)}
@@ -34,11 +36,20 @@ def _stacked(s: Step, parts: list[str]) -> str:
     return front[0] if len(front) == 1 else str(s.add("Concat", *front, axis=0))
 
 
+def _activations(s: Step) -> dict[str, Any]:
+    """Names for each direction, and the numbers of those that have any (ops/recurrent_functions.py: three integers for each)."""
+    codes = list(s["activations"] or ())
+    names = [FUNCTION_NAMES[n] for n in codes[::3]]
+    alphas, betas = (np.array(codes[i::3], np.int32).view(np.float32).tolist() for i in (1, 2))
+    return {"activations": names, "activation_alpha": [a for n, a in zip(names, alphas) if n in WITH_ALPHA],
+            "activation_beta": [b for n, b in zip(names, betas) if n in WITH_BETA]} if names else {}  # fmt: skip
+
+
 @writes("rnn", "gru", "lstm")
 def _(s: Step, *inputs: str | None) -> Any:
     given: dict[str, Any] = dict(zip(INPUTS, (*inputs, *[None] * (len(INPUTS) - len(inputs)))))
-    if s["packed"] or s["activations"] or given["w_hr"] is not None:
-        s.refuse("packed weights, projections, and activations of another kind than the cell's")
+    if s["packed"] or given["w_hr"] is not None:
+        s.refuse("packed weights and projections")
     states = 3 if s.op == "lstm" else 2
     if any(s.wanted[states:]):
         s.refuse("gates that are kept for the gradient")
@@ -59,6 +70,7 @@ def _(s: Step, *inputs: str | None) -> Any:
         how["linear_before_reset"] = s.whole("linear_before_reset")
     if s.op == "rnn" and s.node.attrs.get("relu"):
         how["activations"] = ["Relu"] * len(both)
+    how |= _activations(s)
     if s["clip"]:
         how["clip"] = float(s["clip"])
     operands = [x, *weights, bias, lengths, given["h0"]]
