@@ -112,11 +112,22 @@ def _(s: Step, x: str) -> Any:
     return s.transpose(s.add("Gather", x, s.const(places, np.int64), axis=2), 0, 2, 1, 3, 4)
 
 
+def _follows(n: Any, size: Any, scale: float) -> bool:
+    """Whether a runtime that is given the scale makes as many elements."""
+    if isinstance(n, Size) or isinstance(size, Size):
+        return isinstance(n, Size) and float(scale).is_integer() and bool(size == n * int(scale))
+    return bool(size == np.floor(np.float32(n) * np.float32(scale)))
+
+
 @writes("resize")
 def _(s: Step, x: str) -> Any:
     """As a picture of one column group: runtimes resize two dimensions of four."""
     shape, axis, mode = s.spec().shape, s.whole("axis"), MODES[s.whole("mode")]
     outer, inner = product(shape[:axis]), product(shape[axis + 1 :])
+    if s["outside"] and mode == "linear":
+        s.refuse("linear weights that leave out what is outside: runtimes have it of cubic ones only")
+    if s["scale"] and not _follows(shape[axis], s["size"], s["scale"]):
+        s.refuse(f"{shape[axis]} elements to {s['size']} at a scale of {s['scale']}, of which another size follows")
     how: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": COORDINATES[s.whole("coordinate")]}
     if mode == "nearest":
         how["nearest_mode"] = NEAREST[s.whole("nearest")]

@@ -41,8 +41,9 @@ def _activations(s: Step) -> dict[str, Any]:
     codes = list(s["activations"] or ())
     names = [FUNCTION_NAMES[n] for n in codes[::3]]
     alphas, betas = (np.array(codes[i::3], np.int32).view(np.float32).tolist() for i in (1, 2))
-    return {"activations": names, "activation_alpha": [a for n, a in zip(names, alphas) if n in WITH_ALPHA],
-            "activation_beta": [b for n, b in zip(names, betas) if n in WITH_BETA]} if names else {}  # fmt: skip
+    found = {"activations": names, "activation_alpha": [a for n, a in zip(names, alphas) if n in WITH_ALPHA],
+             "activation_beta": [b for n, b in zip(names, betas) if n in WITH_BETA]}  # fmt: skip
+    return {k: v for k, v in found.items() if v}
 
 
 @writes("rnn", "gru", "lstm")
@@ -53,6 +54,8 @@ def _(s: Step, *inputs: str | None) -> Any:
     states = 3 if s.op == "lstm" else 2
     if any(s.wanted[states:]):
         s.refuse("gates that are kept for the gradient")
+    if s["reverse"] and given["w_ih2"] is not None:
+        s.refuse("two directions, the backward one first")
     both = [""] if given["w_ih2"] is None else ["", "2"]
     y_spec, h_spec = s.outputs[:2]
     units: Any = h_spec.shape[2]
