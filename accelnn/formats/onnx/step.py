@@ -95,3 +95,10 @@ class Step:
         """The numbers of an operand that is a constant."""
         v = self.node.inputs[i] if i < len(self.node.inputs) else None
         return v.node.data.numpy() if v is not None and v.node.op in ("constant", "state") and v.node.data is not None else None
+
+    def unpacked(self, i: int, undo: Callable[[np.ndarray], np.ndarray]) -> str:
+        """Packed weights as they were, where they are known."""
+        panels = self.known(i)
+        if panels is None:
+            self.refuse("packed weights that are no constants")
+        return self.work.const(np.ascontiguousarray(undo(panels)), self.spec(i).dtype, "weight")

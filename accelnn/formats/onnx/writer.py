@@ -22,6 +22,7 @@ from .writers.pointwise import write_program
 
 OPSETS = range(21, 24)  # Gelu is of 20, GroupNormalization and 8-bit types everywhere of 21
 IR_VERSION = 10
+UINT4 = 21  # TensorProto.UINT4
 LARGE = 1 << 31  # a protobuf message ends here
 
 
@@ -79,6 +80,13 @@ class Writer:
             self.numbers[key] = name
             self.kept.append(array)
         return self.numbers[key]
+
+    def nibbles(self, values: np.ndarray) -> str:
+        """A uint4 tensor of numbers 0 to 15, two in a byte, the first in its low half."""
+        name, flat = self.fresh("weight"), values.astype(np.uint8).ravel()
+        pairs = np.append(flat, np.zeros(flat.size % 2, np.uint8)).reshape(-1, 2)
+        self.weights[name] = self.onnx.helper.make_tensor(name, UINT4, values.shape, (pairs[:, 0] | pairs[:, 1] << 4).tobytes(), raw=True)
+        return name
 
     # sizes
 
@@ -140,9 +148,10 @@ class Writer:
         self.run(graph)
         for name, value in zip(outputs, graph.outputs):
             self.nodes.append(self.onnx.helper.make_node("Identity", [self.names[value]], [name], name=self.fresh(f"{name}_is")))
-        h = self.onnx.helper
+        h, read = self.onnx.helper, {i for n in self.nodes for i in n.input}
+        kept = [t for name, t in self.weights.items() if name in read]      # others were packed, or in another order
         made = h.make_graph(self.nodes, "accelnn", [self.port(n, node) for n, node in zip(inputs, graph.inputs)],
-                            [self.port(n, v.node, v.index) for n, v in zip(outputs, graph.outputs)], list(self.weights.values()))  # fmt: skip
+                            [self.port(n, v.node, v.index) for n, v in zip(outputs, graph.outputs)], kept)  # fmt: skip
         return h.make_model(made, opset_imports=[h.make_opsetid("", self.opset)], ir_version=IR_VERSION, producer_name="accelnn")
 
     def run(self, graph: Graph) -> None:

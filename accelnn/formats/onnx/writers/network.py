@@ -9,6 +9,8 @@ import numpy as np
 
 from ....core.dtypes import DType
 from ....ops.attention import LOWER_RIGHT
+from ....ops.matmul import unpack
+from ....ops.weight_only import unpack_int4
 from ..step import Step, writes
 from .pointwise import activate
 
@@ -16,7 +18,7 @@ from .pointwise import activate
 @writes("matmul")
 def _(s: Step, a: str, b: str, bias: str | None = None, residual: str | None = None) -> Any:
     if s["packed"]:
-        s.refuse("packed weights; write the graph from before packing")
+        b = s.unpacked(1, lambda panels: unpack(panels, int(s.spec().shape[-1]), int(s["columns"])))  # type: ignore[arg-type]
     names = [None if x is None else s.float(x, s.spec(i)) for i, x in enumerate((a, b, bias, residual))]
     y = s.add("MatMul", names[0], names[1])
     if s["scale"] != 1:
@@ -25,6 +27,19 @@ def _(s: Step, a: str, b: str, bias: str | None = None, residual: str | None = N
         y = y if more is None else s.add("Add", y, more)
     y = activate(s, y, s.whole("activation"))
     return y if s.outputs[0].dtype == DType.float32 else s.cast(y, s.outputs[0].dtype)
+
+
+@writes("matmul_int4")
+def _(s: Step, a: str, w: str, bias: str | None = None) -> Any:
+    """Weights of four bits stay it: DequantizeLinear of blocks, which runtimes join with the product. Activations in int8, as `compute` may ask for, are
+    float32 here: what both promise is the product of these weights."""
+    packed, group = s.known(1), s.whole("group")
+    if packed is None:
+        s.refuse("packed weights that are no constants")
+    q, scales, zeros = unpack_int4(packed, int(s.spec().shape[-1]), int(s["columns"]), group, s.whole("zero_points"))  # type: ignore[arg-type]
+    b = s.add("DequantizeLinear", s.work.nibbles(q), s.const(scales), s.work.nibbles(zeros), axis=0, block_size=group)
+    y = s.add("MatMul", a, b)
+    return y if bias is None else s.add("Add", y, bias)
 
 
 @writes("softmax", "log_softmax")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ....core.dtypes import DType
-from ....core.registry import OPS
+from ....core.registry import OPCODES, OPS
 from ....ops.integers import COMPARISONS, KINDS
 from ..step import Step, writes
 
@@ -154,6 +154,18 @@ MORE: dict[str, Callable[..., str]] = {
 def write_program(s: Step, *inputs: str | None) -> Any:
     """The op's pointwise program, one or a few ONNX nodes an instruction."""
     program = OPS[s.op].build_program(len(inputs), s.node.attrs)
+    return _written(s, inputs, program.code, program.outputs)
+
+
+@writes("pointwise")
+def _(s: Step, *inputs: str | None) -> Any:
+    """A chain of ops that passes made one: its program is an attribute (kernels/pointwise/pointwise.h)."""
+    flat, names = list(s["program"]), {number: name for name, (number, _) in OPCODES.items()}
+    outputs, rest = flat[1 : 1 + flat[0]], flat[1 + flat[0] :]
+    return _written(s, inputs, [(names[rest[i]], *rest[i + 1 : i + 4]) for i in range(0, len(rest), 4)], outputs)
+
+
+def _written(s: Step, inputs: Sequence[str | None], code: Sequence[Any], outputs: Sequence[int]) -> Any:
     run = Run(s)
     for i, x in enumerate(inputs):
         assert x is not None
@@ -161,13 +173,12 @@ def write_program(s: Step, *inputs: str | None) -> Any:
             run.bools[i] = x
         else:
             run.floats[i] = s.float(x, s.spec(i))
-    for j, (code, a, b, c) in enumerate(program.code):
-        at = program.n_inputs + j
-        if code == "const":
+    for at, (name, a, b, c) in enumerate(code, len(inputs)):
+        if name == "const":
             run.floats[at] = s.const(np.int32(a).view(np.float32))
         else:
-            run.instruction(at, code, a, b, c)
-    found = tuple(run.truth(o) if s.outputs[i].dtype == DType.bool else run.number(o) for i, o in enumerate(program.outputs))
+            run.instruction(at, name, a, b, c)
+    found = tuple(run.truth(o) if s.outputs[i].dtype == DType.bool else run.number(o) for i, o in enumerate(outputs))
     return found if len(found) > 1 else found[0]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ....core.dtypes import DType
+from ....ops.dynamic import SMALLEST, unpack
 from ..step import Step, writes
-from ....ops.dynamic import SMALLEST
 from .convolution import geometry
 from .pointwise import activate
 
@@ -57,7 +57,7 @@ def _(s: Step, a: str, b: str, scale: str, bias: str | None = None) -> Any:
     """Rows rounded to bytes each with its own step (ops/dynamic.py), which DynamicQuantizeLinear, one step for all, is not: the integers, exact in
     float32 only up to 2^24, are multiplied as MatMulInteger does it, with one zero point that is taken out again."""
     if s["packed"]:
-        s.refuse("packed weights; write the graph from before packing")
+        b = s.unpacked(1, lambda panels: unpack(panels, int(s.spec().shape[-1]), int(s.spec(2).shape[0])))  # type: ignore[arg-type]
     zero, one, half = s.const(0.0), s.const(1.0), s.const(0.5)
     ends = [s.add(end, s.add(kind, a, s.ints(-1), keepdims=1), zero) for end, kind in (("Min", "ReduceMin"), ("Max", "ReduceMax"))]
     width = s.add("Sub", s.add("Mul", half, ends[1]), s.add("Mul", half, ends[0]))
