@@ -12,10 +12,13 @@ import pytest
 
 import accelnn as an
 from accelnn import nn
+from accelnn.core.dims import Dim, Size
 from accelnn.core.dtypes import BFLOAT16, as_dtype
 from accelnn.core.errors import Error, UnsupportedError
-from accelnn.core.graph import Graph, Node, Spec, Value
+from accelnn.core.graph import Graph, Node, Spec, Value, rewrite
 from accelnn.core.registry import OPS
+from accelnn.core.tensor import apply
+from accelnn.core.trace import trace
 from accelnn.ops.dynamic import exact
 
 from ..conftest import need_module
@@ -259,6 +262,37 @@ def test_sizes_are_computed_from_the_inputs(tmp_path: Path) -> None:
     for n in (1, 3, 4):
         x = draw((4, 6), n)
         close(session(str(tmp_path / "net.onnx")).run(None, {"input": x})[0], model(x).numpy())
+
+
+def picture(x: Any) -> Any:
+    """Of any size: halved, pooled, doubled again, and what stands in each place against the whole."""
+    y = nn.functional.conv2d(x, an.ones(4, 3, 3, 3), stride=2, padding=1)
+    y = nn.functional.interpolate(nn.functional.avg_pool2d(y, 2), scale_factor=2.0, mode="bilinear")
+    return y - y.mean((2, 3), keepdim=True), y.reshape(y.shape[0], 4, -1).max(2)
+
+
+def sentence(x: Any) -> Any:
+    """Of any length: four heads of queries that share two of keys, none sees what comes behind it."""
+    b, n, _ = x.shape
+    q, k = x.reshape(b, n, 4, 4).transpose(1, 2), x.reshape(b, n, 4, 4).transpose(1, 2)[:, :2]
+    y = nn.functional.scaled_dot_product_attention(q, k, k, is_causal=True, enable_gqa=True)
+    both = an.cat([y.transpose(1, 2).reshape(b, n, 16), x], 1)
+    return apply("slice", both, axis=1, start=1, length=2 * n - 2, step=1), x, x
+
+
+@pytest.mark.parametrize("f, shape, sizes", [(picture, ("N", 3, "H", "W"), ((1, 3, 16, 24), (2, 3, 9, 31))), (sentence, ("N", "T", 16), ((1, 5, 16), (3, 11, 16)))])
+def test_every_size_that_is_not_known(f: Any, shape: Any, sizes: Any, tmp_path: Path) -> None:
+    spec = Spec(tuple(s if isinstance(s, int) else Size.of(Dim(s, hint=14)) for s in shape), as_dtype("float32"))
+    with an.no_grad():
+        graph, _, _ = trace(f, [spec])
+    graph = rewrite(graph, lambda n, _: [Value(Node("constant", (), {}, n.outputs, data=n.data))] if n.op == "state" else None)
+    write(graph, tmp_path / "net.onnx")
+    theirs, ours = session(str(tmp_path / "net.onnx")), an.load(tmp_path / "net.onnx")
+    for size in sizes:
+        x = np.random.default_rng(0).normal(size=size).astype(np.float32)
+        for got, again, want in zip(theirs.run(None, {"input": x}), ours(x), f(an.tensor(x)), strict=True):
+            close(got, want.numpy())
+            close(again.numpy(), want.numpy())
 
 
 def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:

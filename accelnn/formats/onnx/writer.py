@@ -146,13 +146,25 @@ class Writer:
                     if len(dim) == 1 and isinstance(dim[0], Dim) and s.terms[dim] == 1:  # type: ignore[union-attr]
                         self.dims.setdefault(dim[0].name, (name, axis))
         self.run(graph)
-        for name, value in zip(outputs, graph.outputs):
-            self.nodes.append(self.onnx.helper.make_node("Identity", [self.names[value]], [name], name=self.fresh(f"{name}_is")))
+        self.rename(dict(zip(outputs, (self.names[v] for v in graph.outputs))))
         h, read = self.onnx.helper, {i for n in self.nodes for i in n.input}
         kept = [t for name, t in self.weights.items() if name in read]      # others were packed, or in another order
         made = h.make_graph(self.nodes, "accelnn", [self.port(n, node) for n, node in zip(inputs, graph.inputs)],
                             [self.port(n, v.node, v.index) for n, v in zip(outputs, graph.outputs)], kept)  # fmt: skip
         return h.make_model(made, opset_imports=[h.make_opsetid("", self.opset)], ir_version=IR_VERSION, producer_name="accelnn")
+
+    def rename(self, outputs: dict[str, str]) -> None:
+        """Gives the values that are outputs the outputs' names; an input, a constant or one that is two outputs gets a copy."""
+        made = {o for n in self.nodes for o in n.output}
+        new: dict[str, str] = {}
+        for output, value in outputs.items():
+            if value in made and value not in new:
+                new[value] = output
+            else:
+                self.nodes.append(self.onnx.helper.make_node("Identity", [value], [output], name=self.fresh(f"{output}_copy")))
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                names[:] = [new.get(n, n) for n in names]
 
     def run(self, graph: Graph) -> None:
         """Every node of the graph, whose inputs have names already."""
