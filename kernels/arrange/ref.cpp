@@ -20,6 +20,11 @@ void constant_of(DType t, double v, char* to) {
     case DType::i32: return put(int32_t(v));
     case DType::i64: return put(int64_t(v));
     case DType::boolean: return put(uint8_t(v != 0));
+    case DType::f64: return put(v);
+    case DType::i16: return put(int16_t(v));
+    case DType::u16: return put(uint16_t(v));
+    case DType::u32: return put(uint32_t(v));
+    case DType::u64: return put(uint64_t(v));
   }
 }
 
@@ -102,5 +107,7 @@ PUBLISH(u8)
 PUBLISH(i32)
 PUBLISH(i64)
 PUBLISH(bool)
+#define SELDOM(dtype, type, bits) PUBLISH(dtype)
+ACCELNN_SELDOM_DTYPES(SELDOM)
 
 }  // namespace accelnn

@@ -154,5 +154,7 @@ PUBLISH(u8)
 PUBLISH(i32)
 PUBLISH(i64)
 PUBLISH(bool)
+#define SELDOM(dtype, type, bits) PUBLISH(dtype)
+ACCELNN_SELDOM_DTYPES(SELDOM)
 
 }  // namespace accelnn

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.dims import Size
-from ...core.dtypes import DType, as_dtype
+from ...core.dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
 from ...core.errors import DTypeError, FormatError, UnsupportedError
 from ...core.tensor import Tensor, apply, tensor
 from ...ops import cat, cumsum
@@ -22,17 +22,40 @@ HANDLERS: dict[tuple[str, str], Handler] = {}
 ONNX_DOMAINS = ("", "ai.onnx")
 
 
-def register(op_type: str, domain: str = "") -> Callable[[Handler], Handler]:
+def register(op_type: str, domain: str = "", widened: bool = False) -> Callable[[Handler], Handler]:
     """Decorator: `f(call, *inputs)` makes the outputs of nodes of this type, a value or a tuple of them.
 
     An input is None (left out), a numpy array (a value that is known now: constants, shapes) or a Tensor; `call.tensor(x)` makes a Tensor of each,
-    `call.attrs` has the node's attributes. What f computes with accelnn's functions becomes part of the network."""
+    `call.attrs` has the node's attributes. What f computes with accelnn's functions becomes part of the network. `widened`: f is given float32
+    in place of 16-bit floats, and what it gives becomes theirs again."""
 
     def keep(f: Handler) -> Handler:
-        HANDLERS[domain if domain not in ONNX_DOMAINS else "", op_type] = f
+        HANDLERS[domain if domain not in ONNX_DOMAINS else "", op_type] = _widened(f) if widened else f
         return f
 
     return keep
+
+
+HALVES = (DType.float16, DType.bfloat16)
+
+
+def _widened(f: Handler) -> Handler:
+    def wider(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            return x.float() if x.dtype in HALVES else x
+        if isinstance(x, np.ndarray) and x.dtype in (np.float16, BFLOAT16):
+            return from_bfloat16(x) if x.dtype == BFLOAT16 else x.astype(np.float32)
+        return x
+
+    def computed(c: Call, *inputs: Any) -> Any:
+        half = as_dtype(inputs[0].dtype) if isinstance(inputs[0], (Tensor, np.ndarray)) and inputs[0].dtype != object else None
+        if half not in HALVES:
+            return f(c, *inputs)
+        found = f(c, *map(wider, inputs))
+        results = tuple(y.to(half) if isinstance(y, Tensor) and y.dtype == DType.float32 else y for y in (found if isinstance(found, tuple) else (found,)))
+        return results if isinstance(found, tuple) else results[0]
+
+    return computed
 
 
 class ValueNeeded(Exception):
