@@ -56,9 +56,10 @@ _BY_SHORT_NAME = dict(zip(("f32", "f16", "bf16", "i8", "u8", "i32", "i64", "bool
 
 
 def to_bfloat16(x: np.ndarray) -> np.ndarray:
-    """The nearest bfloat16 of finite float32 numbers, halves to even."""
+    """The nearest bfloat16 of float32 numbers, halves to even."""
     bits = np.asarray(x, np.float32).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).view(BFLOAT16)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(x), np.uint16(0x7FC0), rounded).astype(np.uint16).view(BFLOAT16)
 
 
 def from_bfloat16(x: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _C
 from .dims import Shape, product
-from .dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
+from .dtypes import BFLOAT16, DType, as_dtype, from_bfloat16, to_bfloat16
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Spec, Value
 from .methods import Methods
@@ -360,7 +360,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
         dtype = DType.float32 if array.dtype.kind == "f" and array.dtype != np.float16 else None
     target = as_dtype(array.dtype if dtype is None else dtype)
     if target == DType.bfloat16:
-        return Tensor(_share(np.array(array, np.float32), DType.float32)).to(target).requires_grad_(requires_grad)
+        return Tensor(_share(to_bfloat16(array.astype(np.float32)).view(np.uint16), target)).requires_grad_(requires_grad)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"tensor(): cannot hold {array.dtype} ({type(data).__name__})")
     fresh = _C.View.empty(array.shape, target)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
 from ...core.dims import Size
 from ...core.dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
 from ...core.errors import DTypeError, FormatError, UnsupportedError
+from ...core.graph import Node
 from ...core.tensor import Tensor, apply, tensor
 from ...ops import cat, cumsum
 from .values import numbers, symbolic
@@ -37,12 +39,30 @@ def register(op_type: str, domain: str = "", widened: bool = False) -> Callable[
 
 
 HALVES = (DType.float16, DType.bfloat16)
+_narrowed: WeakSet[Node] = WeakSet()       # casts of a result to the 16 bits that the standard gives it
+
+
+def narrowed(y: Tensor, dtype: DType) -> Tensor:
+    """A float32 result in its operands' type. A handler that computes in float32 again reads what was before: such a chain is rounded once, at its
+    end, where a Cast node of the file is done as it stands."""
+    z = y.to(dtype)
+    if z is not y and z.node is not None and y.dtype == DType.float32:
+        _narrowed.add(z.node)
+    return z
+
+
+def wide(x: Tensor) -> Tensor:
+    """float32 of a 16-bit float, other types as they are."""
+    if x.node is not None and x.node in _narrowed:
+        before = x.node.inputs[0]
+        return Tensor(None, before.node, before.index)
+    return x.float() if x.dtype in HALVES else x
 
 
 def _widened(f: Handler) -> Handler:
     def wider(x: Any) -> Any:
         if isinstance(x, Tensor):
-            return x.float() if x.dtype in HALVES else x
+            return wide(x)
         if isinstance(x, np.ndarray) and x.dtype in (np.float16, BFLOAT16):
             return from_bfloat16(x) if x.dtype == BFLOAT16 else x.astype(np.float32)
         return x
@@ -52,7 +72,7 @@ def _widened(f: Handler) -> Handler:
         if half not in HALVES:
             return f(c, *inputs)
         found = f(c, *map(wider, inputs))
-        results = tuple(y.to(half) if isinstance(y, Tensor) and y.dtype == DType.float32 else y for y in (found if isinstance(found, tuple) else (found,)))
+        results = tuple(narrowed(y, half) if isinstance(y, Tensor) and y.dtype == DType.float32 else y for y in (found if isinstance(found, tuple) else (found,)))
         return results if isinstance(found, tuple) else results[0]
 
     return computed

@@ -14,7 +14,7 @@ from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
 from ....ops.arithmetic import calculate
 from ....ops.elementwise import broadcast
-from ..call import Call, register
+from ..call import Call, narrowed, register, wide
 from ..exact import is_narrow
 from ..reader import dtype_of
 from ..values import EXACT, PLAIN, numbers, settled, symbolic
@@ -49,8 +49,8 @@ def of_floats(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """ONNX's results have the type of their operands; pointwise programs compute in float32."""
 
     def g(*x: Tensor) -> Tensor:
-        y = f(*x)
-        return y if y.dtype == DType.bool else y.to(x[0].dtype)
+        y = f(*map(wide, x))
+        return y if y.dtype == DType.bool else narrowed(y, x[0].dtype)
 
     return g
 
@@ -145,7 +145,7 @@ def _(c: Call, condition: Any, a: Any, b: Any) -> Any:
 def chosen(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """a where condition, else b, of any type."""
     if is_narrow(a.dtype):
-        return ops.where(condition, a, b).to(a.dtype)
+        return narrowed(ops.where(condition, wide(a), wide(b)), a.dtype)
     shape = broadcast("Where", condition.shape, a.shape, b.shape)
     return calculate("select", a.expand(*shape), b.expand(*shape), condition.expand(*shape))
 
@@ -211,7 +211,7 @@ def _simple(name: str, f: Callable[[Call, Tensor], Tensor]) -> None:
     @register(name)
     def _(c: Call, x: Any) -> Any:
         t = c.tensor(x)
-        return f(c, t).to(t.dtype)
+        return narrowed(f(c, wide(t)), t.dtype)
 
 
 _simple("LeakyRelu", lambda c, x: ops.leaky_relu(x, c.get("alpha", 0.01)))

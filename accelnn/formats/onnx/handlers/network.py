@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
-from ..call import Call, register
+from ..call import Call, narrowed, register, wide
 from ..exact import is_narrow, matrix_product
 from ..integer_products import as_matrices
 
@@ -23,9 +22,7 @@ def product_of(a: Tensor, b: Tensor) -> Tensor:
     dtype = a.dtype
     if not is_narrow(dtype):
         return as_matrices(a, b, matrix_product)
-    if dtype in (DType.float16, DType.bfloat16):
-        a, b = a.float(), b.float()
-    return as_matrices(a, b, lambda p, q: p @ q).to(dtype)
+    return narrowed(as_matrices(wide(a), wide(b), lambda p, q: p @ q), dtype)
 
 
 @register("Gemm", widened=True)
