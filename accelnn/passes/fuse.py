@@ -96,7 +96,7 @@ def fuse_epilogues(graph: Graph) -> Graph:
             return None
         if old.node.op == new.node.op == "reshape" and old.node.inputs[0] is not None:     # Linear's, of more dims than two
             inner = product_of(old.node.inputs[0], new.node.inputs[0], old.node)
-            return inner if inner is not None and inner.op == "matmul" and inner.outputs[0].shape[-1] == old.spec.shape[-1] else None
+            return inner if inner is not None and inner.op == "matmul" and inner.outputs[0].shape[-1:] == old.spec.shape[-1:] else None
         return None if new.node.op not in PRODUCTS or new.node.attrs.get("activation") else new.node
 
     def shaped(v: Value, like: Spec) -> Value:

@@ -12,7 +12,7 @@ from ...core.dims import Size
 from ...core.dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
 from ...core.errors import DTypeError, FormatError, UnsupportedError
 from ...core.graph import Node
-from ...core.tensor import Tensor, apply, tensor
+from ...core.tensor import Tensor, apply, asarray, tensor
 from ...ops import cat, cumsum
 from .values import numbers, symbolic
 
@@ -210,6 +210,9 @@ def literal(array: np.ndarray, dtype: Any = None) -> Tensor:
             dtype = as_dtype(array.dtype)
         except DTypeError:
             raise DTypeError(f"constants of {array.dtype}, for which accelnn has no kernels") from None
-    fresh = tensor(array, dtype)
+    if array.dtype.kind in "fiub" and as_dtype(array.dtype) == as_dtype(dtype):
+        fresh = asarray(np.ascontiguousarray(array).reshape(array.shape))      # weights are read where the file's bytes lie
+    else:
+        fresh = tensor(array, dtype)
     fresh.literal = True
     return fresh

@@ -112,7 +112,10 @@ def _axes(c: Call, given: Any, changed: int) -> tuple[int, ...] | None:
 @register("Squeeze")
 def _(c: Call, x: Any, axes: Any = None) -> Any:
     wanted, shape = _axes(c, axes, 13), shape_of(x)
-    drop = {axis_of(c, a, len(shape)) for a in wanted} if wanted is not None else {i for i, s in enumerate(shape) if s == 1}
+    if wanted is None:       # what holds for larger sizes is kept among the plan's assumptions: s <= 1 asks
+        drop = {i for i, s in enumerate(shape) if s == 1 or (isinstance(s, Size) and s <= 1)}
+    else:
+        drop = {axis_of(c, a, len(shape)) for a in wanted}
     if any(shape[i] != 1 for i in drop):
         raise c.bad(f"dimensions {sorted(drop)} of {shape} are not all 1")
     return reshaped(c, x, [s for i, s in enumerate(shape) if i not in drop])
