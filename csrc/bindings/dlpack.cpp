@@ -27,8 +27,7 @@ struct DLManagedTensor {
 
 constexpr int32_t cpu = 1;
 // code (0 signed, 1 unsigned, 2 float, 4 bfloat, 6 bool), bits, lanes
-constexpr DLDataType codes[n_dtypes] = {{2, 32, 1}, {2, 16, 1}, {4, 16, 1}, {0, 8, 1}, {1, 8, 1}, {0, 32, 1}, {0, 64, 1},
-                                        {6, 8, 1}, {2, 64, 1}, {0, 16, 1}, {1, 16, 1}, {1, 32, 1}, {1, 64, 1}};
+constexpr DLDataType codes[n_dtypes] = {{2, 32, 1}, {2, 16, 1}, {4, 16, 1}, {0, 8, 1}, {1, 8, 1}, {0, 32, 1}, {0, 64, 1}, {6, 8, 1}, {2, 64, 1}, {0, 16, 1}, {1, 16, 1}, {1, 32, 1}, {1, 64, 1}};
 
 struct Export {
   DLManagedTensor managed;

@@ -27,7 +27,9 @@ constexpr int n_dtypes = 13;
 #define ACCELNN_SELDOM_DTYPES(DO) \
   DO(f64, double, uint64_t)       \
   DO(i16, int16_t, uint16_t)      \
-  DO(u16, uint16_t, uint16_t) DO(u32, uint32_t, uint32_t) DO(u64, uint64_t, uint64_t)
+  DO(u16, uint16_t, uint16_t)     \
+  DO(u32, uint32_t, uint32_t)     \
+  DO(u64, uint64_t, uint64_t)
 constexpr ACCELNN_INLINE bool is_seldom(DType t) { return t > DType::boolean; }
 constexpr ACCELNN_INLINE bool is_real(DType t) { return t <= DType::bf16 || t == DType::f64; }
 

@@ -147,8 +147,8 @@ ACCELNN_APART inline Status cast_with(const Call& call, ConvertBlock convert) {
 template <class From> Status run_cast(const Call& call) {
   if (is_seldom(call.out[0].dtype)) return cast_seldom(call);
   static const ConvertBlock to[] = {convert_block<float, From>, convert_block<half, From>, convert_block<bfloat, From>,
-                                            convert_block<int8_t, From>, convert_block<uint8_t, From>, convert_block<int32_t, From>,
-                                            convert_block<int64_t, From>, convert_block<boolean, From>};
+                                    convert_block<int8_t, From>, convert_block<uint8_t, From>, convert_block<int32_t, From>,
+                                    convert_block<int64_t, From>, convert_block<boolean, From>};
   return cast_with(call, to[int(call.out[0].dtype)]);
 }
 

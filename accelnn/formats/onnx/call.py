@@ -72,7 +72,8 @@ def _widened(f: Handler) -> Handler:
         if half not in HALVES:
             return f(c, *inputs)
         found = f(c, *map(wider, inputs))
-        results = tuple(narrowed(y, half) if isinstance(y, Tensor) and y.dtype == DType.float32 else y for y in (found if isinstance(found, tuple) else (found,)))
+        results = found if isinstance(found, tuple) else (found,)
+        results = tuple(narrowed(y, half) if isinstance(y, Tensor) and y.dtype == DType.float32 else y for y in results)
         return results if isinstance(found, tuple) else results[0]
 
     return computed

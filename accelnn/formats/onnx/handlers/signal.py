@@ -30,25 +30,34 @@ for _name in WINDOWS:
     register(_name)(_window)
 
 
-def _turns(n: int, points: int, inverse: bool) -> tuple[np.ndarray, np.ndarray]:
-    """cos and sin [n, points] of the angles of a transform of `points` points."""
-    angles = 2 * np.pi * (np.arange(n)[:, None] * np.arange(points) % points) / points
-    return np.cos(angles), np.sin(angles) * (1 if inverse else -1)
+def _angles(n: int, points: int) -> np.ndarray:
+    return 2 * np.pi * (np.arange(n)[:, None] * np.arange(points) % points) / points
 
 
 def _transformed(c: Call, x: Tensor, points: int, inverse: bool, onesided: bool) -> Tensor:
     """[..., T, 1 or 2] -> [..., points (or the half that a real signal needs), 2]; shorter signals continue with zeros, longer ones are cut."""
-    if not isinstance(x.shape[-2], int) or points > MOST_POINTS:
-        raise c.refuse(f"a transform of {x.shape[-2]} numbers to {points} points")
-    n = min(x.shape[-2], points)
+    given: Any = x.shape[-2]
+    if not all(isinstance(s, int) for s in x.shape) or points > MOST_POINTS:
+        raise c.refuse(f"a transform of {given} numbers to {points} points")
+    n = min(given, points)
     kept = points // 2 + 1 if onesided else points
-    cos, sin = (m[:, :kept] / (points if inverse else 1) for m in _turns(n, points, inverse))
-    parts = x.shape[-1]
-    rows = [np.stack([cos, sin], -1)] if parts == 1 else [np.stack([cos, sin], -1), np.stack([-sin, cos], -1)]
+    angles = _angles(n, points)[:, :kept]
+    cos, sin = np.cos(angles) / (points if inverse else 1), np.sin(angles) * (1 / points if inverse else -1)
+    rows = [np.stack([cos, sin], -1)] if x.shape[-1] == 1 else [np.stack([cos, sin], -1), np.stack([-sin, cos], -1)]
     matrix = np.stack(rows, 1).reshape(n * len(rows), kept * 2)
     signal = cut(x, x.ndim - 2, 0, n).reshape(*x.shape[:-2], n * len(rows))
-    y = signal @ c.tensor(matrix.astype(np.float32))
-    return y.reshape(*x.shape[:-2], kept, 2)
+    return (signal @ c.tensor(matrix.astype(np.float32))).reshape(*x.shape[:-2], kept, 2)
+
+
+def _real_signal(c: Call, x: Tensor, points: int) -> Tensor:
+    """[..., half a spectrum, 2] -> [..., points, 1]: all but the first (and the middle one) stand for two."""
+    if not all(isinstance(s, int) for s in x.shape) or points > MOST_POINTS:
+        raise c.refuse(f"a transform of {x.shape[-2]} numbers to {points} points")
+    n = min(int(x.shape[-2]), points // 2 + 1)  # type: ignore[arg-type]
+    share = np.where((np.arange(n) == 0) | (2 * np.arange(n) == points), 1.0, 2.0)[:, None] / points
+    matrix = np.stack([np.cos(_angles(n, points)) * share, -np.sin(_angles(n, points)) * share], 1).reshape(2 * n, points)
+    y = cut(x, x.ndim - 2, 0, n).reshape(*x.shape[:-2], 2 * n) @ c.tensor(matrix.astype(np.float32))
+    return y.unsqueeze(x.ndim - 1)
 
 
 @register("DFT", widened=True)
@@ -59,12 +68,12 @@ def _(c: Call, x: Any, length: Any = None, axis: Any = None) -> Any:
     if d == t.ndim - 1:
         raise c.bad("the last axis holds real and imaginary parts")
     moved = t.transpose(d, t.ndim - 2)
-    if inverse and onesided:
-        raise c.refuse("the inverse of half a spectrum")
-    points = moved.shape[-2] if length is None else int(c.number(length, "dft_length"))
-    if not isinstance(points, int):
+    given: Any = moved.shape[-2]
+    if length is None and not isinstance(given, int):
         raise c.refuse("a transform of unknown length")
-    return _transformed(c, moved, points, inverse, onesided).transpose(d, t.ndim - 2)
+    points = int(c.number(length, "dft_length")) if length is not None else 2 * (given - 1) if inverse and onesided else given
+    y = _real_signal(c, moved, points) if inverse and onesided else _transformed(c, moved, points, inverse, onesided)
+    return y.transpose(d, t.ndim - 2)
 
 
 @register("STFT", widened=True)
@@ -73,10 +82,11 @@ def _(c: Call, x: Any, step: Any, window: Any = None, length: Any = None) -> Any
     t = t.unsqueeze(2) if t.ndim == 2 else t
     hop = int(c.number(step, "frame_step"))
     w = None if window is None else c.tensor(window)
-    n = int(c.number(length, "frame_length")) if length is not None else w.shape[0] if w is not None else 0
-    if not isinstance(t.shape[1], int) or not n:
+    n: Any = int(c.number(length, "frame_length")) if length is not None else w.shape[0] if w is not None else 0
+    given: Any = t.shape[1]
+    if not isinstance(given, int) or not n:
         raise c.refuse("a signal or frames of unknown length")
-    frames = (t.shape[1] - n) // hop + 1
+    frames = (given - n) // hop + 1
     at = np.arange(frames)[:, None] * hop + np.arange(n)
     cutout = ops.index_select(t, 1, at)                                  # [B, frames, n, 1 or 2]
     if w is not None:
@@ -119,23 +129,22 @@ def _(c: Call, x: Any, grid: Any) -> Any:
     batch, channels = t.shape[:2]
     points = math.prod(g.shape[1:-1])
     flat = t.reshape(batch, channels, -1)
-    found: list[tuple[Tensor | None, Tensor, Tensor]] = [(None, c.tensor(np.zeros((), np.float32)), c.tensor(np.ones((), np.float32)))]
+    found = [(c.tensor(np.zeros((), np.float32)), c.tensor(np.ones((), np.float32)))]
     for d in range(n):                          # the grid names the last dimension first
-        size: int = space[d]
+        size: Any = space[d]
         at = cut(g.reshape(batch, points, n), 2, n - 1 - d, 1).reshape(batch, points)
         place = (at + 1) * ((size - 1) / 2) if aligned else ((at + 1) * size - 1) * 0.5
         if mode != "cubic":                         # cubic's four neighbours are moved inside one by one
             place = _inside(place, size, padding, aligned)
-        more = []
+        more: list[tuple[Tensor, Tensor]] = []
         for corner, weight in _neighbours(place, mode):
             real = _inside(corner, size, padding, aligned) if mode == "cubic" else corner
             kept = ops.clip(real, 0.0, float(size - 1))
             there = ops.where(real == kept, weight, 0.0) if padding == "zeros" else weight
-            for _, offset, before in found:
-                more.append((None, offset * float(size) + kept, before * there))
+            more += [(offset * float(size) + kept, before * there) for offset, before in found]
         found = more
     total: Tensor | None = None
-    for _, offset, weight in found:
+    for offset, weight in found:
         index = offset.to(np.int64).reshape(batch, 1, points).expand(batch, channels, points)
         part = apply("gather", flat, index, axis=2) * weight.reshape(batch, 1, points)
         total = part if total is None else total + part
@@ -227,9 +236,9 @@ def _(c: Call, past: Any, update: Any, start: Any = None) -> Any:
     """A cache with new entries written from `start` on, sequence by sequence."""
     x, new = c.tensor(past), c.tensor(update)
     axis, wraps = axis_of(c, int(c.get("axis", -2)), x.ndim), c.get("mode", "linear") == "circular"
-    n, count, batch = x.shape[axis], new.shape[axis], x.shape[0]
     if not all(isinstance(s, int) for s in (*x.shape, *new.shape)):
         raise c.refuse("sizes that are not known before the run")
+    n, count, batch = (int(s) for s in (x.shape[axis], new.shape[axis], x.shape[0]))  # type: ignore[arg-type]
     first = c.tensor(np.zeros(batch, np.int64)) if start is None else c.tensor(start)
     at = ops.calculate("add", first.to(np.int64).reshape(batch, 1), c.tensor(np.arange(count)))
     if wraps:
