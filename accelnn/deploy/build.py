@@ -12,11 +12,11 @@ from typing import Any
 
 from .. import _C
 from ..core.errors import FormatError, UnsupportedError
-from ..passes.plan import container
+from ..passes.plan import HEADER, SECTION, container
 from . import link, toolchain
 
 # csrc/engine/plan.h
-MAGIC, HEADER, SECTION = b"ACCELPLN", struct.Struct("<8sIIQQ"), struct.Struct("<IIQQ")
+MAGIC = b"ACCELPLN"
 CALL, VALUE = struct.Struct("<10I"), struct.Struct("<IBBH136x")
 STRINGS, VALUES, OPERANDS, CALLS, WEIGHTS, NOT_FOR_THE_ENGINE = 1, 5, 7, 8, 11, 64
 ABSENT = 0xFFFFFFFF
@@ -132,7 +132,7 @@ def sections(plan: bytes) -> Iterator[tuple[int, int, bytes]]:
 def without_graph(plan: bytes) -> bytes:
     """The Plan with only what the engine reads: Python's Graph stays behind."""
     _C.Plan(plan)                                           # before its parts get a new checksum
-    return container([section for section in sections(plan) if section[0] < NOT_FOR_THE_ENGINE])
+    return container([section for section in sections(plan) if section[0] < NOT_FOR_THE_ENGINE]).numpy().tobytes()
 
 
 def weight_bytes(plan: bytes) -> int:

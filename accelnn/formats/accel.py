@@ -83,20 +83,21 @@ def encode(graph: Graph, offsets: dict[int, int]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def decode(text: bytes, file: bytes) -> Graph:
-    """The Graph of a file that the engine has accepted. Nodes whose outputs the shape rules do not confirm are refused."""
+def decode(text: bytes, file: Any) -> Graph:
+    """The Graph of a file that the engine has accepted: bytes, whose memory its constants share. Nodes whose outputs the shape rules do not confirm are
+    refused."""
     try:
         document = json.loads(text)
         if document["version"] != VERSION:
             raise FormatError(f"graph section of version {document['version']}; this accelnn reads version {VERSION}")
-        return _decode(document, sections(file).get(SECTIONS["weights"], b""))
+        return _decode(document, np.frombuffer(sections(file).get(SECTIONS["weights"], b""), np.uint8))
     except FormatError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, Error) as reason:
         raise FormatError(f"the graph section is not sound: {type(reason).__name__}: {reason}") from reason
 
 
-def _decode(document: dict[str, Any], weights: bytes) -> Graph:
+def _decode(document: dict[str, Any], weights: np.ndarray) -> Graph:
     nodes: list[Node] = []
     for row in document["nodes"]:
         specs = tuple(_read_spec(s) for s in row["outputs"])
@@ -123,12 +124,9 @@ def _value(nodes: list[Node], v: Any) -> Value:
     return Value(nodes[node], index)
 
 
-def _constant(spec: Spec, offset: int, weights: bytes) -> Tensor:
+def _constant(spec: Spec, offset: int, weights: np.ndarray) -> Tensor:
     shape: Any = spec.shape
     n = int(np.prod(shape, dtype=object)) * spec.dtype.itemsize
-    if any(not isinstance(s, int) or s < 0 for s in shape) or offset < 0 or offset + n > len(weights):
+    if any(not isinstance(s, int) or s < 0 for s in shape) or offset < 0 or offset % 64 or offset + n > len(weights):
         raise FormatError(f"a constant {spec} at {offset} lies outside the weights")
-    array = np.frombuffer(weights, spec.dtype.storage, n // spec.dtype.itemsize, offset).reshape(shape)
-    view = _C.View.empty(shape, spec.dtype)
-    view.numpy()[...] = array
-    return Tensor(view, literal=True)
+    return Tensor(_C.View.share(weights[offset : offset + n].view(spec.dtype.storage).reshape(shape), spec.dtype), literal=True)

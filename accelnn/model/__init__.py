@@ -9,7 +9,7 @@ from typing import Any
 from ..core.dims import Dim
 from .compiled import compile
 from .compress import compress
-from .model import Model, freeze, load_accel, save
+from .model import Model, freeze, save
 
 
 def load(path: str | os.PathLike[str], dims: Mapping[str, int | Dim] | None = None) -> Any:
@@ -18,7 +18,7 @@ def load(path: str | os.PathLike[str], dims: Mapping[str, int | Dim] | None = No
         from .imported import load_onnx
 
         return load_onnx(path, dims)
-    return load_accel(path)
+    return Model.of_file(path)
 
 
 __all__ = ["Model", "compile", "compress", "freeze", "load", "save"]

@@ -25,21 +25,51 @@ from ..passes.plan import write_plan
 class Model:
     """A frozen network.
 
-    `graph` is what was traced or imported; `lowered` what runs. Calls take Tensors or arrays in the order of `inputs`, or a dict by name; concurrent
-    calls from several threads are fine."""
+    `graph` is what was traced or imported, `lowered` what runs, `file` the bytes of its `.accel` file (a memoryview), where its weights lie too. Calls
+    take Tensors or arrays in the order of `inputs`, or a dict by name; concurrent calls from several threads are fine."""
 
     def __init__(self, graph: Graph, lowered: Graph | None = None) -> None:
-        self.graph = graph
-        self.ledger: dict[str, dict[str, float]] = {}  # what compression cost, where compress() made this
-        self.lowered = lowered if lowered is not None else run_passes(graph, DEPLOY)
-        self.file, states = write_plan(self.lowered, lambda offsets: accel.encode(self.lowered, offsets))
+        runs = lowered if lowered is not None else run_passes(graph, DEPLOY)
+        file, states = write_plan(runs, lambda offsets: accel.encode(runs, offsets))
         if states:
             raise GraphError("a Model's weights are constants; freeze() the network first")
-        self.plan = _C.Plan(self.file)
+        self._open(file, graph if graph is not lowered else None)
+
+    @classmethod
+    def of_file(cls, path: str | os.PathLike[str]) -> Model:
+        """The model of a `.accel` file. The engine checks every byte before anything of it runs; its graph is read when somebody asks for it."""
+        with open(path, "rb") as f:
+            view = _C.View.empty((os.fstat(f.fileno()).st_size,), DType.uint8)
+            got = f.readinto(view.numpy().data)
+        if got != view.shape[0]:
+            raise FormatError(f"{os.fspath(path)}: {got} of its {view.shape[0]} bytes could be read")
+        model = cls.__new__(cls)
+        model._open(view)
+        if not model.plan.graph():
+            raise FormatError(f"{os.fspath(path)}: the file has no graph (it was stripped for a binary); it can be run by an executable only")
+        return model
+
+    def _open(self, file: _C.View, graph: Graph | None = None) -> None:
+        self.plan = _C.Plan(file)      # refuses what is not a sound file
+        self.file = file.numpy().data
+        self._graph = graph
+        self._lowered: Graph | None = None
+        self.ledger: dict[str, dict[str, float]] = {}  # what compression cost, where compress() made this
         self.runner = _C.Runner(self._convert_and_run)  # Tensors go straight to the plan
         self.runner.remember(self.plan, (), None)
         self.inputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(0)]
         self.outputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(1)]
+
+    @property
+    def lowered(self) -> Graph:
+        """The graph that runs; its constants share the memory of `file`."""
+        if self._lowered is None:
+            self._lowered = accel.decode(self.plan.graph(), self.file)
+        return self._lowered
+
+    @property
+    def graph(self) -> Graph:
+        return self._graph if self._graph is not None else self.lowered
 
     def __call__(self, *args: Any) -> Any:
         """One Tensor for one output, else a tuple."""
@@ -126,17 +156,6 @@ def _copy(t: Tensor) -> Tensor:
     fresh = tensor(t.numpy(), t.dtype)
     fresh.literal = True
     return fresh
-
-
-def load_accel(path: str | os.PathLike[str]) -> Model:
-    """A Model from a `.accel` file. Every byte is checked before anything of it runs."""
-    file = Path(path).read_bytes()
-    plan = _C.Plan(file)  # refuses what is not a sound file
-    text = plan.graph()
-    if not text:
-        raise FormatError(f"{path}: the file has no graph (it was stripped for a binary); it can be run by an executable only")
-    graph = accel.decode(text, file)
-    return Model(graph, graph)
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:

@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from ..core.graph import Graph
 from .fold import fold, fold_batch_norm
 from .fuse import fuse_epilogues, fuse_pointwise
+from .idioms import recognize
 from .layout import as_eager, layout
 from .live_norm import fold_live_batch_norm
 from .pack import Hoisted, hoist, pack
 from .qconv import pack_convolutions
+from .simplify import common_subexpressions, simplify
 from .sparse import sparsify_convolutions
 
 Pass = Callable[[Graph], Graph]
-STANDARD: tuple[Pass, ...] = (fold, fold_batch_norm, fold_live_batch_norm, fold, fuse_epilogues, layout, fuse_pointwise)
-DEPLOY: tuple[Pass, ...] = (fold, fold_batch_norm, fold_live_batch_norm, fold, fuse_epilogues, sparsify_convolutions, layout, fuse_pointwise, pack, fold,
-                            pack_convolutions)  # fmt: skip
+TIDY: tuple[Pass, ...] = (fold, simplify, common_subexpressions, recognize)
+FUSE: tuple[Pass, ...] = (fold_batch_norm, fold_live_batch_norm, fold, fuse_epilogues)
+STANDARD: tuple[Pass, ...] = (*TIDY, *FUSE, layout, fuse_pointwise)
+DEPLOY: tuple[Pass, ...] = (*TIDY, *FUSE, sparsify_convolutions, layout, fuse_pointwise, pack, fold, pack_convolutions)
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
@@ -25,5 +28,5 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
     return graph
 
 
-__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "fold", "fold_batch_norm", "fold_live_batch_norm", "fuse_epilogues", "fuse_pointwise", "hoist",
-           "layout", "pack", "pack_convolutions", "run_passes", "sparsify_convolutions"]  # fmt: skip
+__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "common_subexpressions", "fold", "fold_batch_norm", "fold_live_batch_norm", "fuse_epilogues",
+           "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize", "run_passes", "simplify", "sparsify_convolutions"]  # fmt: skip

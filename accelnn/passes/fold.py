@@ -10,10 +10,7 @@ from ..core.dispatch import contiguous, run
 from ..core.graph import Graph, Node, Value, rewrite, symbolic, users
 from ..core.registry import OPS
 from ..core.tensor import Tensor, tensor
-
-
-def constant(tensor: Tensor, label: str = "") -> Value:
-    return Value(Node("constant", (), {}, (tensor.spec,), label, data=tensor))
+from .build import constant
 
 
 def fold(graph: Graph) -> Graph:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import DType
-from ..core.graph import Graph, Node, Spec, Value, rewrite, users
+from ..core.graph import Graph, Node, Spec, Value, rewrite
 from ..core.registry import OPCODES, OPS, Op, Program
 from ..ops.matmul import ACTIVATIONS
+from .build import literal, only_user, reshaped
 
 PRODUCTS = ("matmul", "conv2d")
 MAX_INSTRUCTIONS, MAX_INPUTS = 60, 16
@@ -71,17 +72,9 @@ class _Fused(Op):
 _Fused("pointwise", _fused_specs, _fused_reference, kernel="pointwise", strided=True)
 
 
-def _only_user(graph: Graph) -> dict[Value, Node | None]:
-    """The node that alone reads a value, once."""
-    return {v: found[0] if len(found) == 1 and found[0] is not v.node else None for v, found in users(graph).items()}
-
-
-def _literal(v: Value | None) -> float | None:
-    """The number of a scalar constant."""
-    if v is None or v.node.op != "constant" or v.spec != Spec((), DType.float32):
-        return None
-    number = float(v.node.data.numpy())
-    return number if np.isfinite(number) else None
+def _open(node: Node) -> bool:
+    """A product that can take in more."""
+    return node.op in PRODUCTS and not node.attrs.get("activation")
 
 
 def fuse_epilogues(graph: Graph) -> Graph:
@@ -89,21 +82,20 @@ def fuse_epilogues(graph: Graph) -> Graph:
     alone keep the order of arithmetic and so the bits (gelu, silu and sigmoid have formulas of their own there: equal within the bound); a scale and a
     residual come before the bias, and into every block of k: equal within the bound. A reshape between product and user (Linear of more dims than two)
     is no obstacle: a transformer's residuals and activations cost no pass of their own."""
-    alone = _only_user(graph)
+    alone = only_user(graph)
 
     def product_of(old: Value | None, new: Value | None, user: Node) -> Node | None:
         if old is None or new is None or alone.get(old) is not user:
             return None
-        if old.node.op == new.node.op == "reshape" and old.node.inputs[0] is not None:     # Linear's, of more dims than two
-            inner = product_of(old.node.inputs[0], new.node.inputs[0], old.node)
-            return inner if inner is not None and inner.op == "matmul" and inner.outputs[0].shape[-1:] == old.spec.shape[-1:] else None
-        return None if new.node.op not in PRODUCTS or new.node.attrs.get("activation") else new.node
-
-    def shaped(v: Value, like: Spec) -> Value:
-        return v if v.spec.shape == like.shape else Value(Node("reshape", (v,), {"shape": like.shape}, (Spec(like.shape, v.spec.dtype),), v.node.label))
+        if new.node.op == "reshape" and new.node.inputs[0] is not None:     # Linear's, of more dims than two; or of what was rebuilt here
+            before = new.node.inputs[0]
+            inner = product_of(old.node.inputs[0], before, old.node) if old.node.op == "reshape" else before.node
+            same = inner is not None and inner.outputs[0].shape[-1:] == old.spec.shape[-1:]
+            return inner if inner is not None and same and _open(inner) and inner.op == "matmul" else None
+        return new.node if _open(new.node) else None
 
     def rebuilt(product: Node, result: Spec, inputs: Sequence[Value | None], **attrs: Any) -> Sequence[Value]:
-        return [shaped(Value(Node(product.op, inputs, {**product.attrs, **attrs}, product.outputs, product.label)), result)]
+        return [reshaped(Value(Node(product.op, inputs, {**product.attrs, **attrs}, product.outputs, product.label)), result.shape)]
 
     def has(product: Node, operand: int) -> bool:
         return len(product.inputs) > operand and product.inputs[operand] is not None
@@ -126,12 +118,12 @@ def fuse_epilogues(graph: Graph) -> Graph:
                 return found
             if other.spec == node.outputs[0] and not has(product, 3):
                 bias = product.inputs[2] if has(product, 2) else None
-                return rebuilt(product, node.outputs[0], (*product.inputs[:2], bias, shaped(other, product.outputs[0])))
+                return rebuilt(product, node.outputs[0], (*product.inputs[:2], bias, reshaped(other, product.outputs[0].shape)))
         return None
 
     def scaled(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         for i in (0, 1) if node.op == "mul" else (0,):
-            product, number = product_of(node.inputs[i], inputs[i], node), _literal(inputs[1 - i])
+            product, number = product_of(node.inputs[i], inputs[i], node), literal(inputs[1 - i])
             if product is None or product.op != "matmul" or has(product, 2) or has(product, 3) or number is None or (node.op == "div" and not number):
                 continue
             return rebuilt(product, node.outputs[0], product.inputs, scale=product.attrs.get("scale", 1.0) * (number if node.op == "mul" else 1 / number))
@@ -202,7 +194,7 @@ class _Builder:
 
 def fuse_pointwise(graph: Graph) -> Graph:
     """A pointwise op takes in the pointwise ops whose only reader it is, where the shapes agree; literals become constants of the program."""
-    alone = _only_user(graph)
+    alone = only_user(graph)
     inlined: dict[int, Node] = {}  # id(node) -> the reader that takes it in
     for node in graph.nodes():
         if not _is_pointwise(node):

@@ -105,6 +105,15 @@ def _reduce(node: Node, x: Value) -> Node | None:
     return Node(node.op, (last,), attrs, OPS[node.op].specs([last.spec], attrs), node.label)
 
 
+def _along(node: Node, inputs: Sequence[Value | None]) -> Node | None:
+    """concat, slice, resize: along another axis, where most of what they read lies so."""
+    last = [held_last(v) for v in inputs]
+    if any(v is None or len(v.spec.shape) != 4 for v in inputs) or 2 * sum(v is not None for v in last) <= len(last):
+        return None
+    operands = [to_last(v) for v in inputs if v is not None]
+    return _made(node.op, node, operands, {**node.attrs, "axis": TO_LAST.index(node.attrs["axis"] % 4)})
+
+
 def _made(op: str, node: Node, operands: Sequence[Value], attrs: dict[str, Any]) -> Node:
     return Node(op, operands, attrs, OPS[op].specs([v.spec for v in operands], attrs), node.label)
 
@@ -147,6 +156,8 @@ def layout(graph: Graph) -> Graph:
                 made = _conv2d(node, inputs)
         elif node.op in FORMS and (last := held_last(inputs[0])) is not None and not any(Value(node, i) in read for i in range(1, len(node.outputs))):
             made = FORMS[node.op](node, last, inputs[1:])
+        elif node.op in ("concat", "slice", "resize"):
+            made = _along(node, inputs)
         elif OPS[node.op].program is not None:
             made = _pointwise(node, inputs)
         elif OPS[node.op].kernel == "reduce" and len(inputs[0].spec.shape) == 4:

@@ -5,29 +5,17 @@ The folded weights are computed in the graph; `hoist` takes that out, and comput
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from ..core.graph import Graph, Node, Value, rewrite, users
-from ..core.registry import OPS
-from ..core.tensor import Tensor, tensor
-from .fold import OUTPUT_AXIS, constant
+from .build import made, number
+from .fold import OUTPUT_AXIS
 from .pack import is_fixed
-
-
-def _made(op: str, *inputs: Value, **attrs: Any) -> Value:
-    return Value(Node(op, inputs, attrs, OPS[op].specs([v.spec for v in inputs], attrs)))
-
-
-def _number(value: float) -> Value:
-    return constant(Tensor(tensor(np.float32(value)).view, literal=True))
 
 
 def _along(v: Value, rank: int, axis: int) -> Value:
     """A number for each index of `axis`, of `rank` dimensions."""
     shape = tuple(v.spec.shape[0] if i == axis else 1 for i in range(rank))
-    return _made("reshape", v, shape=shape)
+    return made("reshape", v, shape=shape)
 
 
 def fold_live_batch_norm(graph: Graph) -> Graph:
@@ -42,8 +30,8 @@ def fold_live_batch_norm(graph: Graph) -> Graph:
         x, mean, var, gain, shift = [*inputs, None, None][:5]
         if x is None or mean is None or var is None or not all(v is None or is_fixed(v, written) for v in inputs[1:]):
             return None
-        scale = _made("sqrt", _made("add", var, _number(node.attrs["eps"])))
-        scale = _made("div", _number(1.0) if gain is None else gain, scale)
+        scale = made("sqrt", made("add", var, number(node.attrs["eps"])))
+        scale = made("div", number(1.0) if gain is None else gain, scale)
         rank = len(node.outputs[0].shape)
         product = x.node
         axis, operands = OUTPUT_AXIS.get(product.op), [*product.inputs, *[None] * 4][:4]
@@ -51,11 +39,11 @@ def fold_live_batch_norm(graph: Graph) -> Graph:
         alone = readers[node.inputs[0]] == [node] and not product.attrs.get("activation") and not product.attrs.get("packed") and operands[3] is None
         if axis is None or not alone or weights is None or not is_fixed(weights, written) or not (bias is None or is_fixed(bias, written)) or (
                 product.op == "matmul" and (len(weights.spec.shape) != 2 or rank != 2)):  # fmt: skip
-            moved = _made("mul", _made("sub", x, _along(mean, rank, 1)), _along(scale, rank, 1))
-            return [moved if shift is None else _made("add", moved, _along(shift, rank, 1))]
-        moved = _made("mul", _made("neg", mean) if bias is None else _made("sub", bias, mean), scale)
-        moved = moved if shift is None else _made("add", moved, shift)
-        wide = _made("mul", weights, _along(scale, len(weights.spec.shape), axis))
+            moved = made("mul", made("sub", x, _along(mean, rank, 1)), _along(scale, rank, 1))
+            return [moved if shift is None else made("add", moved, _along(shift, rank, 1))]
+        moved = made("mul", made("neg", mean) if bias is None else made("sub", bias, mean), scale)
+        moved = moved if shift is None else made("add", moved, shift)
+        wide = made("mul", weights, _along(scale, len(weights.spec.shape), axis))
         return [Value(Node(product.op, (product.inputs[0], wide, moved), product.attrs, node.outputs, product.label))]
 
     return rewrite(graph, change)

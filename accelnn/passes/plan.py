@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import _C
 from ..core.dims import AnySize, Dim, Size
+from ..core.dtypes import DType
 from ..core.errors import GraphError
 from ..core.graph import Graph, Node
 from ..core.registry import KERNELS
 from .plan_memory import END, Buffer, Schedule, Window, schedule
 
 ALIGN = 64
+HEADER, SECTION = struct.Struct("<8sIIQQ"), struct.Struct("<IIQQ")  # csrc/engine/plan.h
 SECTIONS = {"strings": 1, "numbers": 2, "dims": 3, "buffers": 4, "values": 5, "attrs": 6, "operands": 7, "calls": 8, "blocks": 9, "ports": 10, "weights": 11,
             "graph": 64}  # fmt: skip
 TERMS = {"constant": 0, "dim": 1, "add": 2, "sub": 3, "mul": 4, "floordiv": 5}
@@ -33,13 +36,14 @@ class _Writer:
         self.numbers: list[int] = []
         self.dims: list[Dim] = []
         self.tables: dict[str, list[bytes]] = {name: [] for name in ("buffers", "values", "attrs", "operands", "calls", "ports")}
-        self.weights = bytearray()
+        self.weights: list[tuple[int, Any]] = []  # (offset, bytes) of each constant
+        self.weight_bytes = 0
         self.texts: dict[str, bytes] = {}
         self.exprs: dict[tuple[int, ...], bytes] = {}
         self.buffer_numbers: dict[Any, int] = {}
         self.value_numbers: dict[Any, int] = {}
         self.offsets: dict[int, int] = {}  # id of a constant's tensor -> offset in the weights
-        self.contents: dict[bytes, int] = {}  # the constants' bytes -> the same
+        self.contents: dict[tuple[int, int], list[tuple[int, Any]]] = {}  # (bytes, checksum) -> the constants of which that holds
 
     def text(self, s: str) -> bytes:
         if s not in self.texts:
@@ -94,13 +98,18 @@ class _Writer:
 
     def constant(self, tensor: Any) -> tuple[int, int]:
         """(offset, bytes) in the weights. Equal constants lie there once: a quantized network repeats its zero points layer after layer."""
-        raw = np.ascontiguousarray(tensor.numpy(raw=True)).tobytes()
-        if raw not in self.contents:
-            self.weights += b"\0" * (-len(self.weights) % ALIGN)
-            self.contents[raw] = len(self.weights)
-            self.weights += raw
-        self.offsets[id(tensor)] = self.contents[raw]
-        return self.contents[raw], len(raw)
+        if id(tensor) in self.offsets:
+            return self.offsets[id(tensor)], tensor.spec.dtype.itemsize * int(np.prod(tensor.shape, dtype=np.int64))
+        raw = np.ascontiguousarray(tensor.numpy(raw=True)).reshape(-1).view(np.uint8)
+        known = self.contents.setdefault((raw.size, _C.checksum(raw)), [])
+        offset = next((at for at, other in known if np.array_equal(other, raw)), None)
+        if offset is None:
+            offset = -(-self.weight_bytes // ALIGN) * ALIGN
+            self.weight_bytes = offset + raw.size
+            self.weights.append((offset, raw))
+            known.append((offset, raw))
+        self.offsets[id(tensor)] = offset
+        return offset, raw.size
 
     def row(self, table: str, record: bytes) -> int:
         self.tables[table].append(record)
@@ -149,45 +158,61 @@ class _Writer:
         for w, name in zip(windows, names):
             self.row("ports", struct.pack("<II", kind, self.value(w)) + self.text(name))
 
-    def assemble(self, n_calls: int, graph_json: bytes) -> bytes:
+    def assemble(self, n_calls: int, graph_json: bytes) -> _C.View:
         dims = b"".join(self.text(d.name) + struct.pack("<qq", d.lower, d.upper) for d in self.dims)
-        body: list[tuple[str, int, bytes]] = [
+        body: list[tuple[str, int, bytes | Pieces]] = [
             ("strings", len(self.strings), bytes(self.strings)),
             ("numbers", len(self.numbers), np.asarray(self.numbers, "<i8").tobytes()),
             ("dims", len(self.dims), dims),
             *((name, len(rows), b"".join(rows)) for name, rows in self.tables.items()),
             ("blocks", 1, struct.pack("<II", 0, n_calls)),
-            ("weights", len(self.weights), bytes(self.weights)),
+            ("weights", self.weight_bytes, Pieces(self.weight_bytes, self.weights)),
         ]
         if graph_json:
             body.append(("graph", len(graph_json), graph_json))
         return container([(SECTIONS[name], count, data) for name, count, data in body])
 
 
-def container(sections: list[tuple[int, int, bytes]]) -> bytes:
-    """Header, section table, sections at multiples of 64 bytes: (kind, count, data)."""
-    at = 32 + 24 * len(sections)
-    table, data = b"", bytearray()
-    for kind, count, raw in sections:
-        start = -(-(at + len(data)) // ALIGN) * ALIGN
-        data += b"\0" * (start - at - len(data)) + raw
-        table += struct.pack("<IIQQ", kind, count, start, len(raw))
-    rest = table + bytes(data)
-    return struct.pack("<8sIIQQ", b"ACCELPLN", _C.plan_version, len(sections), 32 + len(rest), _C.checksum(rest)) + rest
+@dataclass(frozen=True)
+class Pieces:
+    """Bytes that lie in several places: (offset, bytes); zeros between them."""
+
+    size: int
+    pieces: list[tuple[int, Any]]
 
 
-def sections(file: bytes) -> dict[int, bytes]:
+def container(sections: Sequence[tuple[int, int, bytes | Pieces]]) -> _C.View:
+    """Header, section table, sections at multiples of 64 bytes: (kind, count, data). In memory that a Plan can use where it lies."""
+    at, table, places = HEADER.size + SECTION.size * len(sections), b"", []
+    for kind, count, data in sections:
+        start = -(-at // ALIGN) * ALIGN
+        at = start + (data.size if isinstance(data, Pieces) else len(data))
+        table += SECTION.pack(kind, count, start, at - start)
+        places += [(start + offset, raw) for offset, raw in (data.pieces if isinstance(data, Pieces) else [(0, data)])]
+    view = _C.View.empty((at,), DType.uint8)
+    file = view.numpy()
+    end = HEADER.size
+    for start, raw in [(end, table), *places]:
+        file[end:start] = 0
+        end = start + len(raw)
+        file[start:end] = np.frombuffer(raw, np.uint8)
+    file[end:] = 0
+    file[: HEADER.size] = np.frombuffer(HEADER.pack(b"ACCELPLN", _C.plan_version, len(sections), at, _C.checksum(file[HEADER.size :])), np.uint8)
+    return view
+
+
+def sections(file: Any) -> dict[int, Any]:
     """The sections of a file that the engine has accepted."""
     (n,) = struct.unpack_from("<I", file, 12)
     found = {}
     for i in range(n):
-        kind, _, offset, size = struct.unpack_from("<IIQQ", file, 32 + 24 * i)
+        kind, _, offset, size = SECTION.unpack_from(file, HEADER.size + SECTION.size * i)
         found[kind] = file[offset : offset + size]
     return found
 
 
-def write_plan(graph: Graph, describe: Any = None) -> tuple[bytes, list[Node]]:
-    """The Plan of a graph, and the state nodes in the order in which a run takes their tensors.
+def write_plan(graph: Graph, describe: Any = None) -> tuple[_C.View, list[Node]]:
+    """The Plan of a graph (uint8[n]), and the state nodes in the order in which a run takes their tensors.
 
     `describe(offsets)` may give the JSON of the graph section, knowing where each constant lies in the weights: {id(tensor): offset}."""
     s = schedule(graph)

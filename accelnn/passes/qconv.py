@@ -11,7 +11,7 @@ from ..core.registry import OPS
 from ..core.tensor import Tensor
 from ..ops.pool_nhwc import MAXIMUM
 from ..ops.qconv import pack_conv
-from .fold import constant
+from .build import constant
 
 
 def _pays(node: Node) -> bool:

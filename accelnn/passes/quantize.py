@@ -18,7 +18,8 @@ from ..core.graph import Graph, Node, Value, users
 from ..core.registry import OPS
 from ..core.tensor import Tensor, as_tensor, tensor
 from ..ops.matmul import ACTIVATIONS, unpack
-from .fold import constant, fold
+from .build import constant
+from .fold import fold
 from .fuse import fuse_epilogues, split_residuals
 
 PRODUCTS = {"conv2d": "qconv2d", "matmul": "qmatmul"}

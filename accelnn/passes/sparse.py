@@ -11,7 +11,7 @@ from ..core.graph import Graph, Node, Value, rewrite
 from ..core.registry import OPS
 from ..core.tensor import tensor
 from ..ops.sparse_conv import block_density, packed_blocks
-from .fold import constant
+from .build import constant
 
 # The most blocks that may hold something. At 20 % of them, one thread, AVX-512: 1.4 (64x56x56) to 2.9 times (512x7x7) as fast as F(4,3) of the whole float32
 # weights, 3.3 to 3.7 times the direct sum for 1x1; int8 2.8 (beside F(4,3)) to 4.4 times, 3.5 times for 1x1 of 1024 channels, but 1.9 times from 64

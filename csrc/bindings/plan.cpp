@@ -11,14 +11,27 @@ namespace {
 
 using plan::PortKind;
 
+py::buffer_info contiguous_bytes(const py::object& o) {
+  py::buffer_info b = py::reinterpret_borrow<py::buffer>(o).request();
+  if (b.itemsize != 1 || b.ndim != 1 || b.strides[0] != 1) refuse(Code::shape, "bytes expected: a buffer of one dimension, without gaps");
+  return b;
+}
+
 class PyPlan {
  public:
-  explicit PyPlan(const py::bytes& bytes) {
+  // A View of bytes is used where it lies, and read-only from now on; any other buffer is copied.
+  explicit PyPlan(const py::object& file) {
     require_sound_environment();
-    char* data = nullptr;
-    py::ssize_t n = 0;
-    if (PyBytes_AsStringAndSize(bytes.ptr(), &data, &n)) throw py::error_already_set();
-    require(Plan::open(data, size_t(n), all_tables, n_all_tables, Plan::Keep::copy, &plan_));
+    if (is_view(file)) {
+      const View& v = view_of(file);
+      if (v.t.dtype != DType::u8 || v.t.rank != 1 || !v.t.contiguous()) refuse(Code::shape, "a plan's bytes are uint8[n], contiguous");
+      file_ = v.storage;
+      file_->writable = false;
+      require(Plan::open(v.t.data, size_t(v.t.shape[0]), all_tables, n_all_tables, file_->owner ? Plan::Keep::borrow : Plan::Keep::allocated, &plan_));
+      return;
+    }
+    const py::buffer_info bytes = contiguous_bytes(file);
+    require(Plan::open(bytes.ptr, size_t(bytes.size), all_tables, n_all_tables, Plan::Keep::copy, &plan_));
   }
   PyPlan(const PyPlan&) = delete;
   PyPlan& operator=(const PyPlan&) = delete;
@@ -136,6 +149,7 @@ class PyPlan {
     return l;
   }
 
+  std::shared_ptr<Storage> file_;       // where the plan's bytes lie, if they are not its own
   Plan* plan_ = nullptr;
   std::vector<Run*> idle_;
   py::list last_;
@@ -281,18 +295,16 @@ void bind_runner(py::module_& m) {
 void bind_plan(py::module_& m) {
   bind_runner(m);
   py::class_<PyPlan>(m, "Plan", "A compiled graph, bound to this machine when it first runs.")
-      .def(py::init<const py::bytes&>(), py::arg("bytes"))
+      .def(py::init<const py::object&>(), py::arg("bytes"))
       .def("run", py::overload_cast<const py::tuple&, const py::tuple&, bool>(&PyPlan::run), py::arg("inputs"), py::arg("states"), py::arg("profile") = false)
       .def("ports", &PyPlan::ports, py::arg("kind"))
       .def("graph", &PyPlan::graph)
       .def_property_readonly("calls", &PyPlan::calls)
       .def_property_readonly("n_calls", &PyPlan::n_calls)
       .def_property_readonly("ops", &PyPlan::ops);
-  m.def("checksum", [](const py::bytes& b) {
-    char* data = nullptr;
-    py::ssize_t n = 0;
-    if (PyBytes_AsStringAndSize(b.ptr(), &data, &n)) throw py::error_already_set();
-    return plan::checksum(data, size_t(n));
+  m.def("checksum", [](const py::object& o) {
+    const py::buffer_info b = contiguous_bytes(o);
+    return plan::checksum(b.ptr, size_t(b.size));
   });
   m.attr("plan_version") = plan::version;
 }

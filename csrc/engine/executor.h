@@ -31,9 +31,10 @@ struct DimInfo {
 
 class Plan {
  public:
-  // borrow: the bytes outlive the Plan, and are used where they lie if they start at a multiple of 64 (else copied). Weights over 4 MiB are copied
-  // into huge pages in either case. `tables` outlives the Plan, too.
+  // borrow: the bytes outlive the Plan, and are used where they lie if they start at a multiple of 64 (else copied); weights over 4 MiB are copied into
+  // huge pages. allocated: the same of bytes that lie in allocate()'s memory, which has huge pages already. `tables` outlives the Plan, too.
   enum class Keep { borrow,
+                    allocated,
                     copy };
   static Status open(const void* bytes, size_t n, const Table* const* tables, int n_tables, Keep keep, Plan** plan);
   static void close(Plan* plan);        // null is fine; its Runs are closed before
@@ -83,7 +84,7 @@ class Plan {
                                                                         : n_ports_[0] + n_ports_[1];
   }
   int total_ports() const { return n_ports_[0] + n_ports_[1] + n_ports_[2]; }
-  Status build(const Table* const* tables, int n_tables);
+  Status build(const Table* const* tables, int n_tables, Keep keep);
   Status copy_names();
   Status resolve_calls(const Table* const* tables, int n_tables);
   Status describe_ports();

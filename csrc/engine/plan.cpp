@@ -42,7 +42,7 @@ Status Plan::open(const void* bytes, size_t n, const Table* const* tables, int n
       bytes = p->own_;
     }
     ACCELNN_TRY(plan::read(bytes, n, &p->file_));
-    return p->build(tables, n_tables);
+    return p->build(tables, n_tables, keep);
   }();
   if (!s.ok()) return close(p), s;
   *result = p;
@@ -56,9 +56,9 @@ Plan::~Plan() {
   release(own_weights_);
 }
 
-Status Plan::build(const Table* const* tables, int n_tables) {
+Status Plan::build(const Table* const* tables, int n_tables, Keep keep) {
   weights_ = file_.weights.at;
-  if (!own_ && file_.weights.count > worth_huge_pages) {
+  if (keep == Keep::borrow && !own_ && file_.weights.count > worth_huge_pages) {
     own_weights_ = allocate(size_t(file_.weights.count));
     ACCELNN_CHECK(own_weights_, memory, "no memory for %lld bytes of weights", ll(file_.weights.count));
     memcpy(own_weights_, file_.weights.at, size_t(file_.weights.count));
