@@ -37,14 +37,18 @@ def _shifted(c: Call, t: Tensor) -> Tensor:
     return calculate("xor", t.to(DType.uint8), c.tensor(np.asarray(128, np.uint8)))
 
 
-def signed(c: Call, w: Any, zero: Any, axis: int) -> tuple[Tensor, Tensor | None]:
-    """(int8, what is still to be taken from every weight: int32, or None). A zero point of several numbers belongs to `axis`."""
+def signed(c: Call, w: Any, zero: Any, axis: int) -> tuple[Any, Tensor | None]:
+    """(int8, known numbers where they were; what is still to be taken from every weight: int32, or None). A zero point of several numbers belongs to
+    `axis`. Known weights are turned here, so that they are packed once."""
     array, offset = numbers(w), np.zeros((), np.int32) if zero is None else numbers(zero)
     if array is not None and offset is not None:
         shape = [-1 if d == axis % array.ndim else 1 for d in range(array.ndim)] if offset.size > 1 else [1] * array.ndim
         centred = array.astype(np.int32) - offset.astype(np.int32).reshape(shape)
         if not centred.size or (centred.min() >= -128 and centred.max() <= 127):
-            return c.tensor(centred.astype(np.int8)), None
+            return centred.astype(np.int8), None
+        if array.dtype == np.uint8:
+            return (array ^ 128).view(np.int8), c.tensor(np.asarray(offset.astype(np.int32) - 128))
+        return array, c.tensor(offset.astype(np.int32))
     t = c.tensor(w)
     left = None if zero is None else c.tensor(zero).to(DType.int32)
     if t.dtype == DType.uint8:
@@ -70,7 +74,7 @@ def matmul_integer(c: Call, a: Any, b: Any, a_zero: Any = None, b_zero: Any = No
         raise c.refuse("a zero point for every row")
     x, zero = unsigned(c, a, a_zero)
     w, left = signed(c, b, b_zero, -1)
-    return as_matrices(x, w, lambda p, q: _products(c, p, q, zero, left))
+    return as_matrices(x, c.tensor(w), lambda p, q: _products(c, p, q, zero, left))
 
 
 def _products(c: Call, a: Tensor, b: Tensor, zero: Tensor, left: Tensor | None) -> Tensor:
@@ -99,7 +103,9 @@ def _product(c: Call, a: Tensor, b: Tensor, zero: Tensor, left: Tensor | None) -
     y = apply("qmatmul", a, zero, b, _ones(c, b.shape[1]), out="int32")
     if left is None:
         return y
-    sums = apply("qmatmul", a, zero, c.tensor(np.ones((), np.int8)).expand(b.shape[0], 1), _ones(c, 1), out="int32")
+    depth: Any = b.shape[0]
+    ones = c.tensor(np.ones((depth, 1), np.int8)) if isinstance(depth, int) else c.tensor(np.ones((), np.int8)).expand(depth, 1)
+    sums = apply("qmatmul", a, zero, ones, _ones(c, 1), out="int32")
     return calculate("sub", y, calculate("mul", sums, left))
 
 
@@ -117,7 +123,7 @@ def conv_integer(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None
     if n not in (1, 2) or not isinstance(taps, int) or taps > MOST_TAPS:
         raise c.refuse(f"sums of {taps} integers over {n} dimensions of space")
     if n == 1:
-        t, kernel = t.unsqueeze(2), kernel.unsqueeze(2)
+        t, kernel = t.unsqueeze(2), kernel.reshape(*kernel.shape[:2], 1, *kernel.shape[2:])
         strides, dilations, low, high = (1, *strides), (1, *dilations), [0, *low], [0, *high]
     names = (("stride_h", strides[0]), ("stride_w", strides[1]), ("dilation_h", dilations[0]), ("dilation_w", dilations[1]), ("pad_top", low[0]),
              ("pad_left", low[1]), ("pad_bottom", high[0]), ("pad_right", high[1]), ("groups", groups))  # fmt: skip
@@ -125,10 +131,11 @@ def conv_integer(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None
     outputs: Any = kernel.shape[0]
     if left is not None:         # the sums of what a window covers: one more output of every group, with weights of 1
         each = outputs // groups
-        split = kernel.reshape(groups, each, *kernel.shape[1:])
-        ones = c.tensor(np.ones((), np.int8)).expand(groups, 1, *kernel.shape[1:])
-        kernel = ops.cat([split, ones], 1).reshape(groups * (each + 1), *kernel.shape[1:])
-    y = apply("qconv2d", t, zero, kernel, _ones(c, kernel.shape[0]), None, None, out="int32", **g)
+        shape = kernel.shape[1:]
+        split, ones = kernel.reshape(groups, each, *shape), np.ones((groups, 1, *shape), np.int8)
+        joined = np.concatenate([split, ones], 1) if isinstance(split, np.ndarray) else ops.cat([split, c.tensor(ones)], 1)
+        kernel = joined.reshape(groups * (each + 1), *shape)
+    y = apply("qconv2d", t, zero, c.tensor(kernel), _ones(c, kernel.shape[0]), None, None, out="int32", **g)
     if left is not None:
         y = y.reshape(y.shape[0], groups, each + 1, *y.shape[2:])
         sums = apply("slice", y, axis=2, start=each, length=1, step=1)
