@@ -127,6 +127,17 @@ def test_decoding_against_a_cache_that_is_not_full(dtype: str) -> None:
     np.testing.assert_allclose(part, an.scaled_dot_product_attention(q, k[:, :, :500], v[:, :, :500], enable_gqa=True).numpy(), rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.parametrize("keys", [4100, 8300])
+def test_decoding_against_a_long_cache(keys: int) -> None:
+    """Parts of 1024 and 2048 keys, the last one short; the largest score in the last part."""
+    q, k, v = drawn(1, 2, 1, 64), drawn(1, 1, keys, 64, seed=1), drawn(1, 1, keys, 80, seed=2)
+    k = an.tensor(np.concatenate([k.numpy()[:, :, :-1], 2 * q.numpy()[:, :1]], 2))
+    got = an.attention_decode(q, k, v).numpy()
+    s = np.einsum("bhie,bgje->bhij", q.numpy().astype(np.float64), k.numpy().astype(np.float64)) / 8
+    w = np.exp(s - s.max(-1, keepdims=True))
+    np.testing.assert_allclose(got, w / w.sum(-1, keepdims=True) @ v.numpy().astype(np.float64), rtol=1e-4, atol=1e-5)
+
+
 def test_quantize_cache_is_within_half_a_step() -> None:
     x = drawn(2, 3, 40, 16)
     q, s = an.quantize_cache(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,14 +38,15 @@ class Model:
 
     @classmethod
     def of_file(cls, path: str | os.PathLike[str]) -> Model:
-        """The model of a `.accel` file. The engine checks every byte before anything of it runs; its graph is read when somebody asks for it."""
+        """The model of a `.accel` file, used where it is mapped: who replaces the file while the model lives writes beside it and renames, as `save`
+        does. The engine checks every byte before anything of it runs; its graph is read when somebody asks for it."""
         with open(path, "rb") as f:
-            view = _C.View.empty((os.fstat(f.fileno()).st_size,), DType.uint8)
-            got = f.readinto(view.numpy().data)
-        if got != view.shape[0]:
-            raise FormatError(f"{os.fspath(path)}: {got} of its {view.shape[0]} bytes could be read")
+            try:
+                mapped = mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE | getattr(mmap, "MAP_POPULATE", 0), mmap.PROT_READ)
+            except ValueError as reason:        # an empty file
+                raise FormatError(f"{os.fspath(path)}: {reason}") from reason
         model = cls.__new__(cls)
-        model._open(view)
+        model._open(_C.View.share(np.frombuffer(mapped, np.uint8), DType.uint8))
         if not model.plan.graph():
             raise FormatError(f"{os.fspath(path)}: the file has no graph (it was stripped for a binary); it can be run by an executable only")
         return model

@@ -87,6 +87,8 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
     ((1, 1, 5, 5), (1, 1, 3, 3), {}),
     ((2, 1, 28, 28), (6, 1, 5, 5), {"pad_top": 2, "pad_left": 2, "pad_bottom": 2, "pad_right": 2}),
     ((3, 6, 14, 14), (16, 6, 5, 5), {}),
+    ((2, 7, 12, 23), (14, 7, 2, 7), {"stride_h": 2, "dilation_h": 2, "pad_top": 3, "pad_left": 2}),
+    ((1, 5, 9, 19), (13, 5, 3, 3), {"pad_left": 1}),
     ((2, 3, 9, 8), (5, 3, 3, 2), {"stride_h": 2, "stride_w": 3, "pad_top": 1, "pad_right": 2}),
     ((1, 4, 10, 11), (6, 2, 3, 3), {"groups": 2, "dilation_h": 2, "dilation_w": 2, "pad_left": 1}),
     ((2, 5, 6, 7), (5, 1, 3, 3), {"groups": 5, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
@@ -101,10 +103,11 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (
 )
 
 
-LAST: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  # dgrad by way of channels last
-    ((1, 16, 20, 21), (16, 16, 5, 5), {"pad_top": 2, "pad_left": 1}),
+GRADIENTS: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  # Winograd with groups, dilation, 5x5; dgrad by way of channels last
+    ((1, 17, 26, 25), (16, 17, 5, 5), {"pad_top": 2, "pad_left": 1}),
     ((2, 17, 15, 9), (16, 17, 3, 3), {"pad_top": 2, "pad_left": 2, "pad_bottom": 1, "dilation_h": 2, "dilation_w": 2}),
-    ((2, 32, 9, 10), (32, 16, 3, 3), {"groups": 2, "pad_top": 1, "pad_right": 1}),
+    ((2, 40, 13, 14), (32, 20, 3, 3), {"groups": 2, "pad_top": 1, "pad_right": 1}),
+    ((1, 16, 20, 22), (16, 16, 5, 5), {"pad_top": 2, "pad_bottom": 2, "pad_left": 1, "exact": 1}),
 )
 
 
@@ -187,7 +190,7 @@ def _gradient_samples(second: int) -> Any:
     def samples() -> Any:
         rng = np.random.default_rng(0)
         found = []
-        for x, w, g in CASES + (LAST if second == 1 else ()):
+        for x, w, g in CASES + GRADIENTS:
             y = conv2d_op.specs([Spec(x, DType.float32), Spec(w, DType.float32)], g)[0].shape
             extra = {"in_h": x[2], "in_w": x[3]} if second == 1 else {"kernel_h": w[2], "kernel_w": w[3]}
             found.append(((_draw(rng, y), _draw(rng, w if second == 1 else x)), {**g, **extra}))  # type: ignore[arg-type]
@@ -210,12 +213,9 @@ def _gradient_cost(second: int) -> Any:
 def _dgrad_bound(dy: Any, w: Any, in_h: int, in_w: int, exact: int = 0, **g: int) -> Any:
     full = {**GEOMETRY, **g}
     n, (o, per_group, r, s) = len(dy), w.shape
-    if conv_bounds.by_winograd(n, per_group, o, (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
-        return conv_bounds.dgrad(dy, w, in_h, in_w, full["pad_top"], full["pad_left"])
-    plain = gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
-    if not dy.size or not conv_bounds.by_last(n, per_group, o // full["groups"], (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
-        return plain
-    return np.maximum(plain, conv_bounds.last(dy, w, **full))
+    if conv_bounds.by_winograd(n, per_group, o // full["groups"], (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
+        return conv_bounds.dgrad(dy, w, in_h, in_w, **full)
+    return gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
 
 
 conv2d_dgrad = Op("conv2d_dgrad", _dgrad_shape, _dgrad_reference, samples=_gradient_samples(1), cost=_gradient_cost(1), bound=_dgrad_bound)
@@ -241,8 +241,9 @@ def _wgrad_reference(dy: Any, x: Any, kernel_h: int, kernel_w: int, **g: int) ->
 def _wgrad_bound(dy: Any, x: Any, kernel_h: int, kernel_w: int, exact: int = 0, **g: int) -> Any:
     full = {**GEOMETRY, **g}
     n, pixels = len(dy), dy.shape[2] * dy.shape[3]
-    if conv_bounds.by_winograd(n, x.shape[1], dy.shape[1], (kernel_h, kernel_w), dy.shape[2:], pixels, exact, **full):
-        return conv_bounds.wgrad(dy, x, full["pad_top"], full["pad_left"])
+    c, o = x.shape[1] // full["groups"], dy.shape[1] // full["groups"]
+    if conv_bounds.by_winograd(n, c, o, (kernel_h, kernel_w), dy.shape[2:], pixels, exact, **full):
+        return conv_bounds.wgrad(dy, x, kernel_h, **full)
     return gamma(n * pixels + 8) * _wgrad_reference(np.abs(dy), np.abs(x), kernel_h, kernel_w, **g)
 
 
@@ -255,7 +256,7 @@ def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, activation: int = 0, exact: 
         raise ShapeError("conv2d with a fused activation has no gradient; passes fuse after differentiation")
     g |= {"exact": exact} if exact else {}
     dx = apply("conv2d_dgrad", dy, w, in_h=x.shape[2], in_w=x.shape[3], **g) if needs_gradient(x) else None
-    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
+    dw = apply("conv2d_wgrad", dy, x, kernel_h=w.shape[2], kernel_w=w.shape[3], **g) if needs_gradient(w) else None
     bias, residual = [*rest[:-1], None, None][:2]
     return (dx, dw, None if bias is None else dy.sum((0, 2, 3)), None if residual is None else dy)[: 2 + len(rest[:-1])]
 
@@ -271,7 +272,7 @@ def _(g: Tensor, dy: Tensor, x: Tensor, dw: Tensor, kernel_h: int, kernel_w: int
 
 
 def needs_gradient(x: Tensor) -> bool:
-    """Whether anything can flow on from here: the first layer's images need no gradient."""
+    """Whether anything can flow on from here: the first layer's images and frozen weights need no gradient."""
     return x.is_traced or x.requires_grad or x.node is not None
 
 
@@ -291,7 +292,11 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     padding: zeros at both sides, (top, left, bottom, right), or 'valid', 'same' (stride 1), 'same_upper', 'same_lower' (window.paddings).
     exact: no fast algorithm (Winograd), here and in the gradients, whose errors are bounded by the largest numbers that a tile of the image sees and
     not by an output's own terms (for a whole process or some lines: an.exact_convolutions)."""
-    g = window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact or exact_wanted())
+    return convolved(x, weight, bias, window(2, "conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation, groups).attrs2d(exact or exact_wanted()))
+
+
+def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, g: dict[str, int]) -> Tensor:
+    """conv2d with all of its attributes; on tensors channels last inside where that is faster."""
     if mode.trace is None:
         y = conv_eager.conv2d(x, weight, bias, g)
         if y is not None:

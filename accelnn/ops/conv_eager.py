@@ -71,8 +71,9 @@ def _packed(weight: Tensor, groups: int, algorithm: int) -> Tensor:
 def algorithm_of(x: Shape, w: Shape, attrs: tuple[tuple[str, int], ...]) -> int | None:
     """The algorithm of conv2d_nhwc that is worth two turned images, or None: conv2d on NCHW is as fast.
 
-    Measured on one thread against conv2d: 1x1 of 256 -> 64 channels at 56x56 (51 products an element that is turned) 0.92, 6 -> 16 channels at 5x5 (86) 1.17,
-    1024 -> 256 at 14x14 (205) 1.29. Groups of 4 channels on their planes: 359 us, turned 460; of 8: 388, turned 291."""
+    Measured on one thread against conv2d: 1x1 of 256 -> 64 channels at 56x56 (51 products an element that is turned) 0.92, 1024 -> 256 at 14x14 (205)
+    1.29. Groups of 4 channels on their planes: 359 us, turned 460; of 8: 388, turned 291. 64 images of 6 -> 16 channels, 14x14, by 5x5: 345 us
+    turned, by columns 400, with outputs as lanes 273 (two threads 211, 206 and 141)."""
     from ..core.dispatch import explain
     from .conv_nhwc import ALGORITHMS, PANELS, plan_of
 
@@ -86,7 +87,7 @@ def algorithm_of(x: Shape, w: Shape, attrs: tuple[tuple[str, int], ...]) -> int 
     if products < PRODUCTS[algorithm == PANELS] * turned:
         return None
     row = next((name for name, why in explain("conv2d", [image, weights], given) if why is None), "")
-    if row.endswith("_planes") and (algorithm == PANELS or w[1] < 8):
+    if algorithm == PANELS and row.endswith(("_planes", "_pixels")) or row.endswith("_planes") and w[1] < 8:
         return None
     return algorithm
 

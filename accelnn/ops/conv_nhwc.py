@@ -147,6 +147,16 @@ def folded(w: Any) -> Any:
     return eight.reshape(o, c, 4, 2, 4, 2).transpose(0, 3, 5, 1, 2, 4).reshape(o, 4 * c, 4, 4)
 
 
+def _exchanged(u: Any, per_group: int) -> Any:
+    """Rows (point, channel) of groups narrower than a panel as the kernel wants them: row c of output o is channel c ^ o of its group. Its own inverse."""
+    points, outputs = u.reshape(-1, per_group, u.shape[1]), np.arange(u.shape[1]) % per_group
+    return np.take_along_axis(points, (np.arange(per_group)[:, None] ^ outputs)[None], 1).reshape(u.shape)
+
+
+def _in_lanes(groups: int, outputs: int) -> bool:
+    return groups > 1 and outputs // groups % PANEL != 0
+
+
 def _pack_reference(w: Any, groups: int = 1, algorithm: int = 0) -> Any:
     o, per_group, r, s = w.shape
     if algorithm in (PANELS, LANES):
@@ -156,12 +166,14 @@ def _pack_reference(w: Any, groups: int = 1, algorithm: int = 0) -> Any:
     g = transforms(algorithm)[1]
     filters = folded(w) if algorithm == FOLDED else w
     u = np.einsum("ik,ockl,jl->ijco", g, np.asarray(filters, np.float64), g)
-    return _panelled(u.reshape(-1, o)).astype(w.dtype)
+    u = u.reshape(-1, o)
+    return _panelled(_exchanged(u, per_group) if _in_lanes(groups, o) else u).astype(w.dtype)
 
 
 _WEIGHTS: tuple[tuple[tuple[int, ...], int, int], ...] = (
     ((1, 1, 1, 1), 1, PANELS), ((17, 3, 3, 2), 1, PANELS), ((6, 2, 3, 3), 2, PANELS), ((5, 3, 3, 3), 1, WINOGRAD2), ((33, 2, 3, 3), 1, WINOGRAD4),
-    ((20, 3, 7, 7), 1, FOLDED), ((18, 3, 5, 5), 1, WINOGRAD5), ((5, 1, 3, 3), 5, LANES), ((24, 4, 3, 2), 6, LANES), ((0, 2, 3, 3), 1, PANELS),
+    ((24, 8, 3, 3), 3, WINOGRAD4), ((20, 3, 7, 7), 1, FOLDED), ((18, 3, 5, 5), 1, WINOGRAD5), ((5, 1, 3, 3), 5, LANES), ((24, 4, 3, 2), 6, LANES),
+    ((0, 2, 3, 3), 1, PANELS),
 )  # fmt: skip
 
 
@@ -279,7 +291,8 @@ def _sum(x: Any, w: Any, channels: int, kernel: tuple[int, int], algorithm: int,
         weights = taps.T.reshape(channels, *kernel, per_group).transpose(0, 3, 1, 2)
         return correlate(np.abs(x), np.abs(weights), g) if size else correlate(x, weights, g)
     shape = columns(x[:, :0], *kernel, g).shape
-    return _by_tiles(x, _unpanelled(w, channels), g, algorithm, shape[4], shape[5], size)
+    u = _unpanelled(w, channels)
+    return _by_tiles(x, _exchanged(u, per_group) if _in_lanes(k, channels) else u, g, algorithm, shape[4], shape[5], size)
 
 
 def _reference(x: Any, w: Any, bias: Any = None, residual: Any = None, channels: int = 0, kernel_h: int = 1, kernel_w: int = 1, algorithm: int = 0,

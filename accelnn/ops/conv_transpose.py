@@ -12,7 +12,7 @@ from ..core.errors import AttributeValueError, ShapeError, UnsupportedError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply
-from .conv import GEOMETRY, _dgrad_bound, _dgrad_reference, _draw, _floats, conv_shape
+from .conv import GEOMETRY, _dgrad_bound, _dgrad_reference, _draw, _floats, conv_shape, convolved, needs_gradient
 from .exactness import exact_wanted
 from .matmul import gamma
 from .window import Window, each, window
@@ -83,8 +83,10 @@ conv_transpose2d_op = Op("conv_transpose2d", _shape, _reference, kernel="conv2d_
 
 @conv_transpose2d_op.vjp
 def _(dy: Tensor, x: Tensor, w: Tensor, *rest: Any, output_padding_h: int = 0, output_padding_w: int = 0, **g: int) -> Any:
-    dx = apply("conv2d", dy, w, **g)
-    dw = apply("conv2d_wgrad", x, dy, kernel_h=w.shape[2], kernel_w=w.shape[3], **g)
+    # On tensors by way of channels last, the weights packed anew: 4x4 at a stride of 2, 64 to 128 channels, 32 x 14x14, 4.0 ms instead of 7.0; 2x2 (128 at
+    # 56x56) gains nothing: 2.1 and 2.0, on two threads 1.3 and 1.0.
+    dx = convolved(dy, w, None, {**GEOMETRY, **g}) if needs_gradient(x) else None
+    dw = apply("conv2d_wgrad", x, dy, kernel_h=w.shape[2], kernel_w=w.shape[3], **g) if needs_gradient(w) else None
     return (dx, dw) if len(rest) < 2 else (dx, dw, dy.sum((0, 2, 3)))
 
 

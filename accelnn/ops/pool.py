@@ -120,6 +120,48 @@ def _(dy: Tensor, g: Tensor, idx: Tensor, y: Tensor, **w: int) -> Any:
     return apply("max_pool2d_grad", dy, idx, in_h=g.shape[2], in_w=g.shape[3], **w), None
 
 
+def span(i: Any, n: int, m: int) -> tuple[Any, Any]:
+    """Which of n elements the i-th of m adaptive windows sees: [begin, end)."""
+    return i * n // m, -(-(i + 1) * n // m)
+
+
+def _adaptive_shape(x: Spec, out_h: int, out_w: int) -> tuple[Spec, Spec]:
+    if len(x.shape) != 4:
+        raise ShapeError(f"adaptive_max_pool2d: x[N,C,H,W] expected, not {x}")
+    if x.dtype != DType.float32:
+        raise DTypeError(f"adaptive_max_pool2d: float32 expected, not {x.dtype.name}")
+    shape = (*x.shape[:2], out_h, out_w)
+    return Spec(shape, x.dtype), Spec(shape, DType.int32)
+
+
+def _adaptive_reference(x: Any, out_h: int, out_w: int) -> Any:
+    n, c, h, w = x.shape
+    y, index = np.zeros((n, c, out_h, out_w)), np.zeros((n, c, out_h, out_w), np.int32)
+    for i, j in np.ndindex(out_h, out_w):
+        (top, low), (left, right) = span(i, h, out_h), span(j, w, out_w)
+        seen = x[:, :, top:low, left:right].reshape(n, c, (low - top) * (right - left)).astype(np.float64)
+        at = seen.argmax(2)
+        y[:, :, i, j] = np.take_along_axis(seen, at[..., None], 2)[..., 0]
+        index[:, :, i, j] = (top + at // (right - left)) * w + left + at % (right - left)
+    return y, index
+
+
+def _adaptive_samples() -> Any:
+    rng = np.random.default_rng(0)
+    cases = (((1, 1, 1, 1), 1, 1), ((2, 3, 7, 9), 3, 4), ((1, 2, 5, 37), 2, 7), ((0, 2, 5, 5), 2, 2), ((1, 1, 4, 6), 4, 4))
+    return [((rng.permutation(int(np.prod(s))).reshape(s).astype(np.float32),), {"out_h": h, "out_w": w}) for s, h, w in cases]
+
+
+adaptive_max_pool2d_op = Op("adaptive_max_pool2d", _adaptive_shape, _adaptive_reference, samples=_adaptive_samples)
+
+
+@adaptive_max_pool2d_op.vjp
+def _(dy: Tensor, didx: None, x: Tensor, y: Tensor, idx: Tensor, out_h: int, out_w: int) -> Any:
+    # Places are in planes, whatever window they came from: one that slides by 1 has as many outputs.
+    h, w = x.shape[2:]
+    return apply("max_pool2d_grad", dy, idx, in_h=h, in_w=w, **window((h - out_h + 1, w - out_w + 1), 1))
+
+
 def _average_weights(shape: tuple[int, ...], w: dict[str, int], count_include_pad: int) -> Any:
     inside = _windows(np.ones((1, 1, *shape[2:])), w, 0).sum(2)
     return 1.0 / (w["kernel_h"] * w["kernel_w"] + 0 * inside if count_include_pad else np.maximum(inside, 1))

@@ -18,7 +18,7 @@ from .arrange import cut
 from .indexing import scatter
 from .matmul import linear
 from .places import joined, largest, spots
-from .pool import window
+from .pool import span, window
 
 Sides = tuple[Any, ...]
 
@@ -202,7 +202,7 @@ def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = N
 
 
 def _spans(n: int, m: int) -> list[tuple[int, int]]:
-    return [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+    return [span(i, n, m) for i in range(m)]
 
 
 def _span_spots(n: int, m: int) -> np.ndarray:
@@ -259,6 +259,11 @@ def adaptive_max_pool(x: Tensor, output_size: Any, return_indices: bool, n: int)
     if all(m and k % m == 0 for k, m in zip(have, wanted)):
         found = _max("adaptive_max_pool", x, n, tuple(k // m for k, m in zip(have, wanted)), None, 0, 1, False, return_indices)
         x, at = found if return_indices else (found, None)
+    elif n <= 2 and all(0 < m <= k for k, m in zip(have, wanted)):
+        flat = x if n == 2 else x.unsqueeze(2)
+        x, at = apply_all("adaptive_max_pool2d", flat, out_h=1 if n == 1 else wanted[0], out_w=wanted[-1])
+        x, at = (x, at) if n == 2 else (x.squeeze(2), at.squeeze(2))
+        at = at.to(DType.int64) if return_indices else None
     elif return_indices:
         x, at = largest("adaptive_max_pool", x, joined([_span_spots(k, m) for k, m in zip(have, wanted)], have), wanted)
     else:

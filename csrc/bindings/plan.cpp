@@ -78,8 +78,10 @@ class PyPlan {
     }
     Run* r = take();
     Status s;
+    const bool stays = ++runs_ == runs_before_settling;
     {
       py::gil_scoped_release unlocked;
+      if (stays) plan_->settle();
       s = r->run(in.data(), out.data(), state.data(), pool(), times ? times->data() : nullptr);
     }
     last_ = report(*r);
@@ -151,6 +153,8 @@ class PyPlan {
 
   std::shared_ptr<Storage> file_;       // where the plan's bytes lie, if they are not its own
   Plan* plan_ = nullptr;
+  static constexpr int64_t runs_before_settling = 16;
+  int64_t runs_ = 0;
   std::vector<Run*> idle_;
   py::list last_;
   int64_t reported_ = 0;

@@ -236,12 +236,13 @@ void print(const char* name, const TensorView& v) {
 }
 
 void bench(Model& m, int64_t repeat) {
+  m.plan->settle();
   constexpr int64_t warm_up = 5, fewest = 20, most = 100'000;
   constexpr double about_us = 1e6;
   for (int64_t i = 0; i < warm_up; i++) m.execute();
   const int64_t limit = repeat ? repeat : most;
   double* times = static_cast<double*>(allocate(size_t(limit) * sizeof(double)));
-  if (!times) stop(run_failed, "no memory for %lld measurements", ll(limit));
+  if (!times) stop(run_failed, "no memory for %zu bytes", size_t(limit) * sizeof(double));
   int64_t n = 0;
   for (const double end = now_us() + about_us; n < limit && (repeat || n < fewest || now_us() < end); n++) {
     const double start = now_us();

@@ -63,6 +63,7 @@ struct accelnn_model {
     ACCELNN_CHECK(!plan->n(PortKind::state), unsupported,
                   "this Plan keeps state ('%.60s') and runs from Python alone; build it from a net, not from a step",
                   plan->port(PortKind::state, 0).name);
+    plan->settle();
     return {};
   }
   Status take_workspace(Workspace** result) {

@@ -26,6 +26,10 @@ constexpr uintptr_t nowhere = uintptr_t(1) << 60;
 
 char* shifted(char* base, int64_t bytes) { return reinterpret_cast<char*>(reinterpret_cast<uintptr_t>(base) + uintptr_t(bytes)); }
 
+Status within(const char* what, int64_t bytes, int64_t limit) {
+  return bytes >= 0 && bytes <= limit ? Status() : fail(Code::memory, "%s: %lld bytes for these inputs; the limit is %lld", what, ll(bytes), ll(limit));
+}
+
 Status in_call(const Status& s, int64_t i, const char* label) {
   return *label ? fail(s.code, "in '%.60s': %s", label, s.text) : fail(s.code, "in call %lld: %s", ll(i), s.text);
 }
@@ -70,7 +74,17 @@ Run::~Run() {
   release(arena_);
 }
 
+// Bindings hold addresses of the weights.
+void Run::follow_weights() {
+  const char* now = plan_->weights();
+  if (now == weights_) return;
+  for (Binding*& b : bindings_) destroy(b), b = nullptr;
+  current_ = nullptr;
+  weights_ = now;
+}
+
 Status Run::find_or_make(const TensorView* inputs, const TensorView* states) {
+  follow_weights();
   ACCELNN_TRY(plan_->evaluate_dims(inputs, states, dims_.data()));
   Binding** slot = &bindings_[0];       // where a new one goes: an empty place, or the least recently used
   Binding* found = nullptr;
@@ -94,7 +108,7 @@ Status Run::find_or_make(const TensorView* inputs, const TensorView* states) {
     ACCELNN_TRY(same(*found));
   } else {
     found = create<Binding>();
-    ACCELNN_CHECK(found, memory, "no memory for a binding");
+    ACCELNN_CHECK(found, memory, "no memory for a Run");
     Status s = [&]() -> Status {
       ACCELNN_TRY(found->dims.resize(dims_.size()));
       if (dims_.size()) memcpy(found->dims.data(), dims_.data(), size_t(dims_.size()) * sizeof(int64_t));
@@ -122,7 +136,7 @@ Status Run::make(Binding* b) {
   ACCELNN_TRY(evaluate_values(*b, places, &values));
   for (int i = 0; i < plan_->total_ports(); i++) {
     const TensorView& v = values[plan_->ports_[i].value];
-    ACCELNN_CHECK(v.contiguous() && v.data == b->seen[i], format, "damaged or hostile Plan: the value of port %d does not cover its buffer", i);
+    ACCELNN_CHECK(v.contiguous() && v.data == b->seen[i], format, "the value of port %d does not cover its buffer", i);
   }
   ACCELNN_TRY(b->attrs.resize(f.attrs.count));
   for (int64_t i = 0; i < f.attrs.count; i++) {
@@ -160,12 +174,11 @@ Status Run::place_buffers(Binding* b, Array<Place>* places) {
     const plan::Buffer& buffer = f.buffers[i];
     Place& p = (*places)[i];
     if (buffer.storage == Storage::constant) {
-      p = {const_cast<char*>(plan_->weights_) + buffer.offset, int64_t(buffer.length), 0, uint32_t(n_ports) + 1};
+      p = {const_cast<char*>(weights_) + buffer.offset, int64_t(buffer.length), 0, uint32_t(n_ports) + 1};
     } else if (buffer.storage == Storage::temporary) {
       p.slot = uint32_t(n_ports);
       ACCELNN_TRY(plan::evaluate(f, buffer.bytes, b->dims.data(), &p.bytes));
-      ACCELNN_CHECK(p.bytes >= 0 && p.bytes <= memory_limit_, memory, "a temporary of %lld bytes is needed for these inputs; the limit is %lld",
-                    ll(p.bytes), ll(memory_limit_));
+      ACCELNN_TRY(within("a temporary", p.bytes, memory_limit_));
     }
   }
   ACCELNN_TRY(place_temporaries(places, &b->workspace_offset));
@@ -199,8 +212,7 @@ Status Run::place_temporaries(Array<Place>* places, int64_t* total) const {
       if (end > low) low = end;
     }
     at[i].offset = low;
-    ACCELNN_CHECK(low + size <= memory_limit_, memory, "temporaries of more than %lld bytes are needed for these inputs; that is the limit",
-                  ll(memory_limit_));
+    ACCELNN_TRY(within("the network's memory", low + size, memory_limit_));
     if (low + size > *total) *total = low + size;
     int64_t k = n_placed++;
     for (; k > 0 && at[placed[k - 1]].offset > low; k--) placed[k] = placed[k - 1];
@@ -287,8 +299,7 @@ Status Run::bind_calls(Binding* b, const Array<Place>& places, const Array<Tenso
     if (s.ok()) s = select(*call.table, bound.call, caps_, &bound.row);
     if (!s.ok()) return in_call(s, i, call.label);
     const size_t bytes = op.workspace(bound.call, *bound.row);
-    ACCELNN_CHECK(bytes <= size_t(memory_limit_), memory, "%s needs a workspace of %zu bytes for these inputs; the limit is %lld", op.name, bytes,
-                  ll(memory_limit_));
+    ACCELNN_TRY(within(op.name, int64_t(bytes), memory_limit_));
     if (int64_t(bytes) > b->workspace_bytes) b->workspace_bytes = int64_t(bytes);
   }
   b->arena_bytes = b->workspace_offset + round_up(b->workspace_bytes);
@@ -357,7 +368,7 @@ Status Run::grow_arena() {
     release(arena_);
     arena_size_ = 0;
     arena_ = static_cast<char*>(allocate(size_t(current_->arena_bytes)));
-    ACCELNN_CHECK(arena_, memory, "no memory for %lld bytes of temporaries", ll(current_->arena_bytes));
+    ACCELNN_CHECK(arena_, memory, "no memory for %zu bytes", size_t(current_->arena_bytes));
     arena_size_ = current_->arena_bytes;
   }
   base_[plan_->total_ports()] = arena_;

@@ -58,12 +58,7 @@ Plan::~Plan() {
 
 Status Plan::build(const Table* const* tables, int n_tables, Keep keep) {
   weights_ = file_.weights.at;
-  if (keep == Keep::borrow && !own_ && file_.weights.count > worth_huge_pages) {
-    own_weights_ = allocate(size_t(file_.weights.count));
-    ACCELNN_CHECK(own_weights_, memory, "no memory for %lld bytes of weights", ll(file_.weights.count));
-    memcpy(own_weights_, file_.weights.at, size_t(file_.weights.count));
-    weights_ = static_cast<const char*>(own_weights_);
-  }
+  settled_ = keep != Keep::borrow || own_ || file_.weights.count <= worth_huge_pages;
   ACCELNN_TRY(dims_.resize(file_.dims.count));
   ACCELNN_TRY(dim_source_.resize(file_.dims.count));
   ACCELNN_TRY(ports_.resize(file_.ports.count));
@@ -71,6 +66,15 @@ Status Plan::build(const Table* const* tables, int n_tables, Keep keep) {
   ACCELNN_TRY(copy_names());
   ACCELNN_TRY(resolve_calls(tables, n_tables));
   return describe_ports();
+}
+
+void Plan::settle() const {
+  if (__atomic_exchange_n(&settled_, true, __ATOMIC_ACQ_REL)) return;
+  void* room = allocate(size_t(file_.weights.count));
+  if (!room) return;                    // then they stay in small pages
+  memcpy(room, file_.weights.at, size_t(file_.weights.count));
+  own_weights_ = room;
+  __atomic_store_n(&weights_, static_cast<const char*>(room), __ATOMIC_RELEASE);
 }
 
 // The file's names end nowhere; C and printf want a zero.
@@ -104,7 +108,7 @@ Status Plan::resolve_calls(const Table* const* tables, int n_tables) {
     memcpy(name, file_.strings.at + c.op.offset, size_t(length));
     name[length] = 0;
     call.table = c.op.length < sizeof name ? find_table(tables, n_tables, name) : nullptr;
-    ACCELNN_CHECK(call.table, unsupported, "call %lld (%.60s): this program has no op '%s'; it was built without it, or the Plan is newer", ll(i),
+    ACCELNN_CHECK(call.table, unsupported, "call %lld (%.60s): this program was built without op '%s'", ll(i),
                   call.label, name);
     const Op& op = *call.table->op;
     ACCELNN_CHECK(c.n_in >= uint32_t(op.min_in) && c.n_in <= uint32_t(op.max_in) && c.n_out >= 1 && c.n_out <= uint32_t(op.max_out), format,

@@ -73,7 +73,7 @@ Status Reader::header(size_t n) {
   ACCELNN_CHECK(!memcmp(h.magic, magic, sizeof magic), format, "not a Plan: it does not begin with '%.8s'", magic);
   ACCELNN_CHECK(h.version == version, format, "Plan of version %u; this library reads version %u", h.version, version);
   ACCELNN_CHECK(h.bytes <= n, format, "Plan is cut short: %zu of %llu bytes are there", n, static_cast<unsigned long long>(h.bytes));
-  ACCELNN_CHECK(h.bytes == n, format, "Plan of %llu bytes is followed by %llu that do not belong to it", static_cast<unsigned long long>(h.bytes),
+  ACCELNN_CHECK(h.bytes == n, format, "Plan of %llu bytes is followed by %llu more", static_cast<unsigned long long>(h.bytes),
                 static_cast<unsigned long long>(n - h.bytes));
   ACCELNN_CHECK(n <= size_t(max_bytes), format, "Plan of %zu bytes: the limit is %lld", n, ll(max_bytes));
   FORMAT(h.n_sections <= max_sections && sizeof h + h.n_sections * sizeof(Section) <= n, "%u sections", h.n_sections);

@@ -1,5 +1,6 @@
-// One job at a time. The job's parts are claimed from a shared counter; a generation number in the high half of the counter keeps a worker that
-// comes late from claiming parts of the next job.
+// One job at a time. Every thread has a range of the parts and claims from its own first, then from the others': the same parts of one call after another
+// stay on one core, and in its caches. Cores need not share a last cache (150 ns for a line from one to the other here): with one counter for all, batch
+// norm's gradient on two threads took longer than on one.
 #include "pool.h"
 #include <atomic>
 #include <cerrno>
@@ -44,20 +45,27 @@ long futex(std::atomic<uint32_t>* word, int operation, uint32_t value) {
   return syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), operation | FUTEX_PRIVATE_FLAG, value, nullptr, nullptr, 0);
 }
 
+constexpr int max_ranges = 8;                       // more threads than that share them
+struct Range {
+  alignas(128) std::atomic<int64_t> next{0};        // a line that its thread alone writes until others have no parts left
+  int64_t end = 0;
+};
 struct State {
-  // The job, written by its owner before `claim` is published.
-  void (*task)(void*, int64_t) = nullptr;
+  // The job, written by its owner while the gate is shut and nobody is inside.
+  alignas(128) void (*task)(void*, int64_t) = nullptr;
   void* context = nullptr;
-  std::atomic<int64_t> parts{0};
-  alignas(64) std::atomic<uint64_t> claim{0};       // generation << 32 | next part
-  alignas(64) std::atomic<int64_t> done{0};         // parts finished
-  alignas(64) std::atomic<uint32_t> signal{0};      // generation as a futex word: what sleepers wait on
-  std::atomic<int> sleeping{0}, inside{0}, hot{0};
+  int ranges = 1;
+  std::atomic<bool> open{false};
+  Range range[max_ranges];
+  alignas(128) std::atomic<int64_t> tally{0};       // workers inside << 48 | parts that workers ever finished
+  alignas(128) std::atomic<uint32_t> signal{0};     // counts jobs, a futex word: what sleepers wait on
+  alignas(128) std::atomic<int> sleeping{0}, hot{0};
   std::atomic<bool> stop{false};
   std::atomic_flag busy = ATOMIC_FLAG_INIT;
   pthread_t worker[max_threads];
   std::atomic<int> workers{0};
 };
+constexpr int64_t one_inside = int64_t(1) << 48;
 
 State state;
 Pool the_pool;
@@ -67,17 +75,16 @@ std::atomic<int64_t> last_asked{0};                 // when work worth a stream 
 int wanted = 0;                                     // 0: not yet decided
 pthread_mutex_t setup = PTHREAD_MUTEX_INITIALIZER;
 
-void take_parts(uint32_t generation) {
-  uint64_t seen = state.claim.load(std::memory_order_acquire);
-  while (uint32_t(seen >> 32) == generation && int64_t(uint32_t(seen)) < state.parts.load(std::memory_order_relaxed)) {
-    if (!state.claim.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel)) continue;
-    state.task(state.context, int64_t(uint32_t(seen)));
-    state.done.fetch_add(1, std::memory_order_acq_rel);
-    seen = state.claim.load(std::memory_order_acquire);
+int64_t take_parts(int thread) {
+  int64_t taken = 0;
+  for (int k = 0; k < state.ranges; k++) {
+    Range& range = state.range[(thread + k) % state.ranges];
+    for (int64_t i; (i = range.next.fetch_add(1, std::memory_order_relaxed)) < range.end; taken++) state.task(state.context, i);
   }
+  return taken;
 }
 
-void* worker_main(void*) {
+void* worker_main(void* number) {
   uint32_t seen = state.signal.load(std::memory_order_acquire);
   while (!state.stop.load(std::memory_order_acquire)) {
     const int64_t until = now_ns() + spin_ns;
@@ -90,10 +97,9 @@ void* worker_main(void*) {
       state.sleeping.fetch_sub(1);
     }
     seen = generation;
-    // `inside` is raised before the generation is read again: an owner waits for it to fall before it writes the next job.
-    state.inside.fetch_add(1);
-    take_parts(uint32_t(state.claim.load() >> 32));
-    state.inside.fetch_sub(1);
+    // Inside before it looks at the gate: an owner that has shut it waits for those inside before it writes the next job.
+    state.tally.fetch_add(one_inside);
+    state.tally.fetch_add((state.open.load() ? take_parts(int(reinterpret_cast<intptr_t>(number))) : 0) - one_inside);
   }
   return nullptr;
 }
@@ -105,7 +111,8 @@ void start_workers(int n) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, stack_bytes);
-  while (state.workers < n && !pthread_create(&state.worker[state.workers], &attributes, worker_main, nullptr)) state.workers++;
+  while (state.workers < n && !pthread_create(&state.worker[state.workers], &attributes, worker_main, reinterpret_cast<void*>(intptr_t(state.workers + 1))))
+    state.workers++;
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
@@ -123,7 +130,8 @@ void forget_workers() {                             // in a forked child the thr
   team_parallel = nullptr;                          // nor do those of the other runtime, which would wait for them
   state.workers = 0;
   state.sleeping = 0;
-  state.inside = 0;
+  state.tally = 0;
+  state.open = false;
   state.hot = 0;
   state.stop = false;
   state.busy.clear();
@@ -239,22 +247,27 @@ void Pool::run(int64_t parts, void (*task)(void*, int64_t), void* context) {
     else work_in_team(&job);
     return;
   }
-  if (parts > INT_MAX || state.busy.test_and_set(std::memory_order_acquire)) {
+  if (state.busy.test_and_set(std::memory_order_acquire)) {
     for (int64_t i = 0; i < parts; i++) task(context, i);
     return;
   }
-  const uint32_t generation = uint32_t(state.claim.load() >> 32) + 1;
-  state.claim.store(uint64_t(generation) << 32 | 0xffffffffu, std::memory_order_seq_cst);   // nothing to claim while the job is written
-  while (state.inside.load()) relax();
+  state.open.store(false);                          // the last run shut it; all see it before we look who is inside
+  int64_t before;
+  while ((before = state.tally.load()) >= one_inside) relax();
+  const int n = smaller(thread_count(), max_ranges);
   state.task = task;
   state.context = context;
-  state.parts.store(parts, std::memory_order_relaxed);
-  state.done.store(0, std::memory_order_relaxed);
-  state.claim.store(uint64_t(generation) << 32, std::memory_order_seq_cst);
+  state.ranges = n;
+  for (int i = 0; i < n; i++) {
+    state.range[i].next.store(parts * i / n, std::memory_order_relaxed);
+    state.range[i].end = parts * (i + 1) / n;
+  }
+  state.open.store(true, std::memory_order_release);
   state.signal.fetch_add(1);
   if (state.sleeping.load()) futex(&state.signal, FUTEX_WAKE, INT_MAX);
-  take_parts(generation);
-  while (state.done.load(std::memory_order_acquire) < parts) relax();
+  const int64_t left = parts - take_parts(0);
+  while ((state.tally.load(std::memory_order_acquire) & (one_inside - 1)) - before < left) relax();
+  state.open.store(false, std::memory_order_release);
   state.busy.clear(std::memory_order_release);
 }
 

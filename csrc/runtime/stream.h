@@ -28,6 +28,20 @@ ACCELNN_INLINE void finish_past() {
   _mm_sfence();
 #endif
 }
+// Bytes of an array of this size go past the caches when nothing but a copy is made of it; smaller ones may still be there when the next op reads them.
+constexpr int64_t stream_bytes = int64_t(16) << 20;
+// n bytes past the caches, any address; finish_past() after the last of a part.
+ACCELNN_INLINE void stream_copy(char* to, const char* from, int64_t n) {
+#if defined(__x86_64__)
+  const int64_t head = -reinterpret_cast<intptr_t>(to) & (vector_bytes - 1);
+  if (n >= 4 * vector_bytes + head) {
+    std::memcpy(to, from, size_t(head));
+    for (to += head, from += head, n -= head; n >= vector_bytes; to += vector_bytes, from += vector_bytes, n -= vector_bytes)
+      store_past(reinterpret_cast<float*>(to), as_float(load_bits(from)));
+  }
+#endif
+  std::memcpy(to, from, size_t(n));
+}
 // A line into L2, where far more misses wait at a time than in L1. Any address: beyond an array's end it does nothing.
 ACCELNN_INLINE void call_for(const float* p) { __builtin_prefetch(p, 0, 2); }
 

@@ -5,9 +5,9 @@
 #include "arrange/flip.h"
 #include "arrange/pad.h"
 #include "copy/convert.h"
-#include "copy/stream.h"
 #include "lanes.h"
 #include "pool.h"
+#include "stream.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -43,7 +43,7 @@ ACCELNN_APART inline Status concat(const Call& call) {
       within = 0;
       if (++k == count) k = 0, o++;
     }
-    if (past) stream_end();
+    if (past) finish_past();
   });
   return {};
 }
@@ -286,7 +286,7 @@ ACCELNN_APART inline Status run(const Call& call, const Shape& s, const Fill& f)
       if (at < 0) fill(y.as<char>() + r * row, f, row);
       else write_row(y.as<char>() + r * row, x.as<char>() + at * from_row, s, f, past);
     }
-    if (past) stream_end();
+    if (past) finish_past();
   });
   return {};
 }

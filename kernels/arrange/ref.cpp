@@ -4,6 +4,7 @@
 #include "arrange/flip.h"
 #include "arrange/pad.h"
 #include "copy/convert.h"
+#include "every_dtype.h"
 
 namespace accelnn {
 
@@ -99,14 +100,7 @@ Status concat(const Call& call) {
   Status pad_##dtype##_ref(const Call& call) { return pad(call); }       \
   Status flip_##dtype##_ref(const Call& call);                           \
   Status flip_##dtype##_ref(const Call& call) { return flip(call); }
-PUBLISH(f32)
-PUBLISH(f16)
-PUBLISH(bf16)
-PUBLISH(i8)
-PUBLISH(u8)
-PUBLISH(i32)
-PUBLISH(i64)
-PUBLISH(bool)
+ACCELNN_EVERY_DTYPE(PUBLISH)
 #define SELDOM(dtype, type, bits) PUBLISH(dtype)
 ACCELNN_SELDOM_DTYPES(SELDOM)
 

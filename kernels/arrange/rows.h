@@ -1,6 +1,7 @@
 // The rows of concat, pad and flip, the same on every instruction set: <isa>.cpp only says where.
 #pragma once
 #include "arrange/generic.h"
+#include "every_dtype.h"
 #include "here.h"
 
 namespace accelnn {
@@ -12,13 +13,6 @@ namespace accelnn {
   Status ACCELNN_HERE(pad_##dtype)(const Call& call) { return arrange::pad(call); }       \
   Status ACCELNN_HERE(flip_##dtype)(const Call& call);                                    \
   Status ACCELNN_HERE(flip_##dtype)(const Call& call) { return arrange::flip(call); }
-PUBLISH(f32)
-PUBLISH(f16)
-PUBLISH(bf16)
-PUBLISH(i8)
-PUBLISH(u8)
-PUBLISH(i32)
-PUBLISH(i64)
-PUBLISH(bool)
+ACCELNN_EVERY_DTYPE(PUBLISH)
 
 }  // namespace accelnn

@@ -27,7 +27,8 @@ DecodeProblem decode_problem(const Call& c, bool cached) {
   const AttentionProblem& p = d.p;
   d.copy_k = apart(p.k);
   d.copy_v = apart(p.v);
-  d.part = p.keys < decode_long ? decode_short_part : decode_part;
+  d.part = p.keys < 2 * decode_part ? decode_short_part : p.keys < 4 * decode_part ? decode_part / 2
+                                                                                   : decode_part;
   d.parts = p.keys <= d.part ? 1 : (p.keys + d.part - 1) / d.part;
   d.rows = p.repeat * p.queries;
   const auto place = [&](int64_t bytes) {

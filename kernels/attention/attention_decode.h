@@ -5,7 +5,7 @@
 //   head, one), and are 1 where left out. causal 0: every query sees all lengths[b] keys; 2: the last query sees the last one, the one before it one less.
 //
 // Any strides (rows whose numbers are not neighbours are copied first). y contiguous, overlapping nothing. E in 1..1024, D in 0..1024, other sizes from 0.
-// The cache is read once, rows as they lie: keys by dot products over lanes, values by rows, in parts of 512 or 1024 keys, joined in order: bits depend on
+// The cache is read once, rows as they lie: keys by dot products over lanes, values by rows, in parts of 512 to 2048 keys, joined in order: bits depend on
 // shapes and ISA, never on threads or on what lies beyond lengths[b], which is never read. attention itself runs this for few queries.
 // Error: as attention, with |k k_scale| and |v v_scale|, and two roundings more.
 #pragma once
@@ -17,9 +17,10 @@
 
 namespace accelnn {
 
-// Keys of a part. A part reads its keys, then its values, and memory takes a while to follow either: with 1024 instead of 512 keys of 4096 and more caches of
-// int8 and bfloat16 come 6 to 17 % faster, with 2048 another 4 % in some cases and 8 % slower in others.
-constexpr int64_t decode_part = 1024, decode_short_part = 512, decode_long = 4096;
+// Keys of a part: 512, of caches of 4096 keys and more 1024, of 8192 and more 2048. A part reads its keys, then its values, and memory takes a while to
+// follow either: caches of int8 and bfloat16 come 6 to 17 % faster with 1024 than with 512, one query against 134 MB of int8 with 1024, 2048, 4096 (scales
+// asked for, see decode.h) at 22.9, 24.2, 24.5 GB/s, four queries against 268 MB of floats at 27.6, 28.4, 28.6.
+constexpr int64_t decode_part = 2048, decode_short_part = 512;
 constexpr int64_t decode_rows = 16;             // queries that share a head of keys: beyond, attention's tiles are quicker
 
 // Rows of a cache.

@@ -31,6 +31,56 @@ ACCELNN_INLINE vf load_cache(const uint16_t* p, int n) {
   return load_cache(part);
 }
 
+// Numbers of a small type, AVX-512: 64 bytes of them become `woven` vectors, number woven i + b in lane i of vector b, and sums keep this order to the end. A
+// number then stays in its own 32 bits, where it is masked or shifted to the top (an int8 counts 2^24-fold, so nothing needs its sign spread); vpmovsxbd
+// and vpmovzxwd are two instructions each, of the shuffling pipes alone. int8 out of a cache, keys and values alone: 31 and 29 GB/s with vpmovsxbd, 31 and 30
+// with vpshufb for all four bytes, 34 and 35 with one masked, two shuffled and one shifted, so that all pipes have work. Loads at shifted addresses instead
+// of shuffles (36, 36) would read what lies before a cache, vpdpbusd as a selector (38, 36) wants a row of its own. Dot products in integers (16-bit digits
+// of q, vpdpwssd) give 47 for the keys, but no fixed number of digits keeps the error within gamma |q| |k|.
+#if defined(__AVX512F__)
+template <class T> constexpr int woven = int(4 / sizeof(T));
+#else
+template <class T> constexpr int woven = 1;
+#endif
+template <class T> constexpr float woven_scale = woven<T> == 4 ? 1.0f / (1 << 24) : 1.0f;
+
+// Where number e of a row stands.
+template <class T> ACCELNN_INLINE int64_t woven_place(int64_t e) {
+  constexpr int64_t n = woven<T>, block = n * lanes;
+  return e / block * block + e % n * lanes + e % block / n;
+}
+
+// Vector number c of a row.
+struct Weaver {
+#if defined(__AVX512F__)
+  __m512i second, third;
+  static ACCELNN_INLINE __m512i to_top(int b) {
+    const int first = 0x808080 | b << 24, next = 4 << 24;
+    return _mm512_maskz_broadcast_i32x4(0xffff, _mm_setr_epi32(first, first + next, first + 2 * next, first + 3 * next));
+  }
+  ACCELNN_INLINE Weaver() : second(to_top(2)), third(to_top(1)) {}
+  ACCELNN_INLINE vf part(const int8_t* row, int c) const {
+    const vi x = load_bits(row + c / 4 * 64);
+    const __m512i bytes = reinterpret_cast<__m512i>(x);
+    if (c % 4 == 0) return to_float(x << 24);
+    if (c % 4 == 3) return to_float(x & int32_t(0xff000000));
+    return to_float(reinterpret_cast<vi>(_mm512_shuffle_epi8(bytes, c % 4 == 2 ? second : third)));
+  }
+  ACCELNN_INLINE vf part(const uint16_t* row, int c) const {
+    const vi x = load_bits(row + c / 2 * 32);
+    return as_float(c % 2 ? x & int32_t(0xffff0000) : x << 16);
+  }
+  ACCELNN_INLINE vf part(const float* row, int c) const { return load(row + c * lanes); }
+#else
+  template <class T> ACCELNN_INLINE vf part(const T* row, int c) const { return load_cache(row + c * lanes); }
+#endif
+};
+
+template <int n> struct Constant {
+  static constexpr int value = n;
+};
+
+// One sum of lanes for each of `lanes` vectors.
 template <int n> ACCELNN_INLINE vf pairwise(vf* v) {
   if constexpr (n == 1) return v[0];
   else {
@@ -39,6 +89,33 @@ template <int n> ACCELNN_INLINE vf pairwise(vf* v) {
     return pairwise<n / 2>(v);
   }
 }
+#if defined(__AVX512F__)
+// Half of the exchanges are blends, which any pipe does, the others stay in their 16 bytes as long as they can: 20 shuffles instead of 30 vpermt2ps.
+ACCELNN_INLINE vf sums_of(const vf* v) {
+  const auto shuffle = [](vf a, vf b, auto what) __attribute__((always_inline)) {
+    return reinterpret_cast<vf>(_mm512_maskz_shuffle_ps(0xffff, reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), decltype(what)::value));
+  };
+  const auto quarters = [](vf a, vf b, auto what) __attribute__((always_inline)) {
+    return reinterpret_cast<vf>(_mm512_maskz_shuffle_f32x4(0xffff, reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b), decltype(what)::value));
+  };
+  const auto either = [](vf a, vf b, __mmask16 second) __attribute__((always_inline)) {
+    return reinterpret_cast<vf>(_mm512_mask_blend_ps(second, reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+  };
+  constexpr Constant<0x4e> halves{};       // 2 3 of the one, 0 1 of the other
+  constexpr Constant<0x88> even{};         // 0 2, 0 2
+  constexpr Constant<0xdd> odd{};          // 1 3, 1 3
+  vf two[8], four[4], eight[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++) two[i] = either(v[2 * i], v[2 * i + 1], 0xcccc) + shuffle(v[2 * i], v[2 * i + 1], halves);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) four[i] = shuffle(two[2 * i], two[2 * i + 1], even) + shuffle(two[2 * i], two[2 * i + 1], odd);
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; i++) eight[i] = either(four[2 * i], four[2 * i + 1], 0xff00) + quarters(four[2 * i], four[2 * i + 1], halves);
+  return quarters(eight[0], eight[1], even) + quarters(eight[0], eight[1], odd);
+}
+#else
+ACCELNN_INLINE vf sums_of(vf* v) { return pairwise<lanes>(v); }
+#endif
 
 // s[r][j] = q_r . k_j for R queries. q has whole vectors, zero behind `depth`; s has whole vectors.
 // A key at a time, so that memory is read as one stream, and no prefetch: with four rows side by side 128 floats a row came at 10 GB/s of 30, with prefetch
@@ -68,7 +145,7 @@ void dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys
       for (int r = 0; r < R; r++) part[r][i] = acc[r];
     }
 #pragma GCC unroll 8
-    for (int r = 0; r < R; r++) store(s + r * s_row + j, pairwise<lanes>(part[r]));
+    for (int r = 0; r < R; r++) store(s + r * s_row + j, sums_of(part[r]));
   }
 }
 
@@ -77,6 +154,8 @@ void dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys
 // queries of 128 floats came at 20 instead of 31 GB/s, bfloat16 ones at 11 instead of 20. A number that is widened is widened once for all queries.
 template <int R, int W, class T>
 __attribute__((noinline)) void dots_tile(const float* q, int64_t q_row, const T* row, int64_t k_row, int64_t keys, float* s, int64_t s_row) {
+  static_assert(W % woven<T> == 0);
+  const Weaver weaver;
   vf own[R][W], part[R][lanes];
 #pragma GCC unroll 8
   for (int r = 0; r < R; r++)
@@ -87,7 +166,7 @@ __attribute__((noinline)) void dots_tile(const float* q, int64_t q_row, const T*
     vf acc[R];
 #pragma GCC unroll 8
     for (int e = 0; e < W; e++) {
-      vf y = load_cache(row + e * lanes);
+      vf y = weaver.part(row, e);
 #if defined(__AVX512F__)
       if (R > 1) asm("" : "+v"(y));      // else g++ loads it again for every query
 #endif
@@ -99,7 +178,7 @@ __attribute__((noinline)) void dots_tile(const float* q, int64_t q_row, const T*
     if (i + 1 < keys) row += k_row;
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < R; r++) store(s + r * s_row, pairwise<lanes>(part[r]));
+  for (int r = 0; r < R; r++) store(s + r * s_row, sums_of(part[r]));
 }
 
 template <int R, int W, class T>
@@ -110,11 +189,14 @@ void dots_of_width(const float* q, int64_t q_row, const T* k, int64_t k_row, int
 }
 
 // One query over floats needs none of it: 87 instead of 69 GB/s out of the last cache.
+template <int R, class T> ACCELNN_INLINE bool has_width(int64_t depth) {
+  return lanes == 16 && (R > 1 || sizeof(T) < 4) && (depth == 8 * lanes || depth == 4 * lanes);
+}
 template <int R, class T>
 void all_dots(const float* q, int64_t q_row, const T* k, int64_t k_row, int64_t keys, int64_t depth, float* s, int64_t s_row) {
   if constexpr (lanes == 16 && (R > 1 || sizeof(T) < 4)) {
-    if (depth == 8 * lanes) return dots_of_width<R, 8>(q, q_row, k, k_row, keys, s, s_row);
-    if (depth == 4 * lanes) return dots_of_width<R, 4>(q, q_row, k, k_row, keys, s, s_row);
+    if (has_width<R, T>(depth))
+      return depth == 8 * lanes ? dots_of_width<R, 8>(q, q_row, k, k_row, keys, s, s_row) : dots_of_width<R, 4>(q, q_row, k, k_row, keys, s, s_row);
   }
   dots<R>(q, q_row, k, k_row, keys, depth, s, s_row);
 }
@@ -124,6 +206,7 @@ template <int R, int C, bool Partial, class T>
 void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_t keys, float* y, int64_t y_row, int rest) {
   constexpr int U = R * C >= 8 ? 1 : R * C >= 4 ? 2
                                                 : 4;
+  const Weaver weaver;
   vf acc[U][R][C];
 #pragma GCC unroll 4
   for (int u = 0; u < U; u++)
@@ -135,7 +218,11 @@ void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
   const auto step = [&](int64_t at, int u) __attribute__((always_inline)) {
     vf x[C];
 #pragma GCC unroll 8
-    for (int c = 0; c < C; c++) x[c] = Partial ? load_cache(v + at * v_row, rest) : load_cache(v + at * v_row + c * lanes);
+    for (int c = 0; c < C; c++) {
+      if constexpr (Partial) x[c] = load_cache(v + at * v_row, rest);
+      else if constexpr (C % woven<T> == 0) x[c] = weaver.part(v + at * v_row, c);
+      else x[c] = load_cache(v + at * v_row + c * lanes);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < R; r++)
 #pragma GCC unroll 8
@@ -158,6 +245,9 @@ void add_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
     }
 }
 
+template <int R> constexpr int values_together = R >= 8 ? 2 : R >= 4 ? 4
+                                                                     : 8;
+
 // As many columns in one pass as registers hold sums; blocks of keys small enough that a second pass finds them in L1. Rows of floats that four queries and
 // more would read in pieces are read whole for two queries at a time: from memory 29 instead of 16 GB/s (in a cache 46 instead of 52); smaller numbers are
 // bound by arithmetic, and a second pass would widen them again. Asking for whole rows of the next block beforehand: 12 to 17 GB/s.
@@ -173,9 +263,8 @@ void all_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
       return;
     }
   }
-  constexpr int64_t block = 32;
-  constexpr int most = R >= 8 ? 2 : R >= 4 ? 4
-                                           : 8;
+  constexpr int most = values_together<R>;
+  const int64_t block = width == most * lanes ? 256 : 32;
   for (int64_t j = 0; j < keys; j += block) {
     const int64_t n = keys - j < block ? keys - j : block;
     const T* from = v + j * v_row;
@@ -192,7 +281,11 @@ void all_values(const float* w, int64_t w_row, const T* v, int64_t v_row, int64_
 
 // Four queries on an int8 cache are bound by multiply-adds: 4 of them a byte are 14.8 GB/s at 59 G a second, whatever memory does (11 to 13 reached, bfloat16
 // 20 to 24 of 29.6). Digits of q in VNNI need 3 bytes for float32's bits: 21 products a cycle instead of 16 and five conversions a key, not tried.
-// Asking for the scales of int8 keys 128 keys ahead: 16.4 instead of 18.0 GB/s.
+// Woven loads changed nothing for four queries on int8 (10 to 11), a cheaper sum of lanes neither; bfloat16 21.2 instead of 20.5.
+// Two threads are bound by memory, which has two speeds for them: their reads alone came at 33 to 35 or at 55 to 62 GB/s within minutes, and 64 heads of 8192
+// in one run at 33 (int8), 36 (floats) and 60 (bfloat16). Whether the pages' place or a neighbour decides was not found out.
+// Asking for the scales of int8 keys 128 keys ahead: 16.4 instead of 18.0 GB/s; for all of a part's before its keys, which is done: 24.2 instead of 23.4 (one
+// query, 134 MB). Asking for the first 4 KiB of values before the softmax, and of the next keys at its end: 20.7 to 23.1 instead of 23.2.
 // One part of an item's keys for all its queries. sums: [rows][D + 2]: values, maximum, total.
 struct DecodePart {
   const DecodeProblem& d;
@@ -209,21 +302,34 @@ struct DecodePart {
     const AttentionProblem& p = d.p;
     const int64_t q_row = (p.depth + lanes - 1) / lanes * lanes;
     const float scale = p.scale * log2e;
+    const bool keys_woven = woven<T> > 1 && has_width<R, T>(p.depth);
+    const int64_t values_woven = woven<T> > 1 && values_together<R> >= woven<T> ? p.width / (woven<T> * lanes) * (woven<T> * lanes) : 0;
     for (int r = 0; r < R; r++) {
       const int64_t h = g * p.repeat + (first + r) / p.queries, i = (first + r) % p.queries;
       const float* from = p.q.as<float>() + b * p.q.stride[0] + h * p.q.stride[1] + i * p.q.stride[2];
-      for (int64_t e = 0; e < p.depth; e++) q[r * q_row + e] = from[e * p.q.stride[3]] * scale;
+      if (keys_woven)
+        for (int64_t e = 0; e < p.depth; e++) q[r * q_row + woven_place<T>(e)] = from[e * p.q.stride[3]] * (scale * woven_scale<T>);
+      else
+        for (int64_t e = 0; e < p.depth; e++) q[r * q_row + e] = from[e * p.q.stride[3]] * scale;
       for (int64_t e = p.depth; e < q_row; e++) q[r * q_row + e] = 0.0f;
       for (int64_t c = 0; c < p.width; c++) sums[(first + r) * row_size() + c] = 0.0f;
     }
+    const auto scales_of = [&](const TensorView& t, int64_t* step) {
+      *step = t.shape[2] == 1 ? 0 : t.stride[2];
+      return t.as<float>() + (t.shape[0] == 1 ? 0 : b * t.stride[0]) + (t.shape[1] == 1 ? 0 : g * t.stride[1]) + k0 * *step;
+    };
+    const auto ask_for = [&](const TensorView& t) {
+      int64_t step = 0;
+      const float* const from = t.absent() ? nullptr : scales_of(t, &step);
+      for (int64_t j = 0; j < n && step == 1; j += 16) __builtin_prefetch(from + j, 0, 2);
+    };
+    if (first == 0) ask_for(d.k_scale), ask_for(d.v_scale);
     all_dots<R>(q, q_row, k + k0 * k_row, k_row, n, p.depth, s, s_row);
     const int64_t columns = (n + 2 * lanes - 1) / (2 * lanes) * (2 * lanes);
     const auto scale_by = [&](const TensorView& t, float* row) {
       if (t.absent()) return;
-      const float* from = t.as<float>();
-      const int64_t step = t.shape[2] == 1 ? 0 : t.stride[2];
-      from += (t.shape[0] == 1 ? 0 : b * t.stride[0]) + (t.shape[1] == 1 ? 0 : g * t.stride[1]) + k0 * step;
-      int64_t j = 0;
+      int64_t step, j = 0;
+      const float* const from = scales_of(t, &step);
       if (step == 1)
         for (; j + lanes <= n; j += lanes) store(row + j, load(row + j) * load(from + j));
       for (; j < n; j++) row[j] *= from[j * step];
@@ -241,6 +347,11 @@ struct DecodePart {
       scale_by(d.v_scale, row);
     }
     all_values<R>(s, s_row, v + k0 * v_row, v_row, n, p.width, sums + first * row_size(), row_size());
+    for (int r = 0; r < R && values_woven; r++) {
+      float *const to = sums + (first + r) * row_size(), was[attention_widest];
+      std::memcpy(was, to, size_t(values_woven) * sizeof(float));
+      for (int64_t c = 0; c < values_woven; c++) to[c] = was[woven_place<T>(c)] * woven_scale<T>;
+    }
   }
 
   template <class T> void run(const Cache& k, const Cache& v) const {

@@ -108,6 +108,16 @@ struct Mask {
 };
 ACCELNN_INLINE vf finite_mask(vf m) { return select((m < -2e38f) & (m > minus_infinity), splat(-3e38f), m * log2e); }
 
+// n <= lanes neighbours of it.
+ACCELNN_INLINE vf added(const Mask& m, int64_t at, int n) {
+  const int64_t step = m.stride[3];
+  if (step == 1 && m.v->dtype == DType::f32) return finite_mask(load(m.v->as<float>() + at, n));
+  if (step == 1) return select(load_bytes(m.v->as<uint8_t>() + at, n) != 0, vf{}, splat(minus_infinity));
+  float some[lanes] = {};
+  for (int i = 0; i < n; i++) some[i] = m.added(at + i * step);
+  return load(some);
+}
+
 // Adds mask row i, keys [k0, k0 + n), to scores.
 inline void add_mask(const Mask& m, int64_t at, int64_t n, float* s) {
   const int64_t step = m.stride[3];

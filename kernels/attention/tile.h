@@ -1,5 +1,7 @@
 // The register tile of attention: C[rows, columns] (+)= A B, A broadcast element by element at any two strides (scores, or their transpose as they lie),
-// B in vectors. matmul/gemm.h is the same with one stride of A and an epilogue; here five kinds of products share one body.
+// B in vectors. matmul/gemm.h is near it and stays apart: there A's numbers lie k by k (here dq and every product with scores stored the other way round
+// step by a row), B comes in panels of 16 (v and k as they lie), a prefetch of B goes with each step (here all is in L1) and an epilogue with each tile.
+// One body would take all of it as template arguments; what is common is the fifteen lines of the loop over k.
 #pragma once
 #include "vec.h"
 

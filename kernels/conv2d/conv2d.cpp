@@ -30,13 +30,15 @@ static Status check(const Call& call) {
   return {};
 }
 
-// Rows that go by way of channels last (conv2d_nhwc/detour.h), and those on planes (planes.h).
+// Rows that go by way of channels last (conv2d_nhwc/detour.h), those on planes (planes.h) and those with outputs as lanes (pixels.h).
 enum class Way { columns,
                  last,
-                 planes };
+                 planes,
+                 pixels };
 static Way way_of(const Row& row) {
   const char* const end = strrchr(row.name, '_');
   return !strcmp(end, "_last") ? Way::last : !strcmp(end, "_planes") ? Way::planes
+      : !strcmp(end, "_pixels")                                      ? Way::pixels
                                                                      : Way::columns;
 }
 
@@ -46,6 +48,7 @@ static size_t workspace(const Call& call, const Row& row) {
   switch (way_of(row)) {
     case Way::last: return conv::detour(g, call.integer(conv2d_attr::exact) != 0).bytes;
     case Way::planes: return conv::planes_plan(g).bytes;
+    case Way::pixels: return conv::pixels_plan(g).bytes;
     default: return conv::forward_layout(g).bytes;
   }
 }
@@ -55,6 +58,7 @@ static const char* refuse(const Row& row, const Call& call) {
   if (way == Way::columns) return nullptr;
   const conv::Geometry g = conv::geometry(call, call.in[0], call.in[1], call.out[0]);
   if (way == Way::planes) return conv::planes_pay(g) ? nullptr : "for groups of few channels";
+  if (way == Way::pixels) return conv::pixels_pay(g) && call.in[3].absent() ? nullptr : "for 13 to 16 outputs, without a residual";
   return conv::detour(g, call.integer(conv2d_attr::exact) != 0).algorithm == conv::panels ? "turning the images would not pay" : nullptr;
 }
 

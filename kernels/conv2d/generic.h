@@ -28,15 +28,19 @@ inline Status conv2d_f32(const Call& call) {
   const int64_t units = g.n * g.groups * l.band.count;
   if (units == 0 || g.o == 0) return {};
   conv::fill_tables(g, l.band, g.cg, g.k, tap, lane);
-  const int64_t tiles = tiles_of(g.og);
+  // As many pieces as there are threads without work: each gathers all columns again, which changes no bit. 512 to 512 channels
+  // 7x7: 1.83 instead of 2.84 ms on two threads, 256 to 256 14x14: 1.19 instead of 2.24.
+  const int64_t threads = call.pool && conv_flops(g) >= worth_waking ? call.pool->threads() : 1, cuts = conv::at_most(l.cuts, conv::divide_up(threads, units));
   const int how = int(call.integer(conv2d_attr::activation));
   const float* const residual = call.in[3].absent() ? nullptr : call.in[3].as<float>();
 
-  parallel(call, l.parts, conv_flops(g), [&](int64_t part) {
+  const int64_t pieces = units * cuts, parts = conv::at_most(pieces, l.parts);
+  parallel(call, parts, conv_flops(g), [&](int64_t part) {
     char* const slice = work + l.part + part * l.slice;
     float *const plane = slice_at<float>(slice, l.plane), *const panel = slice_at<float>(slice, l.panel);
-    for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
-      const Unit u(g, l.band, unit);
+    for (int64_t number = part * pieces / parts; number < (part + 1) * pieces / parts; number++) {
+      const Unit u(g, l.band, number / cuts);
+      const int64_t from = number % cuts * g.og / cuts, outputs = (number % cuts + 1) * g.og / cuts - from, tiles = tiles_of(outputs);
       const float* const base = band_of(g, l.band, x.as<float>() + (u.image * g.c + u.group * g.cg) * g.h * g.w, g.cg, u, plane);
       const int64_t first = (u.image * g.o + u.group * g.og) * g.pixels + u.first_row * g.ow;
       float* const out = y.as<float>() + first;
@@ -50,7 +54,7 @@ inline Status conv2d_f32(const Call& call) {
                          conv::group_pixels);
           const bool last = k + depth == g.k;
           for (int64_t tile = 0; tile < tiles; tile++) {
-            const int64_t o = tile_start(g.og, tiles, tile), tile_height = tile_start(g.og, tiles, tile + 1) - o, all = u.group * g.og + o;
+            const int64_t o = from + tile_start(outputs, tiles, tile), tile_height = from + tile_start(outputs, tiles, tile + 1) - o, all = u.group * g.og + o;
             Epilogue epilogue;
             if (last) epilogue = {bias.absent() ? nullptr : bias.as<float>() + all, nullptr, how};
             for (int64_t q = 0; q < columns; q += tile_columns)

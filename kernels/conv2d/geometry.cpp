@@ -79,7 +79,10 @@ Layout forward_layout(const Geometry& g) {
   l.lanes = shared.take(times(l.band.groups16, sizeof(Lanes)));
   l.plane = slice.take(l.band.copy ? times(times(g.cg, l.band.plane), 4) : 0);
   l.panel = slice.take(times(l.columns, l.k_block * 4));
-  finish(l, times(g.n * g.groups, l.band.count), shared, slice);
+  // A small image is one band: the outputs are divided, and every part gathers the columns for itself.
+  const int64_t units = times(g.n * g.groups, l.band.count);
+  l.cuts = units > 0 && units < most_parts ? at_least(at_most(most_parts / units, g.og / (4 * widest_rows)), 1) : 1;
+  finish(l, times(units, l.cuts), shared, slice);
   return l;
 }
 

@@ -64,6 +64,7 @@ struct Layout {
   int64_t slice;                        // bytes of a slice
   int64_t parts, images, channels;      // how many parts; wgrad: groups of images, channels of a block; dgrad: channels of a block
   int64_t columns, k_block;             // pixels and taps of a packed panel
+  int64_t cuts;                         // conv2d: pieces of a group's outputs, at most
   size_t bytes;
 };
 Layout forward_layout(const Geometry& g);
@@ -78,6 +79,16 @@ struct Planes {
 };
 Planes planes_plan(const Geometry& g);
 bool planes_pay(const Geometry& g);
+
+// conv2d on NCHW with outputs as lanes (pixels.h). Sizes and offsets in bytes; `sums` in a slice, behind the copy with borders.
+struct Pixels {
+  Band band;
+  int64_t offsets, weights, start;                // shared: of the runs of taps, [K][16], the bias in a whole vector
+  int64_t parts, part, slice, sums;
+  size_t bytes;
+};
+Pixels pixels_plan(const Geometry& g);
+bool pixels_pay(const Geometry& g);
 
 // Fills both tables of a layout. `extra` taps more than g.k are given offset 0 (bytes come in fours).
 void fill_tables(const Geometry& g, const Band& b, int64_t channels, int64_t taps, int64_t* tap, Lanes* lanes);

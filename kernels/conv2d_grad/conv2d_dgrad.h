@@ -6,11 +6,9 @@
 //   OH, OW must follow from H and W as in conv2d.
 // All contiguous; dx overlaps no input. Every element of dx is written (the bias alone where no output looked).
 // Error: |err| <= gamma_(K+1) (sum |dy| |w| + |bias|), K = O/g R S.
-// 3x3 at stride 1 (no dilation or groups) with at least 16 channels and outputs and enough pixels goes by Winograd's F(4,3), points 0, +-2/3, +-3/2,
-// infinity, unless `exact` is 1. Then, tile by tile, d_o what a tile of dx sees of dy, w' turned by 180 degrees:
-//   |err| <= gamma_(O+32) |A^T| (sum_o (|G| |w'_oc| |G^T|) * (|B^T| |d_o| |B|)) |A|;  NaN and infinities reach every pixel of their tile.
-// With dilation or groups, and 5x5, the rows that end in _last go by conv2d_nhwc's Winograd (layout.h: last_layout), with its bound for dy and the
-// turned weights, and 8 roundings more, of weights transformed in floats.
+// 3x3 and 5x5 at stride 1 with at least 16 channels and outputs a group and enough pixels (layout.h: by_winograd) go by Winograd's F(4,3) and F(2,5),
+// points 0, +-2/3, +-3/2, infinity, unless `exact` is 1. Then, tile by tile, d_o what a tile of dx sees of dy, w' turned by 180 degrees:
+//   |err| <= gamma_(O/g+32) |A^T| (sum_o (|G| |w'_oc| |G^T|) * (|B^T| |d_o| |B|)) |A|;  NaN and infinities reach every pixel of their tile.
 #pragma once
 #define ACCELNN_OP conv2d_dgrad
 #define ACCELNN_TABLE "conv2d_grad/conv2d_dgrad.inc"

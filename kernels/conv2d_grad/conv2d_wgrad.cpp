@@ -20,10 +20,13 @@ static Status check(const Call& call) {
 static size_t workspace(const Call& call, const Row& row) {
   if (row.exactness == Exactness::reference) return 0;
   const conv::Geometry g = conv::geometry(call, call.in[1], call.out[0], call.in[0]);
-  if (conv_grad::by_winograd(g, g.oh, g.ow, call.integer(conv2d_wgrad_attr::exact) != 0)) return conv_grad::wgrad_winograd_layout(g).bytes;
-  if (conv_grad::by_points(g)) return conv_grad::points_layout(g).bytes;
-  if (conv_grad::by_outer(g)) return conv_grad::outer_layout(g).bytes;
-  return conv_grad::by_rows(g) ? conv_grad::rows_layout(g).bytes : conv_grad::wgrad_layout(g).bytes;
+  switch (conv_grad::wgrad_way(g, call.integer(conv2d_wgrad_attr::exact) != 0)) {
+    case conv_grad::WgradWay::winograd: return conv_grad::wgrad_winograd_layout(g).bytes;
+    case conv_grad::WgradWay::points: return conv_grad::points_layout(g).bytes;
+    case conv_grad::WgradWay::outer: return conv_grad::outer_layout(g).bytes;
+    case conv_grad::WgradWay::rows: return conv_grad::rows_layout(g).bytes;
+    default: return conv_grad::wgrad_layout(g).bytes;
+  }
 }
 
 const Op op_conv2d_wgrad = {"conv2d_wgrad", conv2d_wgrad_attrs, conv2d_wgrad_attr::count_, 2, 2, 1, check, refuse_nothing, workspace};

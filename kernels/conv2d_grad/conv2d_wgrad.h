@@ -5,7 +5,7 @@
 //   attributes: conv2d's, exact, and kernel_h, kernel_w: R and S, which the shapes of dy and x alone do not tell when the stride exceeds 1.
 // All contiguous; dw overlaps no input. An empty sum (N = 0) is 0.
 // Error: |err| <= gamma_K (sum |dy| |X|), K = N OH OW. Images are summed in up to 8 parts, a number that the shape alone decides.
-// 3x3 at stride 1 as in conv2d_dgrad.h by Winograd, unless `exact` is 1; d_c what a tile of dy sees of x, T tiles:
+// 3x3 and 5x5 at stride 1 as in conv2d_dgrad.h by Winograd, unless `exact` is 1; d_c what a tile of dy sees of x, T tiles:
 //   |err| <= gamma_(T+32) |G^T| (sum over tiles (|A| |dy_o| |A^T|) * (|B^T| |d_c| |B|)) |G|
 #pragma once
 #define ACCELNN_OP conv2d_wgrad

@@ -15,18 +15,30 @@ struct Phase {
   int64_t h0, w0, u, uw, pitch;
   int count;
   int64_t taps[2];
+  bool below;                 // the rows between see nothing, and are filled together with those above them, while their lines are there
 };
 
+inline void fill_run(float* to, float value, int64_t n) {
+  const vf v = splat(value);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(to + i, v);
+  if (i < n) store(to + i, v, int(n - i));
+}
+
 // Elements [f, f + n) of the walk from the tile into dx, at the channels that begin at dx.
-inline void put(const conv::Geometry& g, const Phase& p, const float* tile, int64_t tile_row, int64_t rows, int64_t f, int64_t n, float* dx) {
+inline void put(const conv::Geometry& g, const Phase& p, const float* tile, int64_t tile_row, int64_t rows, int64_t f, int64_t n, const float* bias,
+                float* dx) {
   for (int64_t at = 0; at < n;) {
     const int64_t k = (f + at) / p.pitch, j = (f + at) % p.pitch, run = conv::at_most(p.pitch - j, n - at), real = conv::at_most(run, p.uw - j);
     float* to = dx + (p.h0 + g.sh * k) * g.w + p.w0 + g.sw * j;
     if (real > 0)
       for (int64_t i = 0; i < rows; i++, to += g.h * g.w) {
         const float* const from = tile + i * tile_row + at;
-        if (p.count == 2) weave(from, from + conv_grad::tile_floats, to, conv::at_most(2 * real, g.w - 2 * j));
-        else if (g.sw == 1) copy_run(from, to, real);
+        if (p.count == 2) {
+          const int64_t length = conv::at_most(2 * real, g.w - 2 * j);
+          weave(from, from + conv_grad::tile_floats, to, length);
+          if (p.below && p.h0 + g.sh * k + 1 < g.h) fill_run(to + g.w, bias ? bias[i] : 0.0f, length);
+        } else if (g.sw == 1) copy_run(from, to, real);
         else
           for (int64_t q = 0; q < real; q++) to[q * g.sw] = from[q];
       }
@@ -103,7 +115,7 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
       if (p.count == 2) {     // what is woven lies in other lines than the tile: fetched while the sums are made
         const float* const first = to + (p.h0 + g.sh * (f / p.pitch)) * g.w + 2 * (f % p.pitch);
         for (int64_t i = 0; i < rows; i++)
-          for (int64_t j = 0; j < 2 * wide; j += 16) __builtin_prefetch(first + i * g.h * g.w + j, 1, 2);
+          for (int64_t j = 0; j < 2 * wide + (p.below ? g.w : 0); j += 16) __builtin_prefetch(first + i * g.h * g.w + j, 1, 2);
       }
       for (int phase = 0; phase < p.count; phase++) {
         t[phase].a = copied ? x.weights + c * g.og : x.w + c * g.r * g.s;
@@ -112,20 +124,36 @@ inline void run_phase(const conv::Geometry& g, const DgradLayout& l, const Phase
         if (straight) t[phase].c = n == wide ? to + p.h0 * g.w + f : x.sums, t[phase].c_row = n == wide ? g.h * g.w : wide;
         (vectors == 1 ? narrow_body_for(int(rows)) : body_for(int(rows), vectors))(t[phase]);
       }
-      if (!straight || n < wide) put(g, p, x.sums, wide, rows, f, n, to);
+      if (!straight || n < wide) put(g, p, x.sums, wide, rows, f, n, t[0].bias, to);
     }
   }
 }
 
 // What no output looks at: rows h0, h0 + step ... of dx.
 inline void fill(const conv::Geometry& g, int64_t h0, int64_t step, int64_t rows, const Operands& x) {
-  for (int64_t c = 0; c < x.channels; c++) {
-    const vf v = splat(x.bias ? x.bias[c] : 0.0f);
-    for (int64_t k = 0; k < rows; k++) {
-      float* const row = x.dx + (c * g.h + h0 + k * step) * g.w;
-      int64_t i = 0;
-      for (; i + lanes <= g.w; i += lanes) store(row + i, v);
-      if (i < g.w) store(row + i, v, int(g.w - i));
+  for (int64_t c = 0; c < x.channels; c++)
+    for (int64_t k = 0; k < rows; k++) fill_run(x.dx + (c * g.h + h0 + k * step) * g.w, x.bias ? x.bias[c] : 0.0f, g.w);
+}
+
+// Rows first .. last - 1 of the strides of dx, phase by phase. Vertical phases without a tap see nothing; with a stride of 2, those of 1x1 are filled by the
+// phase above them.
+inline void run_phases(const conv::Geometry& g, const DgradLayout& l, int64_t first, int64_t last, int64_t top, const Operands& x) {
+  bool filled_below = false;
+  for (int64_t i = 0; i < l.v.phases; i++) {
+    Phase p = {first * g.sh + i, 0, 0, 0, 0, g.sw == 2 ? 2 : 1, {}, false};
+    p.u = conv::at_most(last - first, conv::divide_up(g.h - p.h0, g.sh));
+    if (p.u <= 0) continue;
+    bool filled = filled_below;
+    for (p.w0 = 0; p.w0 < l.h.phases; p.w0 += p.count) {
+      p.uw = conv::divide_up(g.w - p.w0, g.sw);
+      p.pitch = l.packed ? p.uw : l.pitch;
+      p.taps[0] = collect_taps(g, l, p.h0, top, p.w0, x.b_tap, x.a_tap);
+      p.taps[1] = p.count == 2 ? collect_taps(g, l, p.h0, top, 1, x.b_tap + p.taps[0], x.a_tap + p.taps[0]) : 0;
+      const bool seen = p.taps[0] + p.taps[1] > 0 && g.og > 0;
+      if (!filled && (!seen || g.sw > 2)) fill(g, p.h0, g.sh, p.u, x);
+      filled = true;
+      p.below = filled_below = seen && i == 0 && g.r == 1 && g.sh == 2 && p.count == 2;
+      if (seen) run_phase(g, l, p, x);
     }
   }
 }
@@ -144,11 +172,9 @@ inline Status conv2d_dgrad_f32(const Call& call) {
   parallel(call, l.parts, 2 * g.n * g.o * g.pixels * g.k, [&](int64_t part) {
     char* const slice = work + part * l.slice;
     float* const planes = reinterpret_cast<float*>(slice);
-    int64_t *const b_tap = slice_at<int64_t>(slice, l.taps), *const a_tap = b_tap + g.r * g.s;
     dgrad::Operands x = {};
-    x.panel = slice_at<float>(slice, l.panel);
-    x.sums = slice_at<float>(slice, l.sums), x.weights = slice_at<float>(slice, l.weights);
-    x.b_tap = b_tap, x.a_tap = a_tap, x.packed_tap = a_tap + g.r * g.s;
+    x.panel = slice_at<float>(slice, l.panel), x.sums = slice_at<float>(slice, l.sums), x.weights = slice_at<float>(slice, l.weights);
+    x.b_tap = slice_at<int64_t>(slice, l.taps), x.a_tap = x.b_tap + g.r * g.s, x.packed_tap = x.a_tap + g.r * g.s;
     int64_t copied = -1;
     for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
       const dgrad::Unit u(g, l, unit);
@@ -165,26 +191,7 @@ inline Status conv2d_dgrad_f32(const Call& call) {
       x.w = w.as<float>() + u.group * g.og * g.k + c * g.r * g.s;
       x.bias = bias.absent() ? nullptr : bias.as<float>() + u.group * g.cg + c;
       x.dx = dx.as<float>() + (u.image * g.c + u.group * g.cg + c) * g.h * g.w;
-      if (l.few) {
-        dgrad::run_rows(g, l, first, last, top, x);
-        continue;
-      }
-      for (int64_t i = 0; i < l.v.phases; i++) {
-        dgrad::Phase p = {first * g.sh + i, 0, 0, 0, 0, g.sw == 2 ? 2 : 1, {}};
-        p.u = conv::at_most(last - first, conv::divide_up(g.h - p.h0, g.sh));
-        if (p.u <= 0) continue;
-        bool filled = false;
-        for (p.w0 = 0; p.w0 < l.h.phases; p.w0 += p.count) {
-          p.uw = conv::divide_up(g.w - p.w0, g.sw);
-          p.pitch = l.packed ? p.uw : l.pitch;
-          p.taps[0] = dgrad::collect_taps(g, l, p.h0, top, p.w0, b_tap, a_tap);
-          p.taps[1] = p.count == 2 ? dgrad::collect_taps(g, l, p.h0, top, 1, b_tap + p.taps[0], a_tap + p.taps[0]) : 0;
-          const bool seen = p.taps[0] + p.taps[1] > 0 && g.og > 0;
-          if (!filled && (!seen || g.sw > 2)) dgrad::fill(g, p.h0, g.sh, p.u, x);
-          filled = true;
-          if (seen) dgrad::run_phase(g, l, p, x);
-        }
-      }
+      (l.few ? dgrad::run_rows : dgrad::run_phases)(g, l, first, last, top, x);
     }
   });
   return {};

@@ -1,26 +1,12 @@
-// dx at stride 1 by way of channels last: dy turned, weights turned by 180 degrees and packed, conv2d_nhwc, the result turned back. For what
-// conv2d_nhwc does faster than the tiles of dgrad.h: Winograd with dilation, groups or 5x5.
+// dx at stride 1 by way of channels last: dy turned, weights turned by 180 degrees and packed, conv2d_nhwc, the result turned back. For the large kernels
+// that conv2d_nhwc walks faster than the tiles of dgrad.h.
 #pragma once
-#include "conv2d_nhwc/detour.h"
-
 #include "conv2d_grad/conv2d_dgrad.h"
-#include "conv2d_grad/winograd_dgrad.h"
+#include "conv2d_grad/layout.h"
+#include "conv2d_nhwc/detour.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
-
-// F(4,3)'s weights as conv2d_pack lays them out, straight from w. In floats: conv2d_pack's doubles, 45 ns for a pair of channels, would take longer than
-// all products of a 14x14 image.
-inline void pack_turned(const Call& call, const conv::Geometry& g, const float* w, float* packed) {
-  parallel(call, conv::divide_up(g.c, 16), 40 * g.o * g.k, [&](int64_t panel) {
-    const int64_t c = panel * 16, group = c / g.cg, n = conv::at_most(16, g.c - c);
-    const float* from = w + (group * g.og * g.cg + c % g.cg) * 9;
-    float* to = packed + panel * conv_grad::points * g.og * 16;
-    for (int64_t o = 0; o < g.og; o++, from += g.k, to += 16)
-      for (int64_t j = 0; j < 16; j += lanes)
-        winograd_grad::transform_weights(from + j * 9, int(conv::at_least(conv::at_most(lanes, n - j), 0)), to + j, g.og * 16);
-  });
-}
 
 // w with channels and outputs exchanged, taps turned by 180 degrees.
 inline void turn_weights(const Call& call, const conv::Geometry& g, const float* w, float* to) {
@@ -41,13 +27,10 @@ inline Status conv2d_dgrad_last(const Call& call) {
   float *const weights = reinterpret_cast<float*>(work + l.weights), *const image = reinterpret_cast<float*>(work + l.image);
   float *const packed = reinterpret_cast<float*>(work + l.packed), *const result = reinterpret_cast<float*>(work + l.result);
   turn_images(call, dy.as<float>(), g.n, g.o, g.pixels, image);
-  if (l.algorithm == conv::winograd4) pack_turned(call, g, w.as<float>(), packed);
-  else {
-    turn_weights(call, g, w.as<float>(), weights);
-    conv2d_pack_into(call, weights, l.g.o, l.g.cg, g.r, g.s, g.groups, l.algorithm, packed);
-  }
+  turn_weights(call, g, w.as<float>(), weights);
+  conv2d_pack_into(call, weights, l.g.o, l.g.cg, g.r, g.s, g.groups, conv::panels, packed);
   const float* const b = bias.absent() ? nullptr : bias.as<float>();
-  ACCELNN_TRY(conv2d_nhwc_by(l.algorithm, call, l.g, image, packed, b, nullptr, result, activation::none, work + l.inner));
+  ACCELNN_TRY(conv2d_nhwc_by(conv::panels, call, l.g, image, packed, b, nullptr, result, activation::none, work + l.inner));
   turn_images(call, result, g.n, l.g.pixels, g.c, dx.as<float>());
   return {};
 }

@@ -1,3 +1,4 @@
+#include "conv2d_grad/cut.h"
 #include "conv2d_grad/layout.h"
 
 namespace accelnn {
@@ -7,24 +8,6 @@ namespace {
 
 using conv::group_pixels;
 using conv::most_parts;
-
-// Saturating, for sizes that a hostile shape may blow up; the allocator refuses what comes out.
-constexpr int64_t huge = int64_t(1) << 60;
-int64_t times(int64_t a, int64_t b) {
-  int64_t p;
-  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
-}
-int64_t plus(int64_t a, int64_t b) { return at_most(a + b, huge); }
-
-// Hands out pieces of the workspace one after the other.
-struct Cut {
-  int64_t at = 0;
-  int64_t take(int64_t bytes) {
-    const int64_t here = at;
-    at = plus(at, bytes >= huge ? huge : round_up(bytes, 64));
-    return here;
-  }
-};
 
 constexpr int64_t widest_columns = 32;
 
@@ -94,36 +77,41 @@ LastLayout last_layout(const Geometry& g, bool exact) {
   t.cg = g.og, t.og = g.cg, t.k = times(g.og, g.r * g.s);
   t.padded = t.top || t.bottom || t.left || t.right;
   const int64_t seen = times(g.n, t.pixels);
-  const bool can = g.sh == 1 && g.sw == 1 && t.top >= 0 && t.bottom >= 0 && t.left >= 0 && t.right >= 0 && g.cg >= 16 && g.og >= 16;
-  if (!can || (g.groups > 1 && g.cg % group_pixels) || by_winograd(g, g.h, g.w, exact)) return l;
-  // Products of all tiles, and what transforming the weights costs (dilation 2: 286 instead of 99 GFLOP/s, 5x5: 220 instead of 103).
-  const auto cost = [&](int64_t m) {
-    return plus(times(g.n, g.dh * g.dw * divide_up(divide_up(g.h, g.dh), m) * divide_up(divide_up(g.w, g.dw), m) * points), m == tile ? 480 : 2560);
-  };
-  const int64_t most = times(seen, g.r * g.s) * 3 / 4;
-  l.algorithm = conv::panels;
-  if (!exact && g.r == 3 && g.s == 3 && cost(4) < most) l.algorithm = conv::winograd4;
-  if (!exact && g.r == 5 && g.s == 5 && cost(2) < most) l.algorithm = conv::winograd5;
-  // Without Winograd large kernels gain (7x7: 111 instead of 94, 5x3: 109 instead of 104), small ones nothing or less (three taps in a row: 97 instead of 105).
-  l.fits = l.algorithm != conv::panels || (g.r > 1 && g.s > 1 && g.r * g.s >= 15 && seen >= 400);
+  const bool can = g.sh == 1 && g.sw == 1 && t.top >= 0 && t.bottom >= 0 && t.left >= 0 && t.right >= 0 && g.cg >= 16 && g.og >= 16 &&
+      (g.groups == 1 || g.cg % group_pixels == 0);
+  // Large kernels gain (7x7: 111 instead of 94, 5x3: 109 instead of 104), small ones nothing or less (three taps in a row: 97 instead of 105).
+  const bool large = g.r > 1 && g.s > 1 && g.r * g.s >= 15 && seen >= 400;
+  l.fits = can && large && !by_winograd(g, g.h, g.w, exact);
   if (!l.fits) return l;
-  const conv::PackedShape p = conv::packed_shape(l.algorithm, t.o, t.cg, t.r, t.s, t.groups);
+  const conv::PackedShape p = conv::packed_shape(conv::panels, t.o, t.cg, t.r, t.s, t.groups);
   Cut cut;
   l.weights = cut.take(times(times(g.o, g.k), 4));
   l.image = cut.take(times(times(g.n, g.o), g.pixels * 4));
   l.packed = cut.take(times(times(p.panels, p.taps), 64));
   l.result = cut.take(times(seen, g.c * 4));
   l.inner = cut.at;
-  l.bytes = size_t(plus(cut.at, int64_t(l.algorithm == conv::panels ? conv::direct_plan(t).bytes : conv::winograd_plan(t, l.algorithm).bytes)));
+  l.bytes = size_t(plus(cut.at, int64_t(conv::direct_plan(t).bytes)));
   return l;
 }
 
+namespace {
 // Shares of the peak. The product transposes dy (a cycle an element, for K / 16 of arithmetic) and gathers columns (4 cycles for 16 pixels, for as many as
 // there are outputs); walking rows wastes the lanes behind a row's end. Measured: product 46 GFLOP/s at K = 9, O = 32; 92 at K = 147, O = 64.
 bool by_rows(const Geometry& g) {
   const int64_t product = 100 * g.k / (g.k + 16) * g.og / (round_up(g.og, widest_lanes) + 4);
   const int64_t rows = (g.og >= 4 ? 85 : 25 + 15 * g.og) * g.ow / round_up(g.ow, widest_lanes);
   return rows > product;
+}
+
+}  // namespace
+
+WgradWay wgrad_way(const Geometry& g, bool exact) {
+  if (by_winograd(g, g.oh, g.ow, exact)) return WgradWay::winograd;
+  const bool many = g.cg >= group_pixels && g.og >= 4;        // channels for the lanes, outputs to share them
+  if (many && g.r * g.s == 1 && !g.padded) return WgradWay::points;
+  // For 1x1 turning both operands costs too much (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).
+  if (many && g.r * g.s > 1) return WgradWay::outer;
+  return by_rows(g) ? WgradWay::rows : WgradWay::product;
 }
 
 RowsLayout rows_layout(const Geometry& g) {
@@ -155,92 +143,36 @@ RowsLayout rows_layout(const Geometry& g) {
   return l;
 }
 
-// Cycles of 16 multiply-adds for a pair of channels: 36 products a tile, 20 to transform the pair's weights, 2.5 a pixel for every transformed channel;
-// against 9 products a pixel. Few tiles would be spent on the weights: 4 (7x7) are slower, 16 (14x14) 1.5 times faster.
-bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact) {
-  if (exact || g.r != 3 || g.s != 3 || g.sh != 1 || g.sw != 1 || g.dh != 1 || g.dw != 1 || g.groups != 1 || g.c < 16 || g.o < 16) return false;
-  const int64_t tiles = times(g.n, divide_up(h, tile) * divide_up(w, tile)), pixels = times(g.n, g.pixels);
-  const int64_t pair = plus(times(tiles, 36), 320), rest = times(pixels, 40) / g.c + times(pixels, 40) / g.o;
-  return plus(pair, rest) < times(pixels, 9);
-}
-
-namespace {
-// Distances that are no multiple of 2 KiB: rows there would share L1 sets.
-int64_t spread(int64_t n) { return n % 512 == 0 ? n + 16 : n; }
-
-WinogradLayout strips_of(const Geometry& g, int64_t h, int64_t w, int64_t channels) {
-  WinogradLayout l = {};
-  l.th = divide_up(h, tile), l.tw = divide_up(w, tile);
-  l.strips = times(g.n, l.th);
-  // Transforms near L2 (8 MiB of them: 139 instead of 257 GFLOP/s), and long enough to pay for the weights, which are transformed once a chunk.
-  const int64_t fit = (int64_t(2) << 20) / at_least(times(times(l.tw, channels), points * 4), 1), least = divide_up(128, l.tw);
-  l.chunk = at_least(at_most(at_least(fit, least), l.strips), 1);
-  l.width = l.tw * tile + seen - tile;
-  l.x_row = spread(round_up(g.c, group_pixels)), l.y_row = spread(round_up(g.o, group_pixels));
-  l.x_plane = spread(times(l.chunk * l.tw, l.x_row)), l.y_plane = spread(times(l.chunk * l.tw, l.y_row));
-  return l;
-}
-}  // namespace
-
-WinogradLayout dgrad_winograd_layout(const Geometry& g) {
-  WinogradLayout l = strips_of(g, g.h, g.w, g.o);
-  l.block = at_most(at_least(28 / l.tw, 1), l.chunk);
-  const int64_t panels = divide_up(g.c, panel_width);
-  l.groups = at_least(at_most(divide_up(most_parts, panels), l.chunk * l.tw / 96), 1);
-  l.parts = at_most(at_least(times(panels, l.groups), l.chunk), most_parts);
-  Cut shared, slice;
-  l.v_y = shared.take(times(l.y_plane, points * 4));
-  // The row of pixels on the way in, or those of a block on the way out: never both.
-  slice.take(at_least(times(times(seen * l.width, l.y_row), 4), times(l.block * tile * l.tw * tile, panel_width * 4)));
-  l.panel = slice.take(times(points * g.o, panel_width * 4));
-  l.p_plane = spread(l.block * l.tw * panel_width);
-  l.products = slice.take(times(l.p_plane, points * 4));
-  l.part = shared.at;
-  l.slice = slice.at;
-  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
-  return l;
-}
-
-WinogradLayout wgrad_winograd_layout(const Geometry& g) {
-  WinogradLayout l = strips_of(g, g.oh, g.ow, g.c + g.o);
-  l.parts = most_parts;
-  Cut shared, slice;
-  l.v_x = shared.take(times(l.x_plane, points * 4));
-  l.v_y = shared.take(times(l.y_plane, points * 4));
-  slice.take(times(times(seen * l.width, at_least(l.x_row, l.y_row)), 4));
-  l.p_plane = spread(most_outs * panel_width);
-  l.products = slice.take(l.p_plane * points * 4);
-  l.part = shared.at;
-  l.slice = slice.at;
-  l.bytes = size_t(plus(shared.at, times(l.parts, slice.at)));
-  return l;
-}
-
-// For 1x1 turning both operands costs too much (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).
-bool by_outer(const Geometry& g) { return g.cg >= group_pixels && g.og >= 4 && g.r * g.s > 1; }
-
 OuterLayout outer_layout(const Geometry& g) {
   OuterLayout l = {};
   l.height = plus(times(g.oh - 1, g.sh), (g.r - 1) * g.dh + 1);
   l.width = plus(times(g.ow - 1, g.sw), (g.s - 1) * g.dw + 1);
   l.x_pixel = spread(round_up(g.c, group_pixels)), l.y_pixel = spread(round_up(g.o, group_pixels));
   const int64_t x = times(times(l.height, l.width), l.x_pixel * 4), y = times(g.pixels, l.y_pixel * 4);
-  l.images = at_least(at_most(g.n, (int64_t(4) << 20) / at_least(plus(x, y), 1)), 1);
-  // Pixels of 14 outputs and 32 channels, three lines each, that stay in L2 over all taps.
-  l.band = g.r * g.s == 1 ? g.oh : at_most(at_least(1600 / g.ow, 1), g.oh);
-  const int64_t units = times(g.groups, divide_up(g.og, 4) * divide_up(g.cg, panel_width));
+  // Images that are turned together. Each time all sums are gone through again: small ones leave the images in L2. (Writing dw each time instead: 61, not 88
+  // GFLOP/s, of 48 to 32 channels, 16x16 at a stride of 2.)
+  const int64_t near = times(g.o, g.k) < 65536 ? int64_t(1) << 20 : int64_t(4) << 20;
+  l.images = at_least(at_most(g.n, near / at_least(plus(x, y), 1)), 1);
+  // Pixels of a block, up to eight lines each, that stay in L2 over all taps.
+  l.band = at_most(at_least(512 / g.ow, 1), g.oh);
+  l.c_block = channel_block(g);
+  const int64_t others = times(g.groups, divide_up(g.cg, l.c_block));
+  l.o_blocks = out_blocks(g.og, others);
+  const int64_t units = times(l.o_blocks, others), taps = g.r * g.s;
   l.parts = at_most(units, most_parts);
-  Cut shared;
+  l.unit = round_up(times(times(taps, divide_up(g.og, l.o_blocks)), l.c_block * 4), 64);
+  Cut shared, slice;
   l.x = shared.take(times(l.images, x));
   l.y = shared.take(times(l.images, y));
   shared.take(panel_width * 4);                     // what the last panel reads beyond the last pixel
+  l.kept = l.images < g.n;
+  slice.take(times(taps, l.c_block * 4));           // dw of one output, turned
+  l.sums = l.kept ? shared.take(times(units, l.unit)) : slice.take(l.unit);
   l.part = shared.at;
-  l.slice = round_up(times(g.r * g.s, (most_outs + 1) * panel_width * 4), 64);
+  l.slice = slice.at;
   l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));
   return l;
 }
-
-bool by_points(const Geometry& g) { return g.cg >= group_pixels && g.og >= 4 && g.r * g.s == 1 && !g.padded; }
 
 PointsLayout points_layout(const Geometry& g) {
   PointsLayout l = {};

@@ -46,11 +46,18 @@ bool strided_depthwise(const Geometry& g);      // 3x3 at a stride of 2 with a b
 struct LastLayout {
   bool fits;                  // it can be done so, and pays
   Geometry g;                 // of that convolution
-  int algorithm;              // conv::Algorithm
   int64_t weights, image, packed, result, inner;      // offsets
   size_t bytes;
 };
 LastLayout last_layout(const Geometry& g, bool exact);
+
+// The ways to dw. Each has a layout below, and a file of its name; the last is wgrad.h.
+enum class WgradWay { winograd,
+                      points,
+                      outer,
+                      rows,
+                      product };
+WgradWay wgrad_way(const Geometry& g, bool exact);
 
 // wgrad with pixels in the lanes (wgrad_rows.h): for few channels or outputs, where the matrix product of wgrad.h would mostly rearrange.
 struct RowsLayout {
@@ -64,22 +71,28 @@ struct RowsLayout {
   size_t bytes;
 };
 constexpr int64_t widest_lanes = 16;
-bool by_rows(const Geometry& g);
 RowsLayout rows_layout(const Geometry& g);
 
-// Both gradients of 3x3 at stride 1 by Winograd (winograd.h): rows of tiles, 4 x 4 pixels each, go through the transforms `chunk` at a time.
+// Both gradients of 3x3 and 5x5 at stride 1 by Winograd (winograd.h): rows of tiles go through the transforms `chunk` at a time, a group on its own.
 struct WinogradLayout {
+  Geometry g;                 // of a group alone
+  int64_t x_image, y_image;   // elements from image to image, of x and of dy
   int64_t th, tw;             // tiles of an image down, across
   int64_t strips, chunk;      // rows of tiles of all images; in one go
   int64_t x_row, x_plane, y_row, y_plane;      // transforms [point][tile][channel]: x's, dy's; elements between tiles and between points
   int64_t width, parts;       // of a row of tiles with what they see beside them; units at a time
   int64_t block;              // dgrad: rows of tiles that meet a panel of weights together
-  int64_t groups;             // dgrad: of rows of tiles: units of work, each with transformed weights of its own
+  int64_t blocks;             // dgrad: parts of a chunk: units of work, each with transformed weights of its own
+  int64_t depth;              // dgrad: outputs whose weights are there together
+  int64_t c_block, o_blocks;  // wgrad: channels of a unit of work, blocks of outputs
+  bool kept;                  // wgrad: products of all units stay until the last chunk
+  int64_t unit;               // bytes of a unit's products
   int64_t panel, products, p_plane;            // offsets in a slice (the row of pixels, channels last, is at its start); between points of the products
   int64_t v_x, v_y, part, slice;
+  int64_t shares, share;      // groups that are computed side by side, bytes of each
   size_t bytes;
 };
-constexpr int64_t points = 36, tile = 4, seen = 6, panel_width = 32, most_outs = 14;
+constexpr int64_t points = 36, seen = 6, panel_width = 32, most_outs = 14;
 bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact);      // tiles over h x w pixels
 WinogradLayout dgrad_winograd_layout(const Geometry& g);
 WinogradLayout wgrad_winograd_layout(const Geometry& g);
@@ -89,10 +102,12 @@ struct OuterLayout {
   int64_t height, width;      // of what is seen of x
   int64_t x_pixel, y_pixel;   // elements between pixels, channels last
   int64_t images, band;       // turned at a time; rows of dy that pass while a tap's sums stay in registers
-  int64_t parts, x, y, part, slice;
+  int64_t c_block, o_blocks;  // channels of a unit of work, blocks of outputs of a group
+  bool kept;                  // sums of all units stay until the last images
+  int64_t unit;               // bytes of a unit's sums
+  int64_t parts, x, y, sums, part, slice;
   size_t bytes;
 };
-bool by_outer(const Geometry& g);
 OuterLayout outer_layout(const Geometry& g);
 
 // wgrad of 1x1 (wgrad_points.h).
@@ -102,7 +117,6 @@ struct PointsLayout {
   int64_t parts, x, part, slice;
   size_t bytes;
 };
-bool by_points(const Geometry& g);
 PointsLayout points_layout(const Geometry& g);
 
 // wgrad as a matrix product: see wgrad.h.

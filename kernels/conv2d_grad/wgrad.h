@@ -13,19 +13,8 @@ inline namespace ACCELNN_TARGET {
 
 // dw^T[tap, o] = columns[tap, pixel] dy^T[pixel, o]: columns are the broadcast operand, 16 outputs at a time fill the lanes. Each group of images has
 // its own sums; they are added in order at the end.
-inline Status conv2d_wgrad_f32(const Call& call) {
+inline Status wgrad_product(const Call& call, const conv::Geometry& g) {
   const TensorView &dy = call.in[0], &x = call.in[1], &dw = call.out[0];
-  const conv::Geometry g = conv::geometry(call, x, dw, dy);
-  float* const to = dw.as<float>();
-  if (g.o == 0 || g.k == 0) return {};
-  if (g.n == 0) {
-    for (int64_t i = 0; i < g.o * g.k; i++) to[i] = 0.0f;
-    return {};
-  }
-  if (conv_grad::by_winograd(g, g.oh, g.ow, call.integer(conv2d_wgrad_attr::exact) != 0)) return winograd_grad::wgrad(call, g);
-  if (conv_grad::by_points(g)) return wgrad_points::run(call, g);
-  if (conv_grad::by_outer(g)) return wgrad_outer::run(call, g);
-  if (conv_grad::by_rows(g)) return wgrad_rows::run(call, g);
   const conv_grad::WgradLayout l = conv_grad::wgrad_layout(g);
   char* const work = static_cast<char*>(call.work);
   int64_t* const tap = slice_at<int64_t>(work, l.taps);
@@ -77,9 +66,25 @@ inline Status conv2d_wgrad_f32(const Call& call) {
   for (int64_t images = 1; images < l.images; images++)
     for (int64_t i = 0; i < count; i += lanes) store(turned + i, load(turned + i) + load(turned + images * count + i));
   parallel(call, g.groups, 8 * g.o * g.k, [&](int64_t group) {
-    transpose(turned + group * g.k * o16, o16, g.k, g.og, to + group * g.og * g.k, g.k);
+    transpose(turned + group * g.k * o16, o16, g.k, g.og, dw.as<float>() + group * g.og * g.k, g.k);
   });
   return {};
+}
+
+inline Status conv2d_wgrad_f32(const Call& call) {
+  const conv::Geometry g = conv::geometry(call, call.in[1], call.out[0], call.in[0]);
+  if (g.o == 0 || g.k == 0) return {};
+  if (g.n == 0) {
+    for (int64_t i = 0; i < g.o * g.k; i++) call.out[0].as<float>()[i] = 0.0f;
+    return {};
+  }
+  switch (conv_grad::wgrad_way(g, call.integer(conv2d_wgrad_attr::exact) != 0)) {
+    case conv_grad::WgradWay::winograd: return winograd_grad::wgrad(call, g);
+    case conv_grad::WgradWay::points: return wgrad_points::run(call, g);
+    case conv_grad::WgradWay::outer: return wgrad_outer::run(call, g);
+    case conv_grad::WgradWay::rows: return wgrad_rows::run(call, g);
+    default: return wgrad_product(call, g);
+  }
 }
 
 }  // namespace ACCELNN_TARGET

@@ -10,59 +10,65 @@ namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace wgrad_outer {
 
-// Sums [tap][output][32] of one output into dw [channel][tap], through `turned`: dw is written in whole vectors.
-inline void put(const float* sums, int64_t plane, int64_t taps, int64_t channels, float* turned, float* dw, bool add) {
+// Sums [tap][output][channel] of one output into dw [channel][tap], through `turned`: dw is written in whole vectors.
+inline void put(const float* sums, int64_t plane, int64_t taps, int64_t channels, float* turned, float* dw) {
   transpose(sums, plane, taps, channels, turned, taps);
   const int64_t length = channels * taps;
   int64_t j = 0;
-  for (; j + lanes <= length; j += lanes) store(dw + j, add ? load(turned + j) + load(dw + j) : load(turned + j));
-  for (; j < length; j++) dw[j] = add ? turned[j] + dw[j] : turned[j];
+  for (; j + lanes <= length; j += lanes) store(dw + j, load(turned + j));
+  for (; j < length; j++) dw[j] = turned[j];
 }
 
 inline Status run(const Call& call, const conv::Geometry& g) {
   const TensorView &dy = call.in[0], &x = call.in[1], &dw = call.out[0];
   const conv_grad::OuterLayout l = conv_grad::outer_layout(g);
-  constexpr int64_t wide = conv_grad::panel_width;
   char* const work = static_cast<char*>(call.work);
   float *const seen = reinterpret_cast<float*>(work + l.x), *const out = reinterpret_cast<float*>(work + l.y);
-  const int64_t taps = g.r * g.s, flops = 2 * g.n * g.o * g.pixels * g.k, panels = conv::divide_up(g.cg, wide), out_tiles = even_tiles(g.og, panels * g.groups);
+  const int64_t taps = g.r * g.s, flops = 2 * g.n * g.o * g.pixels * g.k, c_blocks = conv::divide_up(g.cg, l.c_block);
   const int64_t step = g.sw * l.x_pixel, row = g.sh * l.width * l.x_pixel;      // of x, from one output's pixel to the next, from row to row
 
   for (int64_t first = 0; first < g.n; first += l.images) {
     const int64_t images = conv::at_most(l.images, g.n - first);
     parallel(call, images * l.height, flops / 8, [&](int64_t unit) {
       const int64_t i = unit / l.height, h = unit % l.height;
-      turn({x.as<float>() + (first + i) * g.c * g.h * g.w, g.c, g.h, g.w}, h - g.top, -g.left, 1, l.width, seen + unit * l.width * l.x_pixel, l.x_pixel);
+      turn({x.as<float>() + (first + i) * g.c * g.h * g.w, g.c, g.h, g.w}, h - g.top, 1, -g.left, 1, l.width, seen + unit * l.width * l.x_pixel, l.x_pixel);
       if (h < g.oh)
-        turn({dy.as<float>() + (first + i) * g.o * g.pixels, g.o, g.oh, g.ow}, h, 0, 1, g.ow, out + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel);
+        turn({dy.as<float>() + (first + i) * g.o * g.pixels, g.o, g.oh, g.ow}, h, 1, 0, 1, g.ow, out + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel);
     });
-    const int64_t units = g.groups * out_tiles * panels;
+    const int64_t units = g.groups * l.o_blocks * c_blocks;
     parallel(call, l.parts, flops, [&](int64_t part) {
-      float* const sums = reinterpret_cast<float*>(work + l.part + part * l.slice);
+      float* const turned = reinterpret_cast<float*>(work + l.part + part * l.slice);
       for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
-        const int64_t group = unit / out_tiles / panels, c = unit / out_tiles % panels * wide, channels = conv::at_most(wide, g.cg - c);
-        const int64_t o = tile_start(g.og, out_tiles, unit % out_tiles), outs = tile_start(g.og, out_tiles, unit % out_tiles + 1) - o;
+        const int64_t group = unit / l.o_blocks / c_blocks, c = unit / l.o_blocks % c_blocks * l.c_block, channels = conv::at_most(l.c_block, g.cg - c);
+        const int64_t o = tile_start(g.og, l.o_blocks, unit % l.o_blocks), outs = tile_start(g.og, l.o_blocks, unit % l.o_blocks + 1) - o;
+        const int64_t tiles = tiles_of(outs);
         const float* const y0 = out + group * g.og + o;
         const float* const x0 = seen + group * g.cg + c;
-        float *const to = dw.as<float>() + ((group * g.og + o) * g.cg + c) * taps, *const turned = sums + taps * outs * wide;
-        bool add = false;
+        float* const to = dw.as<float>() + ((group * g.og + o) * g.cg + c) * taps;
+        float* const sums = reinterpret_cast<float*>(work + l.sums + (l.kept ? unit * l.unit : l.part + part * l.slice));
+        const bool last = first + images == g.n;
+        bool add = first > 0;
         for (int64_t i = 0; i < images; i++)
           for (int64_t h = 0; h < g.oh; h += l.band, add = true) {
             const int64_t rows = conv::at_most(l.band, g.oh - h);
             for (int64_t r = 0; r < g.r; r++)
               for (int64_t s = 0; s < g.s; s++) {
                 // dw's lines, which nobody else fetches in time: rows of it lie pages apart.
-                if (i + 1 == images && h + rows == g.oh)
+                if (last && i + 1 == images && h + rows == g.oh)
                   for (int64_t q = 0; q < outs; q++)
                     for (int64_t j = 0; j < channels; j += 16) __builtin_prefetch(to + q * g.cg * taps + (r * g.s + s) * channels + j, 1, 2);
                 const float* const y1 = y0 + (i * g.oh + h) * g.ow * l.y_pixel;
                 const float* const x1 = x0 + ((i * l.height + h * g.sh + r * g.dh) * l.width + s * g.dw) * l.x_pixel;
-                float* const tap = sums + (r * g.s + s) * outs * wide;
+                float* const tap = sums + (r * g.s + s) * outs * l.c_block;
                 for (int64_t j = 0; j < channels; j += tile_columns)
-                  outer_tile(outs, channels - j, {rows, g.ow, y1, l.y_pixel, 0, x1 + j, step, row - g.ow * step, tap + j, wide, add});
+                  for (int64_t t = 0; t < tiles; t++) {
+                    const int64_t top = tile_start(outs, tiles, t), height = tile_start(outs, tiles, t + 1) - top;
+                    float* const c_tile = tap + top * l.c_block + j;
+                    outer_tile(height, channels - j, {rows, g.ow, y1 + top, l.y_pixel, 0, x1 + j, step, row - g.ow * step, c_tile, l.c_block, add});
+                  }
               }
           }
-        for (int64_t i = 0; i < outs; i++) put(sums + i * wide, outs * wide, taps, channels, turned, to + i * g.cg * taps, first > 0);
+        for (int64_t q = 0; last && q < outs; q++) put(sums + q * l.c_block, outs * l.c_block, taps, channels, turned, to + q * g.cg * taps);
       }
     });
   }

@@ -28,6 +28,9 @@ inline void turn_panel(const conv::Geometry& g, const float* x, int64_t n, float
       const int64_t count = conv::at_most(most, g.ow - j);
       for (int64_t c = 0; c < n; c++) {
         const float* const from = x + (c * g.h + i * g.sh) * g.w + j * g.sw;
+        // Rows of 16 planes, some of them left out: more streams than the hardware follows.
+        if (i + 2 < g.oh)
+          for (int64_t q = 0; q < count * g.sw; q += 16) __builtin_prefetch(from + 2 * g.sh * g.w + q, 0, 2);
         if (g.sw == 2) wgrad_rows::every_other(from, seen + c * most, count);
         else
           for (int64_t q = 0; q < count; q++) seen[c * most + q] = from[q * g.sw];

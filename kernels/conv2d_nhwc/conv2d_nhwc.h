@@ -6,7 +6,8 @@
 // conv2d_pack(w[O, C/g, R, S]) -> packed; attributes groups, algorithm. Column j of panel q is output 16 q + j (of its group), zero beyond the last.
 //   panels     [g ceil((O/g)/16), R S C/g, 16]   rows (p, q, c)
 //   winograd2  [ceil(O/16), 16 C/g, 16]          3x3, stride 1, one group or O/g a multiple of 16: U = G w G^T of F(2,3), rows (tap, c)
-//   winograd4  [ceil(O/16), 36 C/g, 16]          the same of F(4,3); also C/g = O/g = 4 or 8, where a panel holds several groups
+//   winograd4  [ceil(O/16), 36 C/g, 16]          the same of F(4,3); also C/g = O/g = 4 or 8, where a panel holds several groups:
+//                                            row (tap, c) of output o is then channel c ^ o of its group (winograd_lanes.h)
 //   winograd5  [ceil(O/16), 36 C/g, 16]          5x5, stride 1, groups alike: F(2,5)
 //   folded     [ceil(O/16), 36 4C, 16]           7x7, stride 2, C <= 4: 2x2 pixels folded into channels (row, column, c) make it 4x4 taps; F(3,4)
 //   lanes      [ceil(O/16), R S C/g, 16]         C/g = O/g in {1, 2, 4, 8}: a vector of outputs looks at its own channels, whatever their groups
@@ -83,7 +84,8 @@ struct Winograd {
   size_t bytes;
 };
 Winograd winograd_plan(const Geometry& g, int algorithm);
-ACCELNN_INLINE bool in_lanes(const Geometry& g) { return g.groups > 1 && g.og % 16 != 0; }          // groups smaller than a panel
+ACCELNN_INLINE bool in_lanes(int64_t groups, int64_t o) { return groups > 1 && o / groups % 16 != 0; }          // groups smaller than a panel
+ACCELNN_INLINE bool in_lanes(const Geometry& g) { return in_lanes(g.groups, g.o); }
 
 // conv2d by way of channels last: the image turned, the weights packed, the result turned back, in the call's workspace. Worth it where the algorithm
 // saves more than that: never for `panels`, to which the columns of conv2d are equal.

@@ -40,11 +40,12 @@ template <class T, int R> void pack_points(const double (*filters)[16], int64_t 
   }
 }
 
-template <class T, int R> void pack_winograd(const float* w, int64_t channels, int64_t n, float* to) {
+// Exchanged: row c of output j is its group's channel c ^ j (winograd_lanes.h).
+template <class T, int R> void pack_winograd(const float* w, int64_t channels, int64_t n, float* to, bool exchanged = false) {
   double filters[R * R][16] = {};
   for (int64_t c = 0; c < channels; c++) {
     for (int64_t j = 0; j < n; j++)
-      for (int i = 0; i < R * R; i++) filters[i][j] = w[(j * channels + c) * R * R + i];
+      for (int i = 0; i < R * R; i++) filters[i][j] = w[(j * channels + (exchanged ? c ^ j % channels : c)) * R * R + i];
     pack_points<T, R>(filters, channels, c, to);
   }
 }
@@ -74,7 +75,7 @@ inline void conv2d_pack_into(const Call& call, const float* w, int64_t o, int64_
     float* const p = to + panel * shape.taps * 16;
     switch (algorithm) {
       case conv::winograd2: return pack_winograd<Points4<2>, 3>(from, per_group, n, p);
-      case conv::winograd4: return pack_winograd<Points6<4>, 3>(from, per_group, n, p);
+      case conv::winograd4: return pack_winograd<Points6<4>, 3>(from, per_group, n, p, conv::in_lanes(groups, o));
       case conv::winograd5: return pack_winograd<Points6<2>, 5>(from, per_group, n, p);
       case conv::folded: return pack_folded(from, per_group, n, p);
       default: return pack_taps(from, per_group, r, s, n, p);

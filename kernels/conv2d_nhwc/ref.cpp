@@ -99,9 +99,10 @@ void by_tiles(const Call& call, const Geometry& g, int algorithm) {
           for (int64_t c = 0; c < channels; c++) {
             double v[6][6];
             transformed(g, a, fold, x, n, h, w, o / g.og * g.cg + c, v);
+            const int64_t row = conv::in_lanes(g) ? c ^ o % g.og : c;
             for (int i = 0; i < a.t; i++)
               for (int j = 0; j < a.t; j++)
-                products[i][j] += v[i][j] * double(packed[((o / 16 * a.t * a.t + i * a.t + j) * channels + c) * 16 + o % 16]);
+                products[i][j] += v[i][j] * double(packed[((o / 16 * a.t * a.t + i * a.t + j) * channels + row) * 16 + o % 16]);
           }
           for (int64_t i = 0; i < a.m && h + i * g.dh < g.oh; i++)
             for (int64_t j = 0; j < a.m && w + j * g.dw < g.ow; j++) {
@@ -140,7 +141,7 @@ Status conv2d_pack_f32_ref(const Call& call) {
         float& to = call.out[0].as<float>()[(panel * shape.taps + row) * 16 + j];
         to = 0.0f;
         if (column >= mine) continue;
-        const int64_t c = row % channels, tap = row / channels;
+        const int64_t tap = row / channels, c = winograd && conv::in_lanes(groups, o) ? row % channels ^ column % channels : row % channels;
         if (!winograd) {
           to = w.as<float>()[(output * per_group + c) * r * s + tap];
           continue;

@@ -68,8 +68,8 @@ template <class T> Status run_copy(const Call& call) {
       if (d != unit) others *= shape[d];
     const int64_t width = shape[inner], rows = width <= 4 ? 4096 : shape[unit] <= 4 ? 4
                                                                                     : 64;
-    const bool past = sizeof(T) == 4 && count * 4 >= stream_bytes && reinterpret_cast<uintptr_t>(y) % vector_bytes == 0 && y_step[unit] % lanes == 0 &&
-        width % lanes == 0 && shape[unit] % lanes == 0;
+    const bool aligned = reinterpret_cast<uintptr_t>(y) % vector_bytes == 0 && y_step[unit] % lanes == 0 && width % lanes == 0 && shape[unit] % lanes == 0;
+    const bool past = sizeof(T) == 4 && vector_bytes >= 32 && count * 4 >= stream_bytes && aligned;      // a quarter of a line at a time goes past nothing
     const int64_t bands = shape[unit] < 2 * rows ? 1 : shape[unit] / rows;                  // the last one takes what is left over
     parallel(call, others * bands, 2 * worth, [&](int64_t part) __attribute__((noinline)) {
       const int64_t first = part % bands * rows, left = shape[unit] - first;
@@ -81,7 +81,7 @@ template <class T> Status run_copy(const Call& call) {
         rest /= shape[d];
       }
       turn_part(y + to, y_step[unit], x + from, step[inner], part % bands == bands - 1 ? left : rows, width, past);
-      if (past) stream_end();
+      if (past) finish_past();
     });
     return {};
   }

@@ -3,6 +3,7 @@
 #include <cstring>
 #include "copy/cast.h"
 #include "copy/copy.h"
+#include "every_dtype.h"
 
 namespace accelnn {
 
@@ -121,14 +122,7 @@ Status run_cast(const Call& call) {
   Status copy_##dtype##_ref(const Call& call) { return run_copy(call); } \
   Status cast_##dtype##_ref(const Call& call);                           \
   Status cast_##dtype##_ref(const Call& call) { return run_cast(call); }
-PUBLISH(f32)
-PUBLISH(f16)
-PUBLISH(bf16)
-PUBLISH(i8)
-PUBLISH(u8)
-PUBLISH(i32)
-PUBLISH(i64)
-PUBLISH(bool)
+ACCELNN_EVERY_DTYPE(PUBLISH)
 #define SELDOM(dtype, type, bits) PUBLISH(dtype)
 ACCELNN_SELDOM_DTYPES(SELDOM)
 

@@ -1,8 +1,8 @@
 // Square blocks of 4-byte elements turned in registers: log2(lanes) rounds of interleaving.
 #pragma once
 #include "copy/convert.h"
-#include "copy/stream.h"
 #include "lanes.h"
+#include "stream.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -18,16 +18,6 @@ ACCELNN_INLINE void turn_square(vf (&r)[lanes]) {
   }
 }
 
-ACCELNN_INLINE void store_far(float* p, vf v) {                  // past the caches; p at a multiple of the vector's size
-#if defined(__AVX512F__)
-  _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
-#elif defined(__AVX2__)
-  _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
-#else
-  store(p, v);
-#endif
-}
-
 // y[i * y_row + j] = x[i + j * stride] for i < rows, j < columns.
 template <bool past> ACCELNN_INLINE void turn_block(float* y, int64_t y_row, const float* x, int64_t stride) {
   vf r[lanes];
@@ -35,7 +25,7 @@ template <bool past> ACCELNN_INLINE void turn_block(float* y, int64_t y_row, con
   for (int c = 0; c < lanes; c++) r[c] = load(x + c * stride);
   turn_square(r);
 #pragma GCC unroll 16
-  for (int c = 0; c < lanes; c++) past ? store_far(y + c * y_row, r[c]) : store(y + c * y_row, r[c]);
+  for (int c = 0; c < lanes; c++) past ? store_past(y + c * y_row, r[c]) : store(y + c * y_row, r[c]);
 }
 ACCELNN_APART inline void turn_edge(float* y, int64_t y_row, const float* x, int64_t stride, int rows, int columns) {
   vf r[lanes] = {};

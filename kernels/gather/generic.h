@@ -1,7 +1,6 @@
 // Elements by number. Rows of a few hundred bytes are bound by what memory gives: the first lines of the rows to come are asked for early.
 #pragma once
 #include "copy/convert.h"
-#include "copy/stream.h"
 #include "gather/gather.h"
 #include "gather/gather_nd.h"
 #include "gather/index.h"
@@ -10,6 +9,7 @@
 #include "gather/take.h"
 #include "gather/take_grad.h"
 #include "pool.h"
+#include "stream.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -70,7 +70,7 @@ inline Status take(const Call& call) {
   parallel(call, r.outer * bands, 2 * bytes, [&](int64_t part) __attribute__((noinline)) {
     const int64_t o = part / bands, begin = part % bands * per_part, end = clamp(begin + per_part, 0, r.indices);
     take_rows(y.as<char>() + (o * r.indices + begin) * row, x.as<char>() + o * r.size * row, index, begin, end, r, row, skip, past, &bad);
-    if (past) stream_end();
+    if (past) finish_past();
   });
   return index_status("take", bad, call.in[1], &r.size, 1);
 }

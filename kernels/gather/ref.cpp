@@ -1,5 +1,6 @@
 // Slow truth: the formulas, element by element, sums in double.
 #include <cstring>
+#include "every_dtype.h"
 #include "gather/gather.h"
 #include "gather/gather_nd.h"
 #include "gather/index.h"
@@ -146,14 +147,7 @@ Status take_grad_f32_ref(const Call& call) {
   Status scatter_##dtype##_ref(const Call& call) { return scatter(call); }     \
   Status scatter_nd_##dtype##_ref(const Call& call);                           \
   Status scatter_nd_##dtype##_ref(const Call& call) { return scatter_nd(call); }
-PUBLISH(f32)
-PUBLISH(f16)
-PUBLISH(bf16)
-PUBLISH(i8)
-PUBLISH(u8)
-PUBLISH(i32)
-PUBLISH(i64)
-PUBLISH(bool)
+ACCELNN_EVERY_DTYPE(PUBLISH)
 #define SELDOM(dtype, type, bits) PUBLISH(dtype)
 ACCELNN_SELDOM_DTYPES(SELDOM)
 

@@ -112,14 +112,17 @@ ACCELNN_INLINE void scale_columns(const Channels& d, const float* x, float* y, c
     if (P::past) finish_past();
   });
 }
+template <bool calls, bool passes> struct Reach { static constexpr bool ahead = calls, past = passes; };
+template <bool fetch>
 ACCELNN_INLINE void scale_runs(const Channels& d, const float* x, float* y, int64_t n0, int64_t n1, int64_t c0, int64_t c1, const float* mean,
-                               const float* scale, const float* shift) {
+                               const float* scale, const float* shift, int64_t ahead) {
   with_reach(y, 2 * d.n * d.width(), [&](auto past) INLINED {
     using P = decltype(past);
     for (int64_t n = n0; n < n1; n++)
       for (int64_t c = c0; c < c1; c++) {
         const int64_t at = (n * d.c + c) * d.s;
-        scale_run<P>(x + at, y + at, d.s, mean[c], scale[c], shift ? shift[c] : 0.0f, 2048);
+        using F = Reach<P::ahead && fetch, P::past>;
+        scale_run<F>(x + at, y + at, d.s, mean[c], scale[c], shift ? shift[c] : 0.0f, ahead);
       }
     if (P::past) finish_past();
   });
@@ -134,8 +137,41 @@ inline Status batch_norm(const Call& call) {
   if (d.runs()) {
     Moments* sums = static_cast<Moments*>(call.work);
     float* scale = reinterpret_cast<float*>(sums + d.run_parts() * d.c);
+    if (relays_channels(d, y, 2)) {
+      // Deviations from the mean of the piece before: how far means of pieces lie apart is part of what is measured, so no digit is lost to it.
+      relay_channels(
+          call, d, count * each::batch,
+          [&](int64_t c, int64_t from, int64_t next, int64_t places, auto reads, auto writes) INLINED {
+            constexpr bool R = decltype(reads)::value, W = decltype(writes)::value;
+            const int64_t before = W ? from - d.s : from;
+            const bool first = from == c * d.s;
+            const float pivot = !R ? 0 : first ? float(moments_of_chunk<true>(x + from, places).mean)
+                                               : to.mean[c];
+            const float m = W ? to.mean[c - 1] : 0.0f, by = W ? scale[c - 1] : 0.0f, shift = W && bias ? bias[c - 1] : 0.0f;
+            vf away[4] = {}, squares[4] = {};
+            sweep_channels<R, W>(
+                y + before, places, [&](int64_t i, int k) INLINED { return fma(zeroed(x + before + i, k) - m, splat(by), splat(shift)); },
+                [&](int64_t i, int u, int k) INLINED {
+                  call_for(x + next + i);
+                  const vf t = zeroed(x + from + i, k) - pivot;
+                  away[u] += t;
+                  squares[u] = fma(t, t, squares[u]);
+                });
+            if (!R) return;
+            const double n = double(places), off = double(total(away)) / n;
+            const Moments here = {n, double(pivot) + off, double(total(squares)) - off * off * n};
+            to.mean[c] = float(here.mean);      // until all of the channel is read
+            if (first) sums[c] = here;
+            else sums[c].add(here);
+          },
+          [&](int64_t c) {
+            to.take(c, sums[c]);
+            scale[c] = weight ? to.rstd[c] * weight[c] : to.rstd[c];
+          });
+      return {};
+    }
     by_channel(
-        call, d, count * 6, [&](int64_t p, int64_t n0, int64_t n1, int64_t c0, int64_t c1) { sum_runs(d, x, sums, p, n0, n1, c0, c1); },
+        call, d, count * each::batch, [&](int64_t p, int64_t n0, int64_t n1, int64_t c0, int64_t c1) { sum_runs(d, x, sums, p, n0, n1, c0, c1); },
         [&](int64_t c0, int64_t c1) {
           for (int64_t c = c0; c < c1; c++) {
             Moments m = sums[c];
@@ -144,14 +180,14 @@ inline Status batch_norm(const Call& call) {
             scale[c] = weight ? to.rstd[c] * weight[c] : to.rstd[c];
           }
         },
-        [&](int64_t n0, int64_t n1, int64_t c0, int64_t c1) { scale_runs(d, x, y, n0, n1, c0, c1, to.mean, scale, bias); });
+        [&](int64_t n0, int64_t n1, int64_t c0, int64_t c1) { scale_runs<true>(d, x, y, n0, n1, c0, c1, to.mean, scale, bias, ahead_of_block(d, 3)); });
     return {};
   }
   const int64_t parts = d.column_parts(), width = d.width();
   double *mean = static_cast<double*>(call.work), *m2 = mean + parts * width;
   float* room = reinterpret_cast<float*>(m2 + parts * width);
   by_column(
-      call, d, count * 6,
+      call, d, count * each::batch,
       [&](int64_t p, int64_t n0, int64_t n1, int64_t i0, int64_t i1) { column_moments(x, width, n0, n1, i0, i1, mean + p * width, m2 + p * width); },
       [&] {
         for (int64_t c = 0; c < d.c; c++) {
@@ -184,11 +220,11 @@ inline Status batch_norm_infer(const Call& call) {
   const int64_t count = d.n * d.width();
   if (d.runs()) {
     for (int64_t c = 0; c < d.c; c++) room[c] = scale_of(c);
-    const int64_t items = d.n * d.c, each = d.s >= 8192 ? 1 : (8192 + d.s - 1) / d.s, parts = (items + each - 1) / each;
-    parallel(call, parts, count * 2, [&](int64_t part) {
-      for (int64_t i = part * each, end = i + each < items ? i + each : items; i < end;) {
+    const int64_t items = d.n * d.c, per = d.s >= 8192 ? 1 : (8192 + d.s - 1) / d.s, parts = (items + per - 1) / per;
+    parallel(call, parts, count * each::batch_infer, [&](int64_t part) {
+      for (int64_t i = part * per, end = i + per < items ? i + per : items; i < end;) {
         const int64_t n = i / d.c, c = i % d.c, to = end - i < d.c - c ? c + end - i : d.c;
-        scale_runs(d, x, y, n, n + 1, c, to, mean, room, bias);
+        scale_runs<false>(d, x, y, n, n + 1, c, to, mean, room, bias, 0);
         i += to - c;
       }
     });
@@ -201,7 +237,7 @@ inline Status batch_norm_infer(const Call& call) {
       room[2 * d.width() + i] = bias ? bias[c] : 0.0f;
     }
   const int64_t bands = d.n < 64 ? d.n : 64;
-  parallel(call, bands, count * 2, [&](int64_t i) { scale_columns(d, x, y, room, d.n * i / bands, d.n * (i + 1) / bands); });
+  parallel(call, bands, count * each::batch_infer, [&](int64_t i) { scale_columns(d, x, y, room, d.n * i / bands, d.n * (i + 1) / bands); });
   return {};
 }
 
@@ -214,9 +250,37 @@ inline Status batch_norm_grad(const Call& call) {
   const float share = float(1.0 / double(d.n * d.s));
   if (d.runs()) {
     GradSums* sums = static_cast<GradSums*>(call.work);
-    const int64_t step = runs_together(d.s);
+    const int64_t step = runs_together(d.s), ahead = ahead_of_block(d, 5);
+    if (relays_channels(d, dx, 3)) {
+      relay_channels(
+          call, d, count * each::batch_grad,
+          [&](int64_t c, int64_t from, int64_t next, int64_t places, auto reads, auto writes) INLINED {
+            constexpr bool R = decltype(reads)::value, W = decltype(writes)::value;
+            const int64_t before = W ? from - d.s : from, b = W ? c - 1 : c;
+            const float mh = R ? mean[c] : 0.0f, sh = R ? rstd[c] : 0.0f, mb = mean[b], sb = rstd[b], scale = weight ? sb * weight[b] : sb;
+            const float k1 = W ? dbias[b] * share : 0.0f, k2 = W ? dweight[b] * share : 0.0f;
+            vf g_sum[4] = {}, gz_sum[4] = {};
+            sweep_channels<R, W>(
+                dx + before, places,
+                [&](int64_t i, int k) INLINED {
+                  return ((zeroed(dy + before + i, k) - k1) - ((zeroed(x + before + i, k) - mb) * sb) * k2) * scale;
+                },
+                [&](int64_t i, int u, int k) INLINED {
+                  call_for(dy + next + i), call_for(x + next + i);
+                  const vf g = zeroed(dy + from + i, k);
+                  g_sum[u] += g;
+                  gz_sum[u] = fma(g, (zeroed(x + from + i, k) - mh) * sh, gz_sum[u]);
+                });
+            if (!R) return;
+            if (from == c * d.s) sums[c] = {0, 0};
+            sums[c].dy += double(total(g_sum));
+            sums[c].dyz += double(total(gz_sum));
+          },
+          [&](int64_t c) { dweight[c] = float(sums[c].dyz), dbias[c] = float(sums[c].dy); });
+      return {};
+    }
     by_channel(
-        call, d, count * 10,
+        call, d, count * each::batch_grad,
         [&](int64_t p, int64_t n0, int64_t n1, int64_t c0, int64_t c1) {
           for (int64_t c = c0; c < c1; c++) sums[p * d.c + c] = {0, 0};
           for (int64_t n = n0; n < n1; n += step)
@@ -240,7 +304,7 @@ inline Status batch_norm_grad(const Call& call) {
               for (int64_t c = c0; c < c1; c++) {
                 const int64_t at = (n * d.c + c) * d.s;
                 const float scale = weight ? rstd[c] * weight[c] : rstd[c];
-                grad_run<P>(dy + at, x + at, dx + at, d.s, mean[c], rstd[c], dbias[c] * share, dweight[c] * share, scale, 2048);
+                grad_run<P>(dy + at, x + at, dx + at, d.s, mean[c], rstd[c], dbias[c] * share, dweight[c] * share, scale, ahead);
               }
             if (P::past) finish_past();
           });
@@ -254,7 +318,7 @@ inline Status batch_norm_grad(const Call& call) {
   for (int64_t c = 0; c < d.c; c++)
     for (int64_t i = c * d.s; i < (c + 1) * d.s; i++) means[i] = mean[c], rstds[i] = rstd[c];
   by_column(
-      call, d, count * 10,
+      call, d, count * each::batch_grad,
       [&](int64_t p, int64_t n0, int64_t n1, int64_t i0, int64_t i1) {
         column_grad_sums(dy, x, width, n0, n1, i0, i1, means, rstds, dy_sum + p * width, dyz_sum + p * width);
       },

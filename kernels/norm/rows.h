@@ -128,7 +128,7 @@ ACCELNN_INLINE Status normalize_rows(const Call& call, const Rows& r, const floa
         using W = decltype(weighted);
         using B = decltype(biased);
         using P = decltype(past);
-        parallel(call, parts, r.count * r.n * 6, [&](int64_t part) {
+        parallel(call, parts, r.count * r.n * (r.centered ? each::rows : each::rows_uncentered), [&](int64_t part) {
           if constexpr (P::past)
             if (relayed) {
               const int64_t begin = r.count * part / parts, end = r.count * (part + 1) / parts;
@@ -251,7 +251,7 @@ template <int params> ACCELNN_INLINE void grad_rows(const Call& call, const Rows
     with_reach(dx, 3 * r.count * r.n, [&](auto past) INLINED {
       using W = decltype(weighted);
       using P = decltype(past);
-      parallel(call, parts, r.count * r.n * 12, [&](int64_t part) {
+      parallel(call, parts, r.count * r.n * each::rows_grad, [&](int64_t part) {
         float *dw = partial + part * params * width, *db = dw + width;
         if (params) std::memset(dw, 0, size_t(params * width) * sizeof(float));
         const int64_t first = samples * part / parts, last = samples * (part + 1) / parts, ahead = 4 * r.period * r.n;

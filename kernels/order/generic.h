@@ -275,7 +275,9 @@ template <class T> Status topk(const Call& call) {
   const bool largest = call.integer(topk_attr::largest) != 0;
   const bool by_list = sizeof(T) < 8 && k <= topk_few;
   const int64_t parts = topk_parts(rows, n, !by_list);
-  parallel(call, parts, rows * n * (by_list ? 16 : 128), [&](int64_t part) __attribute__((noinline)) {
+  // About k log(n / k) elements come into the list, and each pushes half of it along.
+  const int64_t pushes = by_list ? k * (64 - __builtin_clzll(uint64_t(n / k))) : 0;
+  parallel(call, parts, rows * (by_list ? n * 16 + pushes * k * 16 : n * 128), [&](int64_t part) __attribute__((noinline)) {
     for (int64_t r = rows * part / parts; r < rows * (part + 1) / parts; r++) {
       const T* x = in.as<T>() + r * n;
       T* values = call.out[0].as<T>() + r * k;

@@ -4,11 +4,11 @@
 // The last elements, fewer than four vectors, run once more through copies, so that a group has no tail.
 #pragma once
 #include "copy/convert.h"
-#include "copy/stream.h"
 #include "copy/strided.h"
 #include "pointwise/functions.h"
 #include "pointwise/program.h"
 #include "pool.h"
+#include "stream.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -51,26 +51,55 @@ template <int operands, bool once, class F> ACCELNN_INLINE void apply(const Code
   for (int u = 0; u < 4; u++) x[u] = F::of(a[u], operands > 1 ? b[u] : a[u], operands > 2 ? c[u] : a[u]);
 }
 
-ACCELNN_INLINE void store_past(float* p, vf v) {
-#if defined(__AVX512F__)
-  _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
-#elif defined(__AVX2__)
-  _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
-#else
-  store(p, v);
-#endif
-}
-
 // Inputs that lie in memory: asked for twice, into L2 long before they are needed and into L1 shortly before, for the loads of a group wait in order
 // behind its arithmetic. Three inputs of 32 MB, share of a copy's speed: L2 alone 0.60 (1024 ahead), 0.74 (2048); L1 alone 0.68; both 0.89.
+// Not where all of it stays in the third cache: a million floats, add 0.86 of torch instead of 1.02, exp 264 us instead of 261.
 struct Ahead {
   const float* at[max_in];
   int n;
 };
 constexpr int64_t ahead = 2048, shortly = 192;
 
+// A program of one instruction: no jump for each group, and the function's constants stay in registers. A million floats on one thread, ratio to
+// onnxruntime: exp 0.74 -> 0.83, tanh 0.71 -> 0.76, sigmoid 0.89 -> 1.18. What is left of exp is its multiply-adds: 3.2 ns for 16 floats, of 3.5.
+template <int operands, class F> __attribute__((noinline)) void run_one(const Code& s, int64_t n) {
+  for (int64_t j = 0; j < n; j += group) {
+    vf a[4], b[4], c[4], x[4];
+    const auto read = [&](int k, vf* v) __attribute__((always_inline)) {
+      const float* p = s.in[k] + (j & s.mask[k]);
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; u++) v[u] = load(p + u * lanes);
+    };
+    read(0, a);
+    if (operands > 1) read(1, b);
+    if (operands > 2) read(2, c);
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) x[u] = F::of(a[u], operands > 1 ? b[u] : a[u], operands > 2 ? c[u] : a[u]);
+    float* to = s.to + (j & s.to_mask);
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) store(to + u * lanes, x[u]);
+  }
+}
+// Only what is arithmetic enough: the others wait for memory.
+template <bool full> ACCELNN_INLINE bool ran_alone(const Code& s, int64_t n) {
+  switch (s.opcode) {
+    case op_exp: return run_one<1, pointwise_function::f_exp>(s, n), true;
+    case op_tanh: return run_one<1, pointwise_function::f_tanh>(s, n), true;
+    case op_sigmoid: return run_one<1, pointwise_function::f_sigmoid>(s, n), true;
+    case op_erf: return run_one<1, pointwise_function::f_erf>(s, n), true;
+    case op_gelu:
+      if constexpr (full) run_one<1, pointwise_function::f_gelu>(s, n);
+      return full;
+    case op_silu:
+      if constexpr (full) run_one<1, pointwise_function::f_silu>(s, n);
+      return full;
+    default: return false;
+  }
+}
+
 template <bool full> ACCELNN_APART void run_code(const Code* code, int n_code, int64_t n, const Ahead& soon) {
   const Code* const end = code + n_code;
+  if (n_code == 1 && n > group && !soon.n && !code->past && code->to && ran_alone<full>(*code, n)) return;
   for (int64_t j = 0; j < n; j += group) {
     for (int k = 0; k < soon.n; k++)
 #pragma GCC unroll 4
@@ -285,7 +314,7 @@ template <bool full> Status run(const Call& call) {
   parallel(call, (p.count + size - 1) / size, p.worth, [&](int64_t part) {
     const int64_t begin = part * size, end = begin + size;
     run_part<full>(call, p, words, begin, end < p.count ? end : p.count, past);
-    if (past) stream_end();
+    if (past) finish_past();
   });
   return {};
 }

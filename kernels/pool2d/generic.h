@@ -1,6 +1,7 @@
 // Pooling over planes; the lanes are neighbouring outputs of one row.
 #pragma once
 #include "lanes.h"
+#include "strips.h"
 #include "window.h"
 #include "avg_pool2d.h"
 #include "avg_pool2d_grad.h"
@@ -9,9 +10,6 @@
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace pool2d {
-
-// On a lambda that is called with a constant and with a variable n: g++ would inline neither.
-#define INLINED __attribute__((always_inline))
 
 ACCELNN_INLINE vf lanes_of(const float* p, int n) { return n == lanes ? load(p) : load(p, n); }
 ACCELNN_INLINE void put(float* p, vf v, int n) {
@@ -254,8 +252,19 @@ template <int S> ACCELNN_INLINE void avg_plane(const Window& g, bool with_pad, c
   }
 }
 
+// One window over the whole plane: its pixels lie one after the other (512 planes of 7 x 7: 25.7 us window by window).
+ACCELNN_INLINE float sum_of_plane(const float* x, int64_t n) {
+  vf sum[4] = {};
+  strips::by_fours(n, [&](int64_t i, int u, int k) INLINED { sum[u] += strips::zeroed(x + i, k); });
+  return strips::total(sum);
+}
+
 ACCELNN_INLINE Status avg_pool2d(const Call& c) {
   const Window g = window_of(c, c.in[0], c.out[0]);
+  if (g.kernel_h == g.h && g.kernel_w == g.w && g.oh * g.ow == 1 && !g.pad_top && !g.pad_left) {
+    over_planes(c, g, [&](int64_t p) { c.out[0].as<float>()[p] = sum_of_plane(c.in[0].as<float>() + p * g.h * g.w, g.h * g.w) / float(g.h * g.w); });
+    return {};
+  }
   const bool with_pad = c.integer(avg_pool2d_attr::count_include_pad) != 0;
   over_planes(c, g, [&](int64_t p) {
     const float* x = c.in[0].as<float>() + p * g.h * g.w;
@@ -320,8 +329,6 @@ ACCELNN_INLINE Status avg_pool2d_grad(const Call& c) {
   });
   return {};
 }
-
-#undef INLINED
 
 }  // namespace pool2d
 }  // namespace ACCELNN_TARGET

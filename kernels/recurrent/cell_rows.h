@@ -23,7 +23,9 @@ struct CellRows {
   int64_t sums_row;
   float* gates;                         // null: not wanted
   int64_t gates_row;
-  const int64_t* order;                 // sequence of each row, by which gates are addressed
+  float* y;                             // where the step's outputs will be copied to; null: somebody else does that
+  int64_t y_row;
+  const int64_t* order;                 // sequence of each row, by which gates and outputs are addressed
   float clip;
   bool late, projected;
   const SpecialFunctions* special;      // null: the defaults
@@ -110,8 +112,9 @@ template <int kind> void cell_rows(const CellRows& r, int64_t at, const float* s
   else cell_rows<kind, false>(r, at, sums);
 }
 
-// What a block's cells will write, called for before the product that takes the time to bring it: 64 bytes here and there, of memory last seen a call ago.
-inline void expect_gates(const CellRows& r, int64_t at) {
+// What will be written of a block, called for before the product that takes the time to bring it: 64 bytes here and there, of memory last seen a call ago.
+inline void expect_writes(const CellRows& r, int64_t at) {
+  for (int64_t i = 0; r.y && i < r.n; i++) __builtin_prefetch(r.y + r.order[i] * r.y_row + at, 1);
   for (int64_t i = 0; r.gates && i < r.n; i++)
     for (int64_t g = at; g < r.gates_row; g += r.units) __builtin_prefetch(r.gates + r.order[i] * r.gates_row + g, 1);
 }

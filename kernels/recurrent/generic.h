@@ -1,31 +1,25 @@
 // Forward: for each chunk of steps the input product, then step after step the recurrent product and the cell, hidden block by hidden block: a block's sums
-// are in L1 when its gates are computed. Parts are ranges of hidden blocks; they meet once a step.
-// One thread against the best of torch and onnxruntime (Zen 4): LSTM 1.13 (1x100x128x128), 1.10 (32x50x128x256), 1.45 (64x28x28x128), 1.17 (1x160x40x256),
-// GRU 1.28, 1.28, 1.52, 1.24. Batch 32 runs at 92 % of the multiply-add rate, so that no order of the same work gives 1.2. Batch 1 reads w_hh from L2 in
-// every step: chunks of 8, 14, 28 steps for the input product 387, 360, 358 us (1x100x128x128, LSTM), prefetches nothing (panels.h), the blocks in a
-// zigzag 8 to 10 %. What is left is fewer bytes: w_hh in bf16 1.67 times the peers over LSTM and GRU at batch 1, int8 2.65 (batch 1 and 4).
+// are in L1 when its gates are computed. Parts are ranges of hidden blocks, which meet once a step, or of sequences, which never meet (rounds.h).
+// What one thread can reach (Zen 4: 117 GFLOP/s, 117 GB/s from L2, 82 from L3), and what of it is reached, in us:
+//   LSTM 1x100x128x128   w_hh out of L2 in every step 224, w_ih once for 8 steps 28, cells 20: 272. 312 (1.27 times the best of torch and onnxruntime)
+//   LSTM 1x160x40x256    w_hh, 1 MiB, as large as L2: 1434 if all of it stayed there, about 1530 with a fifth from L3; cells 61. 1790 (1.16)
+//   LSTM 32x50x128x256   multiply-adds 10755, cells 500: 11255. 11500 (1.09). The products alone take 10890: 98.6 % of the peak, as no order can beat
+//   LSTM 64x28x28x128    multiply-adds 2447, cells 277: 2724. 2840 (1.17). GRU in this order 235 (1.46), 1330 (1.19), 8630 (1.23), 2110 (1.48)
+// Tried for more. At batch 1: all orders of ahead.h; w_hh on 2 MiB pages instead of 4 KiB ones 1651, 1655 (nothing); prefetches (panels.h); chunks of 8, 14,
+// 28 steps for an input product of its own 119, 118.6, 117; blocks in a zigzag 8 to 10 %. With many sequences: tiles of 14 rows by 2 gates for the LSTM's 7
+// by 4 (half of the weights' traffic, but sums twice): 11036, 2613 for products that take 10890, 2500; no prefetch of the next block's weights 10907, 2500;
+// of this block's as well, to L1, 10898, 2503. 16 cells of an LSTM are 96 instructions, 45 of which share the multiply-add unit: 12 ns there, 19 measured; what
+// is left are shorter polynomials for the logistic functions (three multiply-adds of 45). With fewer bytes there is more: w_hh in bf16, or int8 (bytes.h).
 #pragma once
-#include "pool.h"
+#include "recurrent/ahead.h"
 #include "recurrent/bytes.h"
 #include "recurrent/cell_rows.h"
 #include "recurrent/panels.h"
+#include "recurrent/rounds.h"
 #include "recurrent/tiles.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
-
-constexpr int64_t worth_meeting = 60000;      // multiply-adds of a step from which on threads that meet after it pay
-
-struct Range {
-  int64_t begin, end;
-};
-ACCELNN_INLINE Range range_of(int64_t n, int64_t parts, int64_t part) { return {tile_start(n, parts, part), tile_start(n, parts, part + 1)}; }
-
-// f(number) for 0..n-1, from the last on where `turned`. Every other step goes back through the blocks: what the last step left in L2 comes first
-// (1 MiB of weights in a circle through 1 MiB of cache would never hit it): 8 to 10 % at batch 1, H = 256. No bit knows.
-template <class F> ACCELNN_INLINE void zigzag(Range r, bool turned, const F& f) {
-  for (int64_t i = r.begin; i < r.end; i++) f(turned ? r.begin + r.end - 1 - i : i);
-}
 
 struct RecurrentForward {
   const Call& call;
@@ -36,7 +30,7 @@ struct RecurrentForward {
   const uint16_t* halves;                     // w_hh in bf16, for single rows
   const int8_t* bytes;                        // w_hh in int8
   SpecialFunctions special;
-  int64_t first_row = 0;                      // of the sums of the step that runs
+  int64_t row0 = 0, most_rows = INT64_MAX;    // sequences of a part that has its own (order, states and inputs then begin there)
   float clip;
 
   RecurrentForward(const Call& c, const RecurrentProblem& q, int64_t direction) : call(c), p(q), d(direction) {
@@ -53,7 +47,16 @@ struct RecurrentForward {
   ACCELNN_INLINE const float* bias(int which) const { return weights(which).absent() ? nullptr : weights(which).as<float>(); }
   ACCELNN_INLINE int64_t time(int64_t step) const { return p.backwards(d) ? p.steps - 1 - step : step; }
   // Steps are taken in the direction's order; sequences that have not begun yet or have ended are the last rows.
-  ACCELNN_INLINE int64_t rows(int64_t step) const { return step < 0 || step >= p.steps ? 0 : s.rows[time(step)]; }
+  ACCELNN_INLINE int64_t rows(int64_t step) const { return step < 0 || step >= p.steps ? 0 : rows_of(s.rows[time(step)], row0, most_rows); }
+  void keep_rows(Range own) {
+    row0 = own.begin;
+    most_rows = own.end - own.begin;
+    for (float*& h : s.h) h += row0 * p.h_row;
+    for (float*& x : s.x) x += row0 * p.x_row;
+    if (s.c) s.c += row0 * p.padded();
+    if (s.u) s.u += row0 * p.u_row;
+    s.order += row0;
+  }
   ACCELNN_INLINE const float* x_of(int64_t t, int64_t b) const {
     return call.in[recurrent_in::x].as<float>() + (p.batch_first ? b * p.steps + t : t * p.batch + b) * p.inputs;
   }
@@ -133,10 +136,10 @@ struct RecurrentForward {
       to += n * p.x_row;
     }
   }
-  // Sums of the chunk that begins with step k, for hidden blocks: biases and input product.
-  void input_product(int64_t k, Range blocks) {
+  // Sums of a chunk, of `many` steps from k on, for hidden blocks: biases and input product.
+  void input_product(int64_t k, int64_t many, Range blocks) {
     int64_t n = 0;
-    for (int64_t step = k; step < k + p.chunk && step < p.steps; step++) n += rows(step);
+    for (int64_t step = k; step < k + many && step < p.steps; step++) n += rows(step);
     if (!n) return;
     const float* a = s.x[k / p.chunk & 1];
     int64_t a_row = p.x_row;
@@ -206,7 +209,12 @@ struct RecurrentForward {
     const int64_t n = rows(k);
     if constexpr (has_tiles)
       if (by_tiles()) return n ? tiled_step(k, blocks) : void();
-    if (k % p.chunk == 0) input_product(k, blocks);
+    if constexpr (has_tiles)
+      if (by_ahead()) {
+        if (p.gates == 3) return halves ? ahead<3, true>(k, blocks) : ahead<3, false>(k, blocks);
+        return halves ? ahead<4, true>(k, blocks) : ahead<4, false>(k, blocks);
+      }
+    if (k % p.chunk == 0) input_product(k, p.chunk, blocks);
     if (!n) return;
     int64_t row = 0;
     for (int64_t i = k - k % p.chunk; i < k; i++) row += rows(i);
@@ -215,7 +223,7 @@ struct RecurrentForward {
     if (bytes) round_states(k, n, part);
     zigzag(blocks, k & 1, [&](int64_t q) {
       float* const c = sums + q * p.slots * unit_block;
-      expect_gates(step, q * unit_block);
+      expect_writes(step, q * unit_block);
       if (bytes) product_of_bytes(n, q, part, c);
       else recurrent_product(s.h[k & 1], p.h_row, n, q, 0, p.late ? 2 : p.gates, c);
       if (p.late) return reset(k, n, q, c);
@@ -229,7 +237,7 @@ struct RecurrentForward {
     const CellRows step = cells(k);
     StepTile t;
     const bool direct = straight();
-    t.x = direct ? x_of(time(k), 0) : s.x[k & 1];
+    t.x = direct ? x_of(time(k), s.order[0]) : s.x[k & 1];      // direct: sequences are in their own order
     t.x_row = direct ? x_stride() : p.x_row;
     t.h = s.h[k & 1];
     t.h_row = p.h_row;
@@ -245,6 +253,41 @@ struct RecurrentForward {
       t.next_hh = w_hh + next * hh;
       step_by_tiles(p.cell, t, step, q * unit_block);
     });
+    finish(k, blocks);
+  }
+  // One whole sequence, step by step beside the input products of the next chunk of steps; the first chunk, of what is left over, has none before it.
+  bool by_ahead() const {
+    return p.batch == 1 && p.cell >= cell::lstm && p.inputs && !bytes && !p.late && !(halves && p.outputs % 2) &&
+        call.in[recurrent_in::lengths].absent() && straight();
+  }
+  template <int G, bool half> void ahead(int64_t k, Range blocks) {
+    constexpr int64_t R = ahead_rows<G, half>, tiles = G / ahead_gates<G, half>;
+    const int64_t first = (p.steps - 1) % R + 1, chunk = (k - first + R) / R, at = chunk ? (k - first) % R : k, many = chunk ? R : first;
+    const int64_t next = first + chunk * R, all = next < p.steps ? (blocks.end - blocks.begin) * tiles * p.inputs : 0;
+    if (k == 0) input_product(0, first, blocks);
+    AheadStep a;
+    a.h = s.h[k & 1];
+    a.outputs = p.outputs;
+    a.w_hh = w_hh;
+    a.halves = halves;
+    a.begin = blocks.begin;
+    a.end = blocks.end;
+    a.turned = k & 1;
+    a.sums = s.sums + ((chunk & 1) * most_ahead + at) * p.sums_row;
+    a.bias = s.bias;
+    a.x = all ? x_of(time(next), 0) : nullptr;
+    a.x_row = x_stride();
+    a.inputs = p.inputs;
+    a.w_ih = w_ih;
+    a.later = s.sums + (~chunk & 1) * most_ahead * p.sums_row;
+    a.sums_row = p.sums_row;
+    a.from = all * at / many;
+    a.to = all * (at + 1) / many;
+    a.beside = all ? tiles * p.inputs / many + 2 : 0;
+    const CellRows step = cells(k);
+    for (int64_t q = blocks.begin; q < blocks.end; q++) expect_writes(step, q * unit_block);
+    step_ahead<G, half>(a);
+    for (int64_t q = blocks.begin; q < blocks.end; q++) cell_rows(p.cell, step, q * unit_block, a.sums + q * p.slots * unit_block);
     finish(k, blocks);
   }
   // linear_before_reset = 0: a second round, once r h of all units is there.
@@ -282,6 +325,8 @@ struct RecurrentForward {
     r.sums_row = p.sums_row;
     r.gates = gates_of(time(k), 0);
     r.gates_row = p.saved * p.hidden;
+    r.y = p.projected ? nullptr : y_of(time(k), 0);
+    r.y_row = (p.batch_first ? p.steps : 1) * p.directions * p.outputs;
     r.order = s.order;
     r.clip = clip;
     r.late = p.late;
@@ -297,14 +342,17 @@ struct RecurrentForward {
   void deliver(int64_t k, int64_t begin, int64_t end) {
     if (begin >= end) return;
     const int64_t n = rows(k), t = time(k), ended = rows(k + 1);          // all sequences that run backwards end with the last step
-    const size_t bytes = size_t(end - begin) * 4;
     const float *const h = s.h[k & 1] + begin, *const h_new = s.h[(k + 1) & 1] + begin;
     for (int64_t i = 0; i < n; i++) {
       const int64_t b = s.order[i];
-      std::memcpy(y_of(t, b) + begin, h_new + i * p.h_row, bytes);
-      if (float* const before = before_of(t, b)) std::memcpy(before + begin, h + i * p.h_row, bytes);
-      if (i >= ended) std::memcpy(call.out[1].as<float>() + (d * p.batch + b) * p.outputs + begin, h_new + i * p.h_row, bytes);
+      copy_part(h_new + i * p.h_row, y_of(t, b) + begin, end - begin);
+      if (float* const before = before_of(t, b)) copy_part(h + i * p.h_row, before + begin, end - begin);
+      if (i >= ended) copy_part(h_new + i * p.h_row, call.out[1].as<float>() + (d * p.batch + b) * p.outputs + begin, end - begin);
     }
+  }
+  static ACCELNN_INLINE void copy_part(const float* from, float* to, int64_t n) {
+    for (; n >= lanes; n -= lanes, from += lanes, to += lanes) store(to, load(from));
+    if (n) store(to, load(from, int(n)), int(n));
   }
   void deliver_c(int64_t k, int64_t begin, int64_t end) {
     for (int64_t i = rows(k + 1); begin < end && i < rows(k); i++)
@@ -342,38 +390,6 @@ struct RecurrentForward {
   }
 };
 
-// Parts of a direction that meet in every step; 0: one thread does all. Sleeping threads are woken where the whole sequence is worth it; they then stay
-// awake from step to step.
-inline int64_t recurrent_parts(const Call& call, const RecurrentProblem& p, int64_t step_work) {
-  if (!call.pool || p.blocks * p.directions < 2 || step_work < worth_meeting || !worth_threads(call.pool, 2 * step_work * p.steps)) return 0;
-  const int64_t wanted = (call.pool->threads() + p.directions - 1) / p.directions, most = p.bytes && p.blocks > byte_places ? byte_places : p.blocks;
-  return wanted < most ? wanted : most;
-}
-
-// through(parts, work) takes the steps; work(f) calls f(direction, part) for every part of every direction and returns when all are done. One thread takes one
-// direction after the other, whose weights then have L2 to themselves.
-template <class Direction, class Through>
-ACCELNN_INLINE Status in_rounds(const Call& call, const RecurrentProblem& p, Direction* const* all, int64_t step_work, const Through& through) {
-  const int64_t parts = recurrent_parts(call, p, step_work);
-  if (parts == 0) {
-    for (int64_t d = 0; d < p.directions; d++) through(1, [&](const auto& f) { f(*all[d], 0); });
-    return {};
-  }
-  through(parts, [&](const auto& f) {
-    struct Job {
-      decltype(&f) function;
-      Direction* const* all;
-      int64_t parts;
-    } job = {&f, all, parts};
-    const auto task = [](void* context, int64_t i) {
-      const Job& j = *static_cast<Job*>(context);
-      (*j.function)(*j.all[i / j.parts], i % j.parts);
-    };
-    call.pool->run(parts * p.directions, task, &job);
-  });
-  return {};
-}
-
 inline Status recurrent(const Call& call) {
   const RecurrentProblem p = recurrent_problem(call);
   if (p.batch == 0) return {};
@@ -385,6 +401,20 @@ inline Status recurrent(const Call& call) {
   }
   return in_rounds(call, p, all, p.batch * p.gates * p.hidden * (p.inputs + p.outputs) * p.directions, [&](int64_t parts, const auto& work) {
     const auto blocks = [&](int64_t n, int64_t part) { return range_of(n, parts, part); };
+    if (has_tiles && first.by_tiles() &&
+        parts_are_rows(p, parts, !call.in[recurrent_in::lengths].absent(), p.gates * p.hidden * (p.inputs + p.outputs))) {
+      work([&](RecurrentForward& f, int64_t part) { f.prepare(blocks(p.blocks, part)); });
+      work([&](RecurrentForward& f, int64_t part) {
+        RecurrentForward own = f;
+        own.keep_rows(blocks(p.batch, part));
+        for (int64_t k = 0; k < p.steps; k++) {
+          own.gather_x(k, 0, 1);
+          own.step(k, {0, p.blocks}, 0);
+          if (p.projected) own.project(k, {0, p.out_blocks});
+        }
+      });
+      return;
+    }
     work([&](RecurrentForward& f, int64_t part) {
       f.prepare(blocks(p.blocks, part));
       f.gather_x(0, part, parts);

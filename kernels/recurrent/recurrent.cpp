@@ -122,7 +122,7 @@ RecurrentSpace recurrent_space(const RecurrentProblem& p, char* base) {
   if (!p.packed || (p.halves && (p.batch > 1 || p.late))) s.w_hh = carve.take<float>(p.outputs * panel_columns);
   if (p.projected) s.w_hr = carve.take<float>(p.hidden * p.out_blocks * unit_block);
   s.bias = carve.take<float>(p.blocks * p.slots * unit_block);
-  s.sums = carve.take<float>(p.chunk * p.batch * p.sums_row);
+  s.sums = carve.take<float>((p.batch == 1 ? 16 : p.chunk * p.batch) * p.sums_row);      // one sequence: two chunks of up to 8 steps (ahead.h), or one of 14
   for (auto& x : s.x) x = carve.take<float>(p.chunk * p.batch * p.x_row);
   for (auto& h : s.h) h = carve.take<float>(p.batch * p.h_row);
   if (p.cell == cell::lstm) s.c = carve.take<float>(p.batch * p.padded());

@@ -94,7 +94,7 @@ template <int kind> void step_by_tiles(const StepTile& first, const CellRows& ce
     c.c += c.c ? i0 * c.c_row : 0;
     c.order += i0;
     c.sums_row = S * unit_block;
-    expect_gates(c, at);
+    expect_writes(c, at);
     step_tiles<kind>.height[rows](t, sums);
     cell_rows(kind, c, at, sums);
   }

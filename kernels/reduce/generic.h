@@ -89,6 +89,30 @@ template <class F> struct PerColumn {
   }
 };
 
+// acc: four accumulators, x[begin, end) after what they hold. What is new comes first: then a maximum waits for one instruction of the one before, and
+// asks for NaN beside it. A plain sweep is the memory's speed: a million floats out of the third cache by rows of 1024 take 47.7 us, with lines asked for
+// 192, 512 or 1024 floats ahead 62.7, 59.3, 55.2; two or four rows side by side 50.3, 48.0 (of 4 million 332, 661, 525).
+template <class F> ACCELNN_INLINE void add_run(vf (&acc)[4], const float* x, int64_t begin, int64_t end) {
+  int64_t i = begin;
+  for (; i + 4 * lanes <= end; i += 4 * lanes)
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) acc[u] = F::of(load(x + i + u * lanes), acc[u]);
+#pragma GCC unroll 4
+  for (int u = 0; u < 4; u++) {
+    const int64_t n = end - i - u * lanes;
+    if (n <= 0) break;
+    acc[u] = F::of(n >= lanes ? load(x + i + u * lanes) : load_first<F>(x + i + u * lanes, int(n)), acc[u]);
+  }
+}
+template <class F> ACCELNN_INLINE float across_four(const vf (&acc)[4]) { return across<F>(F::of(F::of(acc[0], acc[1]), F::of(acc[2], acc[3]))); }
+
+// One output that is one leaf, without tree and walk: sums, maxima and minima of rows of 1024 from 0.92, 0.92, 0.90 of torch's speed to 0.97, 1.04, 1.06.
+template <class F> float reduce_run(const float* x, int64_t n) {
+  vf acc[4] = {splat(F::identity), splat(F::identity), splat(F::identity), splat(F::identity)};
+  add_run<F>(acc, x, 0, n);
+  return across_four<F>(acc);
+}
+
 // One output: leaves [first, last) of the rows that start at x.
 template <class F> float reduce_along(const ReduceLoops& l, const float* x, int64_t first, int64_t last) {
   Pairwise<F, float, 7> tree;
@@ -97,23 +121,12 @@ template <class F> float reduce_along(const ReduceLoops& l, const float* x, int6
   for (int64_t leaf = first; leaf < last; leaf++) {
     const int64_t begin = l.pieces > 1 ? leaf % l.pieces * piece : 0, end = l.pieces > 1 && begin + piece < l.run ? begin + piece : l.run;
     const int64_t left = l.reduced.count - leaf / l.pieces * l.rows_per_leaf, rows = left < l.rows_per_leaf ? left : l.rows_per_leaf;
-    // What is new comes first: then a maximum waits for one instruction of the one before, and asks for NaN beside it.
     vf acc[4] = {splat(F::identity), splat(F::identity), splat(F::identity), splat(F::identity)};
     for (int64_t r = 0; r < rows; r++) {
-      const float* p = x + row.offset;
-      int64_t i = begin;
-      for (; i + 4 * lanes <= end; i += 4 * lanes)
-#pragma GCC unroll 4
-        for (int u = 0; u < 4; u++) acc[u] = F::of(load(p + i + u * lanes), acc[u]);
-#pragma GCC unroll 4
-      for (int u = 0; u < 4; u++) {
-        const int64_t n = end - i - u * lanes;
-        if (n <= 0) break;
-        acc[u] = F::of(n >= lanes ? load(p + i + u * lanes) : load_first<F>(p + i + u * lanes, int(n)), acc[u]);
-      }
+      add_run<F>(acc, x + row.offset, begin, end);
       if (l.pieces == 1 || leaf % l.pieces == l.pieces - 1) row.next();
     }
-    tree.push(across<F>(F::of(F::of(acc[0], acc[1]), F::of(acc[2], acc[3]))));
+    tree.push(across_four<F>(acc));
   }
   return tree.total();
 }
@@ -180,7 +193,7 @@ template <class F> Status reduce_with(const Call& call, const ReduceLoops& l, co
   const int64_t item_terms = (l.terms / l.segments + 1) * (l.along ? 1 : l.run < chunk ? l.run
                                                                                        : chunk);
   const int64_t per_part = item_terms < 16384 ? 16384 / item_terms : 1, bands = (items + per_part - 1) / per_part;
-  const bool divide = mean && l.segments == 1;
+  const bool divide = mean && l.segments == 1, one_leaf = l.reduced.count == 1 && l.leaves == 1;
   // For outputs that lie one after the other: kept dims that are contiguous.
   if (l.along && l.reduced.count == 1 && l.run <= short_row && l.kept.n <= 1 && l.outputs >= lanes) {
     const int64_t rows = 16384 / l.run / lanes * lanes + lanes;
@@ -197,7 +210,8 @@ template <class F> Status reduce_with(const Call& call, const ReduceLoops& l, co
     Walk kept(l.kept, begin / chunks);
     for (int64_t item = begin; item < end; item++) {
       if (l.along) {
-        const float v = reduce_along<F>(l, x + kept.offset, first, last);
+        const float* from = x + kept.offset;
+        const float v = one_leaf ? reduce_run<F>(from, l.run) : reduce_along<F>(l, from, first, last);
         to[item] = divide ? v / divisor : v;
         kept.next();
         continue;

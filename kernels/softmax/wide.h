@@ -1,7 +1,7 @@
 // Softmax of rows longer than a vector, and of any axis, at full speed. Apart from generic.h, whose body for the last layer's ten classes is in every small
 // program.
 #pragma once
-#include "softmax/rows.h"
+#include "softmax/cached.h"
 #include "softmax/softmax.h"
 #include "softmax/softmax_axis.h"
 #include "softmax/softmax_axis_grad.h"
@@ -11,23 +11,11 @@ namespace accelnn {
 inline namespace ACCELNN_TARGET {
 namespace softmax {
 
-using namespace strips;
-
-ACCELNN_INLINE vf lowest() { return splat(-__builtin_inff()); }
-// -inf behind the end: no maximum, and its exponential is 0.
-ACCELNN_INLINE vf or_lowest(const float* p, int n) { return n == lanes ? load(p) : select(ramp() < n, load(p, n), lowest()); }
-
-// A NaN may be passed over by the maximum: its own exponential is NaN and brings it into the sum.
-ACCELNN_INLINE float top_of(const float* x, int64_t c) {
-  vf m[4] = {lowest(), lowest(), lowest(), lowest()};
-  by_fours(c, [&](int64_t i, int u, int k) INLINED { m[u] = larger(or_lowest(x + i, k), m[u]); });
-  return max_across(larger(larger(m[0], m[1]), larger(m[2], m[3])))[0];
-}
 // Sum of exp(x - m); the exponentials go to e unless it is null. Meanwhile the next row is called for.
-template <bool keep, class P> ACCELNN_INLINE float exps_of(const float* x, float* e, float m, int64_t c, int64_t ahead) {
+template <bool keep> ACCELNN_INLINE float exps_of(const float* x, float* e, float m, int64_t c, int64_t ahead) {
   vf s[4] = {};
   by_fours(c, [&](int64_t i, int u, int k) INLINED {
-    if constexpr (P::ahead) call_for(x + i + ahead);
+    call_for(x + i + ahead);
     const vf v = exp_below(or_lowest(x + i, k) - m);
     if constexpr (keep) put_lanes(e + i, v, k);
     s[u] += v;
@@ -97,14 +85,16 @@ inline Status softmax_wide(const Call& call) {
   const float* x = call.in[0].as<float>();
   float *y = call.out[0].as<float>(), *room = static_cast<float*>(call.work);
   if (room && relays(r)) return relay_softmax<false>(call, r);
-  with_reach(y, 2 * r.count * r.c, [&](auto past) INLINED {
-    using P = decltype(past);
-    over_parts(call, r.count, P::past ? softmax_large_parts : 64, r.count * r.c * 16, [&](int64_t part, int64_t i) {
-      const float* from = x + i * r.c;
-      float *to = y + i * r.c, *e = P::past ? room + part * softmax_room(r.c) : to;
-      const float scale = 1.0f / exps_of<true, P>(from, e, top_of(from, r.c), r.c, row_ahead(r.c));
-      write_row<P::past>(to, r.c, [&](int64_t j, int k) INLINED { return zeroed(e + j, k) * scale; });
-    }); }, room != nullptr);
+  if (!room || !goes_past(y, 2 * r.count * r.c)) {
+    over_ranges(call, r.count, r.count * r.c * 12, [&](int64_t begin, int64_t end) { softmax_rows(x + begin * r.c, y + begin * r.c, end - begin, r.c); });
+    return {};
+  }
+  over_parts(call, r.count, softmax_large_parts, r.count * r.c * 16, [&](int64_t part, int64_t i) {
+    const float* from = x + i * r.c;
+    float* e = room + part * softmax_room(r.c);
+    const float scale = 1.0f / exps_of<true>(from, e, top_of(from, r.c)[0], r.c, row_ahead(r.c));
+    write_row<true>(y + i * r.c, r.c, [&](int64_t j, int k) INLINED { return zeroed(e + j, k) * scale; });
+  });
   return {};
 }
 
@@ -113,42 +103,38 @@ inline Status log_softmax_wide(const Call& call) {
   const float* x = call.in[0].as<float>();
   float* y = call.out[0].as<float>();
   if (relays(r)) return relay_softmax<true>(call, r);
-  with_reach(y, 2 * r.count * r.c, [&](auto past) INLINED {
-    using P = decltype(past);
-    over_parts(call, r.count, 64, r.count * r.c * 16, [&](int64_t, int64_t i) {
-      const float* from = x + i * r.c;
-      if (r.c <= lanes) {               // one register from load to store
-        const vf v = or_lowest(from, int(r.c)), d = v - max_across(v);
-        store(y + i * r.c, d - log(sum_across(exp_below(d))), int(r.c));
-        return;
-      }
-      const float m = top_of(from, r.c), lse = log(splat(exps_of<false, P>(from, nullptr, m, r.c, row_ahead(r.c))))[0];
-      write_row<P::past>(y + i * r.c, r.c, [&](int64_t j, int k) INLINED { return (zeroed(from + j, k) - m) - lse; });
-    });
+  if (!goes_past(y, 2 * r.count * r.c)) {
+    over_ranges(call, r.count, r.count * r.c * 12, [&](int64_t begin, int64_t end) { log_softmax_rows(x + begin * r.c, y + begin * r.c, end - begin, r.c); });
+    return {};
+  }
+  over_parts(call, r.count, 64, r.count * r.c * 16, [&](int64_t, int64_t i) {
+    const float* from = x + i * r.c;
+    if (r.c <= lanes) {               // one register from load to store
+      const vf v = or_lowest(from, int(r.c)), d = v - max_across(v);
+      store(y + i * r.c, d - log(sum_across(exp_below(d))), int(r.c));
+      return;
+    }
+    const float m = top_of(from, r.c)[0], lse = log(splat(exps_of<false>(from, nullptr, m, r.c, row_ahead(r.c))))[0];
+    write_row<true>(y + i * r.c, r.c, [&](int64_t j, int k) INLINED { return (zeroed(from + j, k) - m) - lse; });
   });
   return {};
 }
 
-// dx = (dy - sum dy y) y, or dy - exp(y) sum dy where y is a logarithm
 template <bool logarithm> ACCELNN_INLINE Status rows_grad(const Call& call) {
   const Rows r = rows_of(call.in[0]);
   const float *dy = call.in[0].as<float>(), *y = call.in[1].as<float>();
   float* dx = call.out[0].as<float>();
-  with_reach(dx, 3 * r.count * r.c, [&](auto past) INLINED {
-    using P = decltype(past);
-    over_parts(call, r.count, 64, r.count * r.c * (logarithm ? 12 : 6), [&](int64_t, int64_t row) {
-      const float *g = dy + row * r.c, *v = y + row * r.c;
-      vf s[4] = {};
-      by_fours(r.c, [&](int64_t i, int u, int k) INLINED {
-        if constexpr (logarithm) s[u] += zeroed(g + i, k);
-        else s[u] = fma(zeroed(g + i, k), zeroed(v + i, k), s[u]);
-      });
-      const float sum = total(s);
-      write_row<P::past>(dx + row * r.c, r.c, [&](int64_t i, int k) INLINED {
-        if constexpr (logarithm) return zeroed(g + i, k) - exp_below(zeroed(v + i, k)) * sum;
-        else return (zeroed(g + i, k) - sum) * zeroed(v + i, k);
-      });
+  const int64_t worth = r.count * r.c * (logarithm ? 12 : 6);
+  if (!goes_past(dx, 3 * r.count * r.c)) {
+    over_ranges(call, r.count, worth, [&](int64_t begin, int64_t end) {
+      rows_of_grad<logarithm>(dy + begin * r.c, y + begin * r.c, dx + begin * r.c, end - begin, r.c);
     });
+    return {};
+  }
+  over_parts(call, r.count, 64, worth, [&](int64_t, int64_t row) {
+    const float *g = dy + row * r.c, *v = y + row * r.c;
+    const float sum = sum_for_grad<logarithm>(g, v, r.c)[0];
+    write_row<true>(dx + row * r.c, r.c, [&](int64_t i, int k) INLINED { return grad_of<logarithm>(zeroed(g + i, k), zeroed(v + i, k), splat(sum)); });
   });
   return {};
 }

@@ -13,7 +13,7 @@ from accelnn.core.tensor import apply
 from accelnn.ops import conv_bounds
 from accelnn.ops.conv import geometry
 
-SHAPES = [  # x, w, stride, padding, groups
+SHAPES = [  # x, w, stride, padding, groups, dilation
     ((1, 64, 20, 20), (48, 64, 3, 3), 1, 1, 1),
     ((2, 16, 9, 30), (18, 16, 3, 3), 1, 1, 1),
     ((1, 128, 7, 7), (16, 128, 3, 3), 1, 1, 1),
@@ -27,7 +27,9 @@ SHAPES = [  # x, w, stride, padding, groups
     ((2, 64, 11, 9), (96, 64, 1, 1), 2, 0, 1),
     ((2, 48, 9, 9), (40, 24, 3, 3), 1, 0, 2),
     ((2, 32, 20, 20), (64, 16, 3, 3), 1, 1, 2),
-    ((1, 16, 20, 21), (17, 16, 5, 5), 1, 2, 1),
+    ((1, 32, 20, 21), (33, 32, 5, 5), 1, 2, 1),
+    ((1, 40, 14, 15), (32, 40, 3, 3), 1, 2, 1, 2),
+    ((2, 80, 15, 14), (60, 20, 3, 3), 1, 2, 4, 2),
 ]
 
 
@@ -39,10 +41,11 @@ def both(x: Any, w: Any, dy: Any, exact: int, **g: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("case", SHAPES, ids=str)
 def test_exact_threads_and_torch(case: Any) -> None:
-    (xs, ws, stride, padding, groups), rng = case, np.random.default_rng(0)
-    g = geometry(stride, padding, 1, groups)
+    (xs, ws, stride, padding, groups, *more), rng = case, np.random.default_rng(0)
+    dilation = more[0] if more else 1
+    g = geometry(stride, padding, dilation, groups)
     x, w = rng.normal(size=xs).astype(np.float32), rng.normal(size=ws).astype(np.float32)
-    y = an.conv2d(an.asarray(x), an.asarray(w), None, stride, padding, 1, groups)
+    y = an.conv2d(an.asarray(x), an.asarray(w), None, stride, padding, dilation, groups)
     dy = rng.normal(size=y.shape).astype(np.float32)
     before, found = _C.machine()["threads"], []
     try:
@@ -56,12 +59,11 @@ def test_exact_threads_and_torch(case: Any) -> None:
             for p, q in zip(one, other):
                 np.testing.assert_array_equal(p, q)
     fast, exact = found[0]
-    n, c, h, width = xs
+    n, _, h, width = xs
     sizes = ((h, width), y.shape[2:])
     pixels = y.shape[2] * y.shape[3]
     for i in range(2):
-        winograd = conv_bounds.by_winograd(n, c, ws[0], ws[2:], sizes[i], pixels, 0, **g)
-        winograd |= i == 0 and conv_bounds.by_last(n, ws[1], ws[0] // groups, ws[2:], sizes[0], pixels, 0, **g)
+        winograd = conv_bounds.by_winograd(n, ws[1], ws[0] // groups, ws[2:], sizes[i], pixels, 0, **g)
         assert np.array_equal(fast[i], exact[i]) != winograd, "the header says which calls go by Winograd"
         scale = np.abs(exact[i]).max()
         np.testing.assert_allclose(fast[i] / scale, exact[i] / scale, atol=2e-5)

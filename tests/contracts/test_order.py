@@ -67,3 +67,15 @@ def test_layers_of_it() -> None:
         an.topk(x, 7)
     with pytest.raises(an.Error, match="int32"):
         an.argmax(an.tensor(np.zeros(3, np.float16)))
+
+
+@pytest.mark.parametrize("row", [r["name"] for r in KERNELS["adaptive_max_pool2d"]["rows"] if r["runs_here"]])
+def test_adaptive_maxima_that_are_equal(row: str) -> None:
+    """The first of equal ones in row order, and a NaN before all: windows of several sizes, which share rows and columns."""
+    op, shape = OPS["adaptive_max_pool2d"], (2, 3, 4, 7)
+    x, y, index = hard(2 * 3 * 9 * 37).reshape(2, 3, 9, 37), _C.View.empty(shape, 0), _C.View.empty(shape, 5)
+    attrs = {"out_h": 4, "out_w": 7}
+    assert _C.run_row(op.number, row, (_C.View.share(x, 0),), op.packed(attrs, 1), (y, index)) is None
+    values, places = op.reference(x, **attrs)
+    np.testing.assert_array_equal(y.numpy(), values.astype(np.float32))
+    np.testing.assert_array_equal(index.numpy(), places)

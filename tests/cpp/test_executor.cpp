@@ -42,7 +42,10 @@ struct Model {                          // a Plan and one Run of it
 static Status run_network(Run* run, int64_t n, Pool* pool = nullptr, int64_t* times = nullptr) {
   std::vector<float> x(size_t(3 * n)), y(size_t(3 * n)), out(size_t(3 * n), -1.0f);
   float sum = -1, expected = 0;
-  for (int64_t i = 0; i < 3 * n; i++) { x[size_t(i)] = float(i % 5); y[size_t(i)] = float(i % 7); }
+  for (int64_t i = 0; i < 3 * n; i++) {
+    x[size_t(i)] = float(i % 5);
+    y[size_t(i)] = float(i % 7);
+  }
   const TensorView in[] = {view(x.data(), DType::f32, {n, 3}), view(y.data(), DType::f32, {n, 3})};
   const TensorView to[] = {view(out.data(), DType::f32, {n, 3}), view(&sum, DType::f32, {})};
   ACCELNN_TRY(run->run(in, to, nullptr, pool, times));
@@ -155,10 +158,10 @@ static void hostile_sizes() {
   CHECK_FAILS(status(b, 4), bound, "too large");
   b = toy::network();
   b.buffers[5].bytes = b.constant(int64_t(1) << 62);
-  CHECK_FAILS(status(b, 4), memory, "a temporary of");
+  CHECK_FAILS(status(b, 4), memory, "a temporary: ");
   b = toy::network();
   b.buffers[5].bytes = b.constant(-1);
-  CHECK_FAILS(status(b, 4), memory, "a temporary of -1");
+  CHECK_FAILS(status(b, 4), memory, "a temporary: -1");
   b = toy::network();
   b.values[0].stride[0] = b.constant(1);
   CHECK_FAILS(status(b, 4), format, "does not cover its buffer");
@@ -211,6 +214,37 @@ static void borrowed() {
   }
 }
 
+// Large weights move to huge pages when they are asked to, once; runs follow.
+static void large_weights_settle() {
+  Builder b = toy::network();
+  const std::vector<char> more(size_t(5) << 20, 1);
+  b.constant_buffer(more.data(), more.size());
+  const std::string bytes = b.file();
+  std::vector<char> room(bytes.size() + 64);
+  char* aligned = room.data() + (64 - reinterpret_cast<uintptr_t>(room.data()) % 64);
+  memcpy(aligned, bytes.data(), bytes.size());
+  Plan* p = nullptr;
+  Run *often = nullptr, *other = nullptr;
+  CHECK_OK(Plan::open(aligned, bytes.size(), toy::tables, toy::n_tables, Plan::Keep::borrow, &p));
+  CHECK_OK(Run::open(p, caps(), &often));
+  CHECK_OK(Run::open(p, caps(), &other));
+  CHECK_OK(run_network(other, 3));
+  const int64_t before = allocator_stats().live;
+  for (int i = 0; i < 8; i++) {
+    if (i == 4 || i == 6) p->settle();
+    CHECK_OK(run_network(often, 1 + i % 3));
+    if (i == 3) CHECK(allocator_stats().live - before < int64_t(5) << 20 && often->bindings_made() == 3);
+  }
+  CHECK(often->bindings_made() == 6);
+  CHECK(allocator_stats().live - before >= int64_t(5) << 20 && allocator_stats().live - before < int64_t(10) << 20);
+  CHECK(other->bindings_made() == 1);
+  CHECK_OK(run_network(other, 3));
+  CHECK(other->bindings_made() == 2);
+  Run::close(often);
+  Run::close(other);
+  Plan::close(p);
+}
+
 static accelnn_model* shared;
 static void* run_from_c(void*) {
   for (int i = 0; i < 200; i++) {
@@ -257,6 +291,7 @@ int main() {
   hostile_sizes();
   state_and_lookup();
   borrowed();
+  large_weights_settle();
   c_api();
   CHECK(allocator_stats().live == 0);
   release_cached();

@@ -33,7 +33,7 @@ static void damaged() {
   const std::string good = toy::network().file();
   CHECK(good.size() < 8192);
   for (size_t n = 0; n < good.size(); n += n < 400 ? 1 : 37) CHECK(!open(good.substr(0, n)).ok());
-  CHECK_FAILS(open(good + "x"), format, "do not belong");
+  CHECK_FAILS(open(good + "x"), format, "followed by 1 more");
   CHECK_FAILS(open(std::string(100, 'x')), format, "not a Plan");
   for (size_t i = 0; i < good.size(); i++)
     for (int bit = 0; bit < 8; bit++) {

@@ -70,14 +70,14 @@ def test_bfloat16_recurrent_weights(name: str) -> None:
 def test_threads_never_change_a_bit(name: str, threads: Any) -> None:
     """Large enough that threads meet in every step; both directions, forward and backward."""
     net = getattr(an.nn, name)(40, 96, bidirectional=True)
-    for batch in (1, 20):
+    for batch, lengths in ((1, None), (1, [30]), (20, list(range(11, 31))), (40, None)):      # the last: each part its own sequences
         x = values(30, batch, 40).requires_grad_()
         found = set()
         for n in (1, 2, 3):
             threads(n)
             net.zero_grad()
             x.grad = None
-            y, last = net(x, lengths=[30] if batch == 1 else list(range(11, 31)))
+            y, last = net(x, lengths=lengths)
             (y * y).sum().backward()
             found.add(b"".join(t.numpy().tobytes() for t in (y, x.grad, *(p.grad for p in net.parameters()))))
         assert len(found) == 1
