@@ -91,7 +91,7 @@ class Model:
     def _views(self, args: Sequence[Any]) -> tuple[Any, ...]:
         if len(args) != len(self.inputs):
             raise ShapeError(f"{len(self.inputs)} inputs expected ({', '.join(n for n, _ in self.inputs)}), got {len(args)}")
-        return tuple(contiguous(_shared(a).view) for a in args)
+        return tuple(contiguous(_shared(a, spec).view) for a, (_, spec) in zip(args, self.inputs))
 
     def _run(self, args: Sequence[Any]) -> list[Tensor]:
         return [Tensor(v) for v in self.plan.run(self._views(args), ())]
@@ -117,9 +117,9 @@ class Model:
         return f"Model({ports[0]} -> {ports[1]}; {self.plan.n_calls} calls, {len(self.file):,} bytes)"
 
 
-def _shared(x: Any) -> Tensor:
+def _shared(x: Any, spec: Spec) -> Tensor:
     """Arrays that are already what the plan wants are read where they lie; everything else is copied."""
-    if isinstance(x, (np.ndarray, np.generic)) and (x.dtype == np.float32 or x.dtype.kind in "iub"):
+    if isinstance(x, (np.ndarray, np.generic)) and (x.dtype == np.float32 or x.dtype.kind in "iub" or x.dtype == spec.dtype.storage):
         return asarray(np.ascontiguousarray(x) if x.ndim else np.asarray(x))
     return as_tensor(x)
 

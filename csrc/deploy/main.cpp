@@ -196,6 +196,11 @@ double element(const TensorView& v, int64_t i) {
     case DType::boolean: return v.as<uint8_t>()[i];
     case DType::i32: return v.as<int32_t>()[i];
     case DType::i64: return double(v.as<int64_t>()[i]);
+    case DType::f64: return v.as<double>()[i];
+    case DType::i16: return v.as<int16_t>()[i];
+    case DType::u16: return v.as<uint16_t>()[i];
+    case DType::u32: return v.as<uint32_t>()[i];
+    case DType::u64: return double(v.as<uint64_t>()[i]);
     case DType::bf16: {
       const uint32_t bits = uint32_t(v.as<uint16_t>()[i]) << 16;
       float x;

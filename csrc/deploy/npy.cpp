@@ -19,7 +19,12 @@ struct Type {
 constexpr Type types[] = {{"<f4", DType::f32}, {"<f2", DType::f16}, {"|i1", DType::i8}, {"|u1", DType::u8},  // little-endian or bytes
                           {"<i4", DType::i32},
                           {"<i8", DType::i64},
-                          {"|b1", DType::boolean}};
+                          {"|b1", DType::boolean},
+                          {"<f8", DType::f64},
+                          {"<i2", DType::i16},
+                          {"<u2", DType::u16},
+                          {"<u4", DType::u32},
+                          {"<u8", DType::u64}};
 constexpr int64_t max_bytes = int64_t(1) << 44;
 
 // The header is a Python literal: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }. Read strictly, keys in any order.
@@ -73,8 +78,7 @@ Status descr(const char* name, DType* dtype) {
       return {};
     }
   ACCELNN_CHECK(name[0] != '>', dtype, "npy: '%s' is big-endian; in numpy: x.astype(x.dtype.newbyteorder('<'))", name);
-  ACCELNN_CHECK(strcmp(name, "<f8"), dtype, "npy: the array is float64; in numpy: x.astype('float32')");
-  return fail(Code::dtype, "npy: elements of type '%s' are not supported; f4 f2 i1 u1 i4 i8 b1 are", name);
+  return fail(Code::dtype, "npy: elements of type '%s' are not supported; floats, integers and b1 are", name);
 }
 
 Status literal(Literal p, Header* h) {

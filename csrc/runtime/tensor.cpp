@@ -3,6 +3,11 @@
 
 namespace accelnn {
 
+const char* name_of(DType t) {
+  static const char names[n_dtypes][5] = {"f32", "f16", "bf16", "i8", "u8", "i32", "i64", "bool", "f64", "i16", "u16", "u32", "u64"};
+  return names[int(t)];
+}
+
 Extent extent_of(const TensorView& v) {
   const char* base = static_cast<const char*>(v.data);
   if (v.absent() || v.count() == 0) return {base, base};
