@@ -1,5 +1,5 @@
 #include "tensor.h"
-#include <cstdio>
+#include "text.h"
 
 namespace accelnn {
 
@@ -30,10 +30,10 @@ bool same_memory(const TensorView& a, const TensorView& b) {
 
 ShapeText describe(const TensorView& v) {
   ShapeText s;
-  int at = snprintf(s.text, sizeof s.text, "%s[", v.absent() ? "absent" : name_of(v.dtype));
+  int at = format(s.text, sizeof s.text, "%s[", v.absent() ? "absent" : name_of(v.dtype));
   for (int i = 0; i < v.rank && i < max_rank && at < int(sizeof s.text) - 24; i++)
-    at += snprintf(s.text + at, sizeof s.text - size_t(at), i ? ", %lld" : "%lld", static_cast<long long>(v.shape[i]));
-  snprintf(s.text + at, sizeof s.text - size_t(at), "]");
+    at += format(s.text + at, sizeof s.text - size_t(at), i ? ", %lld" : "%lld", static_cast<long long>(v.shape[i]));
+  format(s.text + at, sizeof s.text - size_t(at), "]");
   return s;
 }
 
