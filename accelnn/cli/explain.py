@@ -15,7 +15,7 @@ from ..bench import ceilings
 from ..core.device import get_num_threads, set_num_threads
 from ..core.dims import Dim, Size
 from ..core.dtypes import DType
-from ..core.errors import AttributeValueError, FormatError, ShapeError
+from ..core.errors import AttributeValueError, Error, FormatError, ShapeError
 from ..core.graph import Spec
 from ..model import load
 from ..model.explain import explain
@@ -24,7 +24,7 @@ from .explain_page import page, picture
 from .explain_text import lines
 
 MILLISECONDS, REPEATS = 10.0, 4  # for each limit of the machine: a quarter of a second in all
-WORDS = {"batch": 1, "n": 1, "b": 1, "height": 224, "width": 224, "h": 224, "w": 224, "seq": 64, "len": 64, "tokens": 64, "time": 64}
+WORDS = {"batch": 1, "n": 1, "b": 1, "height": 224, "width": 224, "h": 224, "w": 224}
 EPILOG = """SHAPE: sizes joined by x, 1x3x224x224; or a .npy file, whose numbers are then used. Inputs that are not given get sizes from --dims, or
 sizes that such inputs often have, and random numbers: the page says so.
 
@@ -92,8 +92,10 @@ def _usual(name: str, spec: Spec, axis: int) -> int:
     for part, n in WORDS.items():
         if len(part) > 1 and part in word:
             return n
-    rank = len(spec.shape)
-    return 1 if axis == 0 else {4: 3 if axis == 1 else 224, 3: 64}.get(rank, 64 if spec.dtype in (DType.int64, DType.int32) else 512)
+    if axis == 0:
+        return 1
+    usual = {4: 3 if axis == 1 else 224, 3: 64, 2: 512}  # pictures, frames of features, samples of sound
+    return usual.get(len(spec.shape), 16) if spec.dtype not in (DType.int64, DType.int32) else 64
 
 
 def numbers(name: str, shape: tuple[int, ...], dtype: DType) -> np.ndarray:
@@ -179,7 +181,13 @@ def explained(args: argparse.Namespace) -> dict[str, Any]:
     except OSError as reason:
         raise FormatError(f"{args.model}: {reason.strerror or reason}") from reason
     arrays, examples = feed(model, args.input, dims(args.dims))
-    document = explain(model, arrays, lambda only: ceilings.measure(get_num_threads(), MILLISECONDS, REPEATS, only), args.repeat, args.graph)
+    try:
+        document = explain(model, arrays, lambda only: ceilings.measure(get_num_threads(), MILLISECONDS, REPEATS, only), args.repeat, args.graph)
+    except Error as reason:
+        if not examples:
+            raise
+        sizes = ", ".join(f"--input {name}={'x'.join(map(str, arrays[name].shape))}" for name in examples)
+        raise type(reason)(f"{reason}\nThese sizes were guessed: {sizes}. Give others, or --dims") from reason
     return {"model": str(args.model), "bytes": args.model.stat().st_size, "example_sizes": examples, **document}
 
 

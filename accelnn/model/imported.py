@@ -76,8 +76,8 @@ class ImportedModel:
     @staticmethod
     def _fits(model: Model, assumed: frozenset[Assumption], shapes: Mapping[str, tuple[int, ...]]) -> bool:
         sizes: dict[str, int] = {}
-        for name, spec in model.inputs:
-            for size, n in zip(spec.shape, shapes[name]):
+        for (name, _), node in zip(model.inputs, model.graph.inputs):
+            for size, n in zip(node.outputs[0].shape, shapes[name]):
                 if isinstance(size, Size) and len(size.terms) == 1:
                     ((atoms, c),) = size.terms.items()
                     if c == 1 and len(atoms) == 1 and isinstance(atoms[0], Dim):

@@ -45,6 +45,10 @@ def _is_view(node: Node) -> bool:
     return OPS[node.op].view is not None
 
 
+def _is_window(node: Node) -> bool:
+    return not node.is_source and _is_view(node) and node.inputs[0] is not None
+
+
 def explained(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, list[Step], Origins]:
     """run_passes, watched: the result, a Step a pass, and what each node of the result stands for."""
     origins: Origins = {id(n): {n: None} for n in graph.nodes() if not n.is_source}
@@ -75,22 +79,22 @@ def _compare(before: Graph, after: Graph, seen: Sequence[dict[Value, Value]], or
             v = each.get(v, v)
         return v
 
-    def behind(n: Node) -> Node:
-        """What lives of a node that the pass made: a convolution, where the window that turns its result is read by nobody."""
-        start = n
-        while id(n) not in living and not n.is_source and _is_view(n) and n.inputs[0] is not None:
-            n = n.inputs[0].node
-        return n if id(n) in living and id(n) not in own else start
-
     own = {id(n) for n in old}
+
+    def lives(n: Node) -> list[Node]:
+        """What there is of a node that the pass made: itself, and where it is a window what it is a window of: a convolution behind the permute."""
+        chain = [n]
+        while _is_window(chain[-1]):
+            chain.append(chain[-1].inputs[0].node)
+        return [m for m in dict.fromkeys((n, chain[-1])) if id(m) in living and (m is n or id(m) not in own)]
+
     went: dict[int, dict[int, Node]] = {}  # id of an old node -> the living nodes that it went into
     into: dict[int, dict[Node, bool]] = {}  # id of a living node -> the old nodes in it; True: it is what stands for them
     for n in reversed(old):
         if n.is_source:
             continue
         results = [stands(Value(n, i)) for i in range(len(n.outputs))]
-        found = [behind(r.node) for r in results]
-        targets = {id(t): t for t in found if id(t) in living}
+        targets = {id(t): t for r in results for t in lives(r.node)}
         if targets and results[0] in [stands(v) for v in n.inputs if v is not None]:
             step.dropped.append(n)
             went[id(n)] = targets
