@@ -23,7 +23,7 @@ from ..model.imported import ImportedModel
 from .explain_page import page, picture
 from .explain_text import lines
 
-MILLISECONDS, REPEATS = 10.0, 4  # for each limit of the machine: a quarter of a second in all
+MILLISECONDS, REPEATS = 10.0, 8  # for each limit of the machine: half a second in all
 WORDS = {"batch": 1, "n": 1, "b": 1, "height": 224, "width": 224, "h": 224, "w": 224}
 EPILOG = """SHAPE: sizes joined by x, 1x3x224x224; or a .npy file, whose numbers are then used. Inputs that are not given get sizes from --dims, or
 sizes that such inputs often have, and random numbers: the page says so.

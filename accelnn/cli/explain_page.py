@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bench.report import seconds
-from .explain_text import BEYOND, amount, counts, named, patterns, rate, shape, share, three
+from .explain_text import BEYOND, amount, counts, named, patterns, rate, shape, share, three, work
 
 COLORS = {"product": "#3b74d9", "convolution": "#12998a", "attention": "#8b5cd6", "recurrence": "#c74f86", "norm": "#d38a1c", "softmax": "#a99a12",
           "pool": "#5c9e3c", "pointwise": "#dc623c", "reduction": "#6f8aa8", "movement": "#948d84"}  # fmt: skip
@@ -130,11 +130,11 @@ def _about_run(d: Mapping[str, Any]) -> str:
 
 
 def _tiles(d: Mapping[str, Any]) -> str:
-    flops, total, m = sum(c["flops"] for c in d["calls"]), max(d["total_ns"], 1), d["memory"]
+    total, m = max(d["total_ns"], 1), d["memory"]
+    done, speed = work(d["calls"], total)
     before, after = (sum(d["graph"][k].values()) for k in ("before", "after"))
     least = sum(c["ns"] * min(c["share"], 1.0) for c in d["calls"] if "share" in c) / total
-    tiles = [(seconds(total / 1e9), "one run"), (f"{three(flops / total)} GFLOP/s", f"{three(flops / 1e9)} GFLOP"),
-             (f"{100 * least:.0f}%", "of the machine's limit"),
+    tiles = [(seconds(total / 1e9), "one run"), (speed, done), (f"{100 * least:.0f}%", "of the machine's limit"),
              (f"{before} → {len(d['calls'])}", f"nodes → calls ({after} nodes)"),
              (amount(m["weights"]), "weights"), (amount(m["arena"]), "arena"),
              (amount(m["peak"]), "peak of a run")]  # fmt: skip

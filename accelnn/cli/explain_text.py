@@ -28,6 +28,13 @@ def amount(n: float) -> str:
     return f"{n:.0f} bytes"
 
 
+def work(calls: Sequence[Mapping[str, Any]], ns: float) -> tuple[str, str]:
+    """('1.40 GFLOP', '105 GFLOP/s') of all calls; OP where integers are among them."""
+    n, unit = sum(c["flops"] for c in calls), "OP" if any(c["flops"] and c["peak"] == "int8" for c in calls) else "FLOP"
+    prefix, scale = next((p for p in (("G", 1e9), ("M", 1e6)) if n >= p[1]), ("k", 1e3))
+    return f"{three(n / scale)} {prefix}{unit}", f"{three(n / max(ns, 1))} G{unit}/s"
+
+
 def rate(call: Mapping[str, Any]) -> str:
     """Arithmetic where it does any to speak of, else bytes."""
     ns = max(call["ns"], 1)
@@ -163,10 +170,9 @@ def _calls(d: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sums(d: Mapping[str, Any]) -> Iterator[str]:
-    flops = sum(c["flops"] for c in d["calls"])
     total = max(d["total_ns"], 1)
     yield ""
-    yield paint(f"total   {seconds(total / 1e9)}, {three(flops / 1e9)} GFLOP, {three(flops / total)} GFLOP/s", "bold")
+    yield paint(f"total   {seconds(total / 1e9)}, {', '.join(work(d['calls'], total))}", "bold")
     if any(c.get("share", 0) > 1.05 for c in d["calls"]):
         yield from (paint(line, "dim") for line in wrapped(BEYOND, "  ", ""))
     yield ""

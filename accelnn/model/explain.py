@@ -53,7 +53,7 @@ def explain(model: Model | ImportedModel, feed: Mapping[str, Any], ceilings: Cei
     lowered, steps, origins = model.lowered, list[Step](), Origins()
     if model.graph is not model.lowered:
         again, steps, origins = explained(model.graph, DEPLOY)
-        if [n.op for n in schedule_nodes(again)] == [n.op for n in schedule_nodes(lowered)]:
+        if [n.op for n in _op_nodes(again)] == [n.op for n in _op_nodes(lowered)]:
             lowered = again
         else:  # what runs was not made by the passes alone: compressed
             steps, origins = [], Origins()
@@ -78,7 +78,7 @@ def explain(model: Model | ImportedModel, feed: Mapping[str, Any], ceilings: Cei
     return document
 
 
-def schedule_nodes(graph: Graph) -> list[Node]:
+def _op_nodes(graph: Graph) -> list[Node]:
     return [n for n in graph.nodes() if not n.is_source]
 
 
