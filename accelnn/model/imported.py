@@ -15,6 +15,7 @@ from ..core.errors import DTypeError, Error, GraphError, ShapeError
 from ..core.tensor import Tensor
 from ..formats.onnx import Importer, ValueNeeded, open_model
 from .model import Model
+from .profile import Report
 
 KEPT = 8  # plans of special shapes
 
@@ -102,11 +103,11 @@ class ImportedModel:
         model = self.model_for(arrays)
         return model.run({n: arrays[n] for n, _ in model.inputs})
 
-    def report(self, *args: Any, profile: bool = False, repeat: int = 20) -> list[dict[str, Any]]:
+    def report(self, *args: Any, profile: bool = False, repeat: int = 20, ceilings: Mapping[str, Any] | None = None) -> Report:
         """Model.report of the Plan that computes these inputs."""
         feed = self._feed(args)
         model = self.model_for(feed)
-        return model.report(*[feed[n] for n, _ in model.inputs], profile=profile, repeat=repeat)
+        return model.report(*[feed[n] for n, _ in model.inputs], profile=profile, repeat=repeat, ceilings=ceilings)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """A `.accel` file of the general Plan."""
