@@ -14,7 +14,9 @@ from .core.tensor import Tensor, asarray, enable_grad, from_dlpack, no_grad, one
 from .ops import *  # noqa: F403
 from .version import __version__
 
-float32, float16, bfloat16, int8, uint8, int32, int64 = (DType[n] for n in ("float32", "float16", "bfloat16", "int8", "uint8", "int32", "int64"))
+float32, float16, bfloat16, float64 = DType.float32, DType.float16, DType.bfloat16, DType.float64
+int8, int16, int32, int64 = DType.int8, DType.int16, DType.int32, DType.int64
+uint8, uint16, uint32, uint64 = DType.uint8, DType.uint16, DType.uint32, DType.uint64
 bool_ = DType.bool
 matmul = _OPS["matmul"].call  # the operator @, with every operand of the op: matmul(a, b, bias)
 
@@ -33,6 +35,6 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'accelnn' has no attribute {name!r}")
 
 
-__all__ = ["DType", "Error", "MissingExtra", "Tensor", "__version__", "asarray", "bfloat16", "bool_", "enable_grad", "float16", "float32", "from_dlpack",
-           "grad", "grad_of", "int32", "int64", "int8", "matmul", "no_grad", "ones", "ops", "tensor", "uint8", "zeros", *ops.__all__,
-           *_LAZY, *_LAZY_NAMES]  # fmt: skip
+__all__ = ["DType", "Error", "MissingExtra", "Tensor", "__version__", "asarray", "bfloat16", "bool_", "enable_grad", "float16", "float32", "float64",
+           "from_dlpack", "grad", "grad_of", "int16", "int32", "int64", "int8", "matmul", "no_grad", "ones", "ops", "tensor", "uint16", "uint32", "uint64",
+           "uint8", "zeros", *ops.__all__, *_LAZY, *_LAZY_NAMES]  # fmt: skip

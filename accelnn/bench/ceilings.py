@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from .. import _C
+from ..core.roofline import KINDS, binding, level_of, sizes
+
+__all__ = ["KINDS", "LEVELS", "best", "binding", "kinds", "level_of", "measure", "rate_of", "read_bytes", "sizes"]
 
 LEVELS = ("L1", "L2", "L3", "DRAM")
-KINDS = ("fma", "int8", "bf16")
 PAGE = 4096
-
-
-def sizes(threads: int) -> dict[str, int]:
-    """Bytes that each level holds for all threads together; DRAM holds anything."""
-    m = _C.machine()
-    return {"L1": m["l1"] * threads, "L2": m["l2"] * threads, "L3": m["l3"]}
-
-
-def level_of(nbytes: int, threads: int) -> str:
-    """The fastest level that holds so many bytes."""
-    return next((name for name, size in sizes(threads).items() if nbytes <= size), "DRAM")
 
 
 def read_bytes(level: str, threads: int) -> int:
@@ -30,19 +21,20 @@ def read_bytes(level: str, threads: int) -> int:
     return max(share // PAGE * PAGE, PAGE)
 
 
-def measure(threads: int, milliseconds: float = 30.0, repeats: int = 4) -> dict[str, Any]:
+def measure(threads: int, milliseconds: float = 30.0, repeats: int = 4, only: Collection[str] | None = None) -> dict[str, Any]:
     """{"fma": {"name": ..., "rate": operations/s}, ..., "read": {"L1": bytes/s ...}, "read_4k": {...}}: the best of `repeats`, since nothing makes a
     loop quicker than the machine. Instructions that the CPU (or ACCELNN_ISA) lacks are left out. read_4k: the same on pages of 4 KiB. copy: from memory
-    to memory past the caches, bytes read and written."""
+    to memory past the caches, bytes read and written. only: names as `kinds` gives them, where no more is wanted."""
     found: dict[str, Any] = {}
-    for kind in KINDS:
-        seen = [x for _ in range(repeats) if (x := _C.ceiling(kind, 0, milliseconds, threads)) is not None]
+    for kind, nbytes in (*((kind, 0) for kind in KINDS), ("copy", read_bytes("DRAM", threads))):
+        if only is not None and kind not in only:
+            continue
+        seen = [x for _ in range(repeats) if (x := _C.ceiling(kind, nbytes, milliseconds, threads)) is not None]
         if seen:
             found[kind] = {"name": seen[0][0], "rate": max(rate for _, rate in seen)}
-    if seen := [x for _ in range(repeats) if (x := _C.ceiling("copy", read_bytes("DRAM", threads), milliseconds, threads)) is not None]:
-        found["copy"] = {"name": seen[0][0], "rate": max(rate for _, rate in seen)}
-    for key, huge in (("read", True), ("read_4k", False)):
-        found[key] = {level: max(_read(level, threads, milliseconds, huge) for _ in range(repeats)) for level in LEVELS}
+    levels = [level for level in LEVELS if only is None or f"read {level}" in only]
+    for key, huge in (("read", True), ("read_4k", False)) if only is None else (("read", True),):
+        found[key] = {level: max(_read(level, threads, milliseconds, huge) for _ in range(repeats)) for level in levels}
     return found
 
 
@@ -76,18 +68,3 @@ def rate_of(found: dict[str, Any], kind: str) -> float:
     if kind.startswith("read "):
         return float(found.get("read", {}).get(kind[5:], 0.0))
     return float(found.get(kind, {}).get("rate", 0.0))
-
-
-def binding(ceilings: dict[str, Any], peak: str, flops: float, nbytes: float, working_set: int, threads: int) -> dict[str, Any]:
-    """Which limit holds this work: {"name", "kind", "rate", "unit", "work", "seconds" that it takes at least}. The roofline: the slower of arithmetic at
-    its instruction's peak and all bytes once at the bandwidth of the level that holds the inputs of all calls. With `peak` "copy", work that writes as
-    much as it reads: beyond the caches its limit is the copy."""
-    level = level_of(working_set, threads)
-    limits = [{"name": level, "kind": f"read {level}", "rate": ceilings["read"][level], "unit": "B/s", "work": nbytes}]
-    if peak == "copy" and level == "DRAM" and "copy" in ceilings:
-        limits = [{"name": "copy", "kind": "copy", "rate": ceilings["copy"]["rate"], "unit": "B/s", "work": nbytes}]
-    if flops and peak in KINDS and peak in ceilings:
-        limits.append({"name": ceilings[peak]["name"].split()[-1], "kind": peak, "rate": ceilings[peak]["rate"], "unit": "OP/s", "work": flops})
-    for limit in limits:
-        limit["seconds"] = limit["work"] / limit["rate"]
-    return max(limits, key=lambda limit: limit["seconds"]) | {"level": level}

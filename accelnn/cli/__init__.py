@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "from handwritten digits to a program that reads them, in a few minutes",
     "doctor": "what accelnn found on this machine, and the command that fixes what is missing",
     "kernels": "every kernel, and which one a call would get: kernels --explain matmul 1x768x768",
+    "explain": "what became of a model's graph, and what each call costs: explain net.onnx --html net.html",
     "bench": "kernels beside torch, numpy, onnxruntime and the machine's limits: bench matmul --quick",
     "build": "a model as an executable or a library: build net.accel -o net",
     "run": "a model on .npy files: run net.accel --input x.npy --output y.npy",

@@ -160,8 +160,14 @@ class Size:
         return not self < other
 
     def __repr__(self) -> str:
+        def name(a: Atom) -> str:
+            if isinstance(a, Dim):
+                return a.name
+            inner = str(a.numerator)
+            return f"({f'({inner})' if len(a.numerator.terms) > 1 else inner}//{a.denominator})"
+
         def word(m: Monomial, c: int) -> str:
-            names = "*".join(a.name if isinstance(a, Dim) else f"({a.numerator}//{a.denominator})" for a in m)
+            names = "*".join(map(name, m))
             return names if c == 1 and names else f"{c}*{names}" if names else str(c)
 
         return " + ".join(word(m, c) for m, c in self.terms.items()) or "0"

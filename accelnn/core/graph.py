@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -113,6 +114,20 @@ class Graph:
         return "\n".join(lines)
 
 
+_watched: list[list[dict[Value, Value]]] = []
+
+
+@contextlib.contextmanager
+def rewrites() -> Iterator[list[dict[Value, Value]]]:
+    """Inside, every `rewrite` leaves here what stands for each value of the graph that it was given."""
+    seen: list[dict[Value, Value]] = []
+    _watched.append(seen)
+    try:
+        yield seen
+    finally:
+        _watched.remove(seen)
+
+
 def rewrite(graph: Graph, change: Callable[[Node, list[Value | None]], Sequence[Value] | None]) -> Graph:
     """A new graph in which every op node is rebuilt on rewritten operands. `change(node, inputs)` returns the Values that stand for the node's
     outputs, or None to keep the node as it is on the new operands. Sources stay the same objects."""
@@ -131,6 +146,8 @@ def rewrite(graph: Graph, change: Callable[[Node, list[Value | None]], Sequence[
                 replaced = [Value(kept, i) for i in range(len(node.outputs))]
         for i, value in enumerate(replaced):
             new[Value(node, i)] = value
+    for seen in _watched:
+        seen.append(new)
     return Graph(graph.inputs, [new[v] for v in graph.outputs], [(s, new[v]) for s, v in graph.updates], graph.names)
 
 

@@ -9,15 +9,15 @@ import numpy as np
 
 from .. import _C
 from .dispatch import lower
-from .dtypes import DType
+from .dtypes import SELDOM, DType
 from .errors import DTypeError, GraphError
 from .graph import Node
 from .registry import OPS
 from .tensor import Tensor, as_tensor, mode
 
-WHOLE = (DType.int32, DType.int64)
+OWN = (DType.int32, DType.int64, *SELDOM)  # dtypes with operators of their own
 OPERATORS = ("add", "sub", "mul", "div", "pow", "lt", "le", "gt", "ge", "eq", "ne")
-_integers: Callable[..., Any]
+_arithmetic: Callable[..., Any]
 
 
 def _slow(name: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -27,8 +27,8 @@ def _slow(name: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         if hasattr(x, "__accelnn_function__"):  # something that stands for a tensor and knows what the op means for it: a packed weight
             return x.__accelnn_function__(name, inputs, attrs)
     operands = [x if x is None or isinstance(x, Tensor) else as_tensor(x) for x in inputs]
-    if name in OPERATORS and any(x is not None and x.dtype in WHOLE for x in operands):
-        return _integers(name, *operands)
+    if name in OPERATORS and any(x is not None and x.dtype in OWN for x in operands):
+        return _arithmetic(name, *operands)
     if mode.trace is not None:
         made = mode.trace.record(op, operands, attrs)
         return made if len(made) > 1 else made[0]
@@ -56,7 +56,7 @@ def tape(name: str, inputs: tuple[Tensor | None, ...], attrs: dict[str, Any], ou
 
 
 def _mixed(name: str, a: Any, b: Any) -> Any:
-    """An operator between a Tensor and something else, which takes the Tensor's dtype if it is a number; or between integers."""
+    """An operator between a Tensor and something else, which takes the Tensor's dtype if it is a number; or between integers or float64."""
     for x in (a, b):
         if hasattr(x, "__accelnn_function__"):
             return x.__accelnn_function__(name, (a, b), {})
@@ -65,14 +65,14 @@ def _mixed(name: str, a: Any, b: Any) -> Any:
         a, b = (x if isinstance(x, Tensor) else as_tensor(x, None if isinstance(x, np.ndarray) else tensor.dtype) for x in (a, b))
     except DTypeError:
         return NotImplemented
-    if name in OPERATORS and (a.dtype in WHOLE or b.dtype in WHOLE):
-        return _integers(name, a, b)
+    if name in OPERATORS and (a.dtype in OWN or b.dtype in OWN):
+        return _arithmetic(name, a, b)
     return OPS[name].call(a, b)
 
 
-def connect(integers: Callable[..., Any]) -> None:
-    """Once the ops are registered. integers(name, a, b): an operator of which an operand is int32 or int64."""
-    global _integers
-    _integers = integers
+def connect(arithmetic: Callable[..., Any]) -> None:
+    """Once the ops are registered. arithmetic(name, a, b): an operator of which an operand is of one of the dtypes OWN."""
+    global _arithmetic
+    _arithmetic = arithmetic
     operators = ("add", "sub", "mul", "div", "matmul", "pow", "lt", "le", "gt", "ge", "eq", "ne")
     _C.connect(Tensor, _slow, _resolve_call, tape, _mixed, [OPS[name].call for name in operators])

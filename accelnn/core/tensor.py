@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _C
 from .dims import Shape, product
-from .dtypes import DType, as_dtype
+from .dtypes import BFLOAT16, DType, as_dtype, from_bfloat16, to_bfloat16
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 from .graph import Spec, Value
 from .methods import Methods
@@ -338,7 +338,7 @@ def _resolve(x: Tensor, shape: Shape) -> Shape:
 
 def _reduce(x: Tensor, kind: str, dim: Any, keepdim: bool) -> Tensor:
     dims = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
-    if kind == "sum" and not x.dtype.is_float:
+    if kind == "sum" and (not x.dtype.is_float or x.dtype == DType.float64):
         from .count import count
 
         return count(x, sorted(_axis(d, x.ndim) for d in dims), keepdim)
@@ -354,11 +354,13 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
     if isinstance(data, Tensor):
         data = data.numpy(raw=True) if dtype is None and data.dtype == DType.bfloat16 else data.numpy()
     array = np.asarray(data)
+    if array.dtype == BFLOAT16 or array.dtype.name == "bfloat16":
+        array, dtype = from_bfloat16(array.view(np.uint16)), DType.bfloat16 if dtype is None else dtype
     if dtype is None:
         dtype = DType.float32 if array.dtype.kind == "f" and array.dtype != np.float16 else None
     target = as_dtype(array.dtype if dtype is None else dtype)
     if target == DType.bfloat16:
-        return Tensor(_share(np.array(array, np.float32), DType.float32)).to(target).requires_grad_(requires_grad)
+        return Tensor(_share(to_bfloat16(array.astype(np.float32)).view(np.uint16), target)).requires_grad_(requires_grad)
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"tensor(): cannot hold {array.dtype} ({type(data).__name__})")
     fresh = _C.View.empty(array.shape, target)

@@ -15,6 +15,7 @@ from ..core.errors import DTypeError, Error, GraphError, ShapeError
 from ..core.tensor import Tensor
 from ..formats.onnx import Importer, ValueNeeded, open_model
 from .model import Model
+from .profile import Report
 
 KEPT = 8  # plans of special shapes
 
@@ -75,8 +76,8 @@ class ImportedModel:
     @staticmethod
     def _fits(model: Model, assumed: frozenset[Assumption], shapes: Mapping[str, tuple[int, ...]]) -> bool:
         sizes: dict[str, int] = {}
-        for name, spec in model.inputs:
-            for size, n in zip(spec.shape, shapes[name]):
+        for (name, _), node in zip(model.inputs, model.graph.inputs):
+            for size, n in zip(node.outputs[0].shape, shapes[name]):
                 if isinstance(size, Size) and len(size.terms) == 1:
                     ((atoms, c),) = size.terms.items()
                     if c == 1 and len(atoms) == 1 and isinstance(atoms[0], Dim):
@@ -102,11 +103,11 @@ class ImportedModel:
         model = self.model_for(arrays)
         return model.run({n: arrays[n] for n, _ in model.inputs})
 
-    def report(self, *args: Any, profile: bool = False, repeat: int = 20) -> list[dict[str, Any]]:
+    def report(self, *args: Any, profile: bool = False, repeat: int = 20, ceilings: Mapping[str, Any] | None = None) -> Report:
         """Model.report of the Plan that computes these inputs."""
         feed = self._feed(args)
         model = self.model_for(feed)
-        return model.report(*[feed[n] for n, _ in model.inputs], profile=profile, repeat=repeat)
+        return model.report(*[feed[n] for n, _ in model.inputs], profile=profile, repeat=repeat, ceilings=ceilings)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """A `.accel` file of the general Plan, or an `.onnx` file of its graph."""

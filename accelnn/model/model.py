@@ -20,7 +20,9 @@ from ..core.tensor import Tensor, as_tensor, asarray, no_grad, tensor
 from ..core.trace import trace
 from ..formats import accel
 from ..passes import DEPLOY, run_passes
-from ..passes.plan import write_plan
+from ..passes.plan import SECTIONS, sections, write_plan
+from ..passes.plan_memory import schedule
+from .profile import Report, add_shares, cost, memory, sizes_of
 
 
 class Model:
@@ -91,20 +93,32 @@ class Model:
     def _views(self, args: Sequence[Any]) -> tuple[Any, ...]:
         if len(args) != len(self.inputs):
             raise ShapeError(f"{len(self.inputs)} inputs expected ({', '.join(n for n, _ in self.inputs)}), got {len(args)}")
-        return tuple(contiguous(_shared(a).view) for a in args)
+        return tuple(contiguous(_shared(a, spec).view) for a, (_, spec) in zip(args, self.inputs))
 
     def _run(self, args: Sequence[Any]) -> list[Tensor]:
         return [Tensor(v) for v in self.plan.run(self._views(args), ())]
 
-    def report(self, *args: Any, profile: bool = False, repeat: int = 20) -> list[dict[str, Any]]:
-        """A row a call: op, layer, kernel row, shapes; with `profile` the median nanoseconds over `repeat` runs."""
+    def report(self, *args: Any, profile: bool = False, repeat: int = 20, ceilings: Mapping[str, Any] | None = None) -> Report:
+        """A row a call: op, layer, kernel row, shapes. With `profile` also the median nanoseconds over `repeat` runs, `flops`, `bytes` (every operand and
+        result once) and `weight_bytes` among them; with `ceilings`, as bench.ceilings.measure returns them, `share`: the least time that the limit
+        `bound_by` allows, over the time taken. Printed, it is a table."""
         views = self._views(args)
         self.plan.run(views, ())
-        times: Any = np.median([self.plan.run(views, (), True)[1] for _ in range(repeat)], axis=0) if profile else []
-        rows: list[dict[str, Any]] = [{**call} for call in self.plan.calls]
-        for row, ns in zip(rows, times):
-            row["ns"] = int(ns)
+        if not profile:
+            return Report({**call} for call in self.plan.calls)
+        times: Any = np.median([self.plan.run(views, (), True)[1] for _ in range(repeat)], axis=0)
+        rows = Report({**call, "ns": int(ns)} for call, ns in zip(self.plan.calls, times))
+        plan, sizes = schedule(self.lowered), sizes_of(self.lowered, [v.shape for v in views])
+        for row, call in zip(rows, plan.calls, strict=True):
+            row |= cost(call, sizes)
+        if ceilings is not None:
+            add_shares(rows, ceilings, memory(plan, sizes, self.weight_bytes, self.plan.arena)["peak"])
         return rows
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the constants, as they lie in the file."""
+        return len(sections(self.file).get(SECTIONS["weights"], b""))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a `.accel` file: graph, plan and weights (beside, then renamed); by a name that ends in `.onnx`, an ONNX file, as save_onnx does."""
@@ -121,9 +135,9 @@ class Model:
         return f"Model({ports[0]} -> {ports[1]}; {self.plan.n_calls} calls, {len(self.file):,} bytes)"
 
 
-def _shared(x: Any) -> Tensor:
+def _shared(x: Any, spec: Spec) -> Tensor:
     """Arrays that are already what the plan wants are read where they lie; everything else is copied."""
-    if isinstance(x, (np.ndarray, np.generic)) and (x.dtype == np.float32 or x.dtype.kind in "iub"):
+    if isinstance(x, (np.ndarray, np.generic)) and (x.dtype == np.float32 or x.dtype.kind in "iub" or x.dtype == spec.dtype.storage):
         return asarray(np.ascontiguousarray(x) if x.ndim else np.asarray(x))
     return as_tensor(x)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..core.questions import connect
 from . import (  # noqa: F401, I001
     activation,
+    arithmetic,
     arrange,
     attention,
     channel_norm,
@@ -27,7 +28,6 @@ from . import (  # noqa: F401, I001
     functions,
     indexing,
     indices,
-    integers,
     loss,
     matmul,
     methods,
@@ -58,6 +58,7 @@ from . import (  # noqa: F401, I001
     window,
 )
 from .activation import *  # noqa: F403
+from .arithmetic import *  # noqa: F403
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .channel_norm import *  # noqa: F403
@@ -74,7 +75,6 @@ from .exactness import *  # noqa: F403
 from .fractional import *  # noqa: F403
 from .functions import *  # noqa: F403
 from .indexing import *  # noqa: F403
-from .integers import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .normalize import *  # noqa: F403
@@ -91,10 +91,11 @@ from .sparse_conv import *  # noqa: F403
 from .varlen import *  # noqa: F403
 from .weight_only import *  # noqa: F403
 
-connect(integers.operator)
+connect(arithmetic.operator)
 
 __all__: list[str] = []
 __all__ += activation.__all__
+__all__ += arithmetic.__all__
 __all__ += arrange.__all__
 __all__ += attention.__all__
 __all__ += channel_norm.__all__
@@ -111,7 +112,6 @@ __all__ += exactness.__all__
 __all__ += fractional.__all__
 __all__ += functions.__all__
 __all__ += indexing.__all__
-__all__ += integers.__all__
 __all__ += loss.__all__
 __all__ += matmul.__all__
 __all__ += normalize.__all__

@@ -14,6 +14,7 @@ from ..core.graph import Spec
 from ..core.registry import KERNELS, Op
 from ..core.tensor import Tensor, apply, as_tensor
 from .elementwise import where
+from .indices import OTHERS
 from .shape import slice_
 
 MODES = ("constant", "reflect", "replicate", "circular")  # torch's names, in the kernel's order
@@ -51,7 +52,7 @@ def _concat_samples() -> Any:
     for shapes, axis in ((((3,),), 0), (((2, 3), (4, 3)), 0), (((2, 3, 5), (2, 1, 5), (2, 7, 5)), 1), (((33, 2), (33, 17), (33, 0)), 1),
                          (((70, 1000), (1, 1000)), 0), (((0, 3), (0, 3)), 0)):  # fmt: skip
         found.append((tuple(rng.normal(size=s).astype(np.float32) for s in shapes), {"axis": axis}))
-    for dtype in (np.uint8, np.int8, np.int32, np.int64, np.float16, np.bool_):
+    for dtype in OTHERS:
         found.append((tuple(rng.integers(0, 2 if dtype == np.bool_ else 100, (5, n)).astype(dtype) for n in (3, 1, 9)), {"axis": 1}))
     return found
 
@@ -123,7 +124,7 @@ def _pad_samples() -> Any:
     for i, (shape, low, high, step, mode) in enumerate(_PADS):
         attrs = {"low": low, "high": high, "step": step, "mode": mode, "value": (0.0, 2.5)[i % 2]}
         found.append(((rng.normal(size=shape).astype(np.float32),), attrs))
-    for dtype in (np.uint8, np.int8, np.int32, np.int64, np.float16, np.bool_):
+    for dtype in OTHERS:
         for mode in range(4):
             x = rng.integers(0, 2 if dtype == np.bool_ else 100, (3, 9)).astype(dtype)
             found.append(((x,), {"low": (1, 2), "high": (0, 3), "step": (), "mode": mode, "value": 1.0}))
@@ -214,7 +215,7 @@ def _flip_samples() -> Any:
     rng = np.random.default_rng(0)
     cases: Any = (((5,), (0,)), ((3, 4), (0,)), ((3, 33), (1,)), ((2, 3, 4), (0, 2)), ((2, 3, 1), (2,)), ((0, 3), (1,)), ((2, 70, 40), (1,)), ((3,), ()))
     found: list[Any] = [((rng.normal(size=s).astype(np.float32),), {"axes": a}) for s, a in cases]
-    for dtype in (np.uint8, np.int8, np.int32, np.int64, np.float16, np.bool_):
+    for dtype in OTHERS:
         found.append(((rng.integers(0, 2 if dtype == np.bool_ else 100, (3, 9)).astype(dtype),), {"axes": (0, 1)}))
     return found
 

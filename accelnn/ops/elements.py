@@ -81,7 +81,7 @@ def _scatter_samples() -> Any:
     for dtype in OTHERS:
         given, added = (rng.integers(0, 2 if dtype == np.bool_ else 100, k).astype(dtype) for k in ((4, 5), (4, 9)))
         for r in range(5 if dtype in (np.int32, np.int64) else 1):
-            at = _distinct(rng, 5, (4, 5), 1) if dtype == np.float16 else index_array(rng, 5, (4, 9))
+            at = _distinct(rng, 5, (4, 5), 1) if dtype in (np.float16, np.float64) else index_array(rng, 5, (4, 9))
             found.append(((given, at, added), {"axis": 1, "reduce": r}))
     return found
 

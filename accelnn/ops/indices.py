@@ -17,7 +17,7 @@ from .matmul import gamma
 REDUCE = ("none", "add", "mul", "max", "min")  # ONNX's names, in the kernel's order
 UFUNC = (None, np.add, np.multiply, np.maximum, np.minimum)
 INDEX = (DType.int64, DType.int32)
-OTHERS = (np.uint8, np.int8, np.int32, np.int64, np.float16, np.bool_)
+OTHERS = (np.uint8, np.int8, np.int32, np.int64, np.float16, np.bool_, np.float64, np.int16, np.uint16, np.uint32, np.uint64)
 
 
 def check_indices(name: str, index: Spec) -> None:

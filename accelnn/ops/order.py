@@ -18,7 +18,7 @@ from .indices import zeros_of
 from .matmul import gamma
 
 ORDERED = (DType.float32, DType.int8, DType.uint8, DType.int32, DType.int64)
-ADDED = (DType.float32, DType.int32, DType.int64)
+ADDED = (DType.float32, DType.int32, DType.int64, DType.float64)
 
 
 def _takes(name: str, x: Spec, dtypes: tuple[DType, ...]) -> None:
@@ -136,8 +136,10 @@ def _scan_samples(low: float, high: float) -> Any:
             flags = [(e, r) for e in (False, True) for r in (False, True)]
             for exclusive, reverse in flags if i < 3 else [flags[i % 4]]:
                 found.append(((rng.uniform(low, high, shape).astype(np.float32),), {"axis": axis, "exclusive": exclusive, "reverse": reverse}))
-        for dtype in (np.int32, np.int64):
-            found += [((rng.integers(-9, 9, (3, 19)).astype(dtype),), {"axis": a, "exclusive": bool(a), "reverse": r}) for a in (0, 1) for r in (False, True)]
+        for dtype in (np.int32, np.int64, np.float64):
+            for axis, reverse in ((0, False), (0, True), (1, False), (1, True)):
+                x = rng.uniform(low, high, (3, 19)) if dtype == np.float64 else rng.integers(-9, 9, (3, 19))
+                found.append(((x.astype(dtype),), {"axis": axis, "exclusive": bool(axis), "reverse": reverse}))
         return found
 
     return samples

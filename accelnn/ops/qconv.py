@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dims import AnySize
+from ..core.dims import AnySize, product
 from ..core.dtypes import DType
 from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
@@ -14,7 +14,7 @@ from ..core.registry import Op
 from ..core.tensor import Tensor, asarray
 from .conv import CASES, GEOMETRY, conv_shape
 from .matmul import PANEL
-from .quantized import _corners, _qconv_reference, _result
+from .quantized import _corners, _moved, _qconv_reference, _result
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -122,4 +122,10 @@ def _samples() -> Any:
     return found
 
 
-qconv2d_packed = Op("qconv2d_packed", _shape, _reference, samples=_samples)
+def _cost(x: Spec, x_zero: Spec, w: Spec, scale: Spec, *rest: Any, **attrs: Any) -> Any:
+    y = _shape(x, x_zero, w, scale, *rest, **attrs)
+    channels = x.shape[3 if attrs.get("x_last") else 1] // attrs.get("groups", 1)
+    return 2 * product(y.shape) * channels * attrs["kernel_h"] * attrs["kernel_w"], _moved(x, w, y)
+
+
+qconv2d_packed = Op("qconv2d_packed", _shape, _reference, samples=_samples, cost=_cost)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.dims import product
 from ..core.dtypes import DType
 from ..core.errors import DTypeError, ShapeError
 from ..core.graph import Spec
@@ -122,7 +123,16 @@ def _qmatmul_samples() -> Any:
     return found
 
 
-qmatmul = Op("qmatmul", _qmatmul_shape, _qmatmul_reference, strided=True, samples=_qmatmul_samples)
+def _moved(x: Spec, w: Spec, y: Spec) -> int:
+    return int(product(x.shape) + product(w.shape) + product(y.shape) * y.dtype.itemsize)  # type: ignore[arg-type]
+
+
+def _qmatmul_cost(a: Spec, a_zero: Spec, b: Spec, scale: Spec, *rest: Any, **attrs: Any) -> Any:
+    y = _qmatmul_shape(a, a_zero, b, scale, *rest, **attrs)
+    return 2 * product(y.shape) * a.shape[1], _moved(a, b, y)
+
+
+qmatmul = Op("qmatmul", _qmatmul_shape, _qmatmul_reference, strided=True, samples=_qmatmul_samples, cost=_qmatmul_cost)
 
 
 def _qconv_shape(x: Spec, x_zero: Spec, w: Spec, scale: Spec, bias: Spec | None = None, out_zero: Spec | None = None, relu: int = 0, out: str = "float32",
@@ -152,7 +162,12 @@ def _qconv_samples() -> Any:
     return found
 
 
-qconv2d = Op("qconv2d", _qconv_shape, _qconv_reference, samples=_qconv_samples)
+def _qconv_cost(x: Spec, x_zero: Spec, w: Spec, scale: Spec, *rest: Any, **attrs: Any) -> Any:
+    y = _qconv_shape(x, x_zero, w, scale, *rest, **attrs)
+    return 2 * product(y.shape) * product(w.shape[1:]), _moved(x, w, y)
+
+
+qconv2d = Op("qconv2d", _qconv_shape, _qconv_reference, samples=_qconv_samples, cost=_qconv_cost)
 
 
 def quantize(x: Tensor, scale: Tensor, zero: Tensor, axis: int = 1) -> Tensor:

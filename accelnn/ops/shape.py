@@ -85,8 +85,17 @@ slice_ = Op("slice", _slice_shape, lambda x, axis, start, length, step: np.take(
             view=_slice_view, samples=_samples_with(axis=1, start=1, length=2, step=1))  # fmt: skip
 alias = Op("alias", _same, lambda x: x, view=lambda shape, stride, to, attrs: (shape, stride, 0), samples=_samples_with())
 detach = Op("detach", _same, lambda x: x, view=lambda shape, stride, to, attrs: (shape, stride, 0), samples=_samples_with())
-copy = Op("copy", _same, lambda x: x, strided=True, samples=_samples_with(), cost=lambda x: (0, 2 * x.dtype.itemsize * product(x.shape)))
-cast = Op("cast", lambda x, dtype: Spec(x.shape, as_dtype(dtype)), lambda x, dtype: x, strided=True, samples=_samples_with(dtype=DType.bfloat16))
+
+
+def _of_every_dtype(**attrs: Any) -> Any:
+    def samples() -> Any:
+        return [((np.arange(24).reshape(2, 3, 4).astype(d.storage),), attrs) for d in DType if d != DType.bfloat16]
+
+    return samples
+
+
+copy = Op("copy", _same, lambda x: x, strided=True, samples=_of_every_dtype(), cost=lambda x: (0, 2 * x.dtype.itemsize * product(x.shape)))
+cast = Op("cast", lambda x, dtype: Spec(x.shape, as_dtype(dtype)), lambda x, dtype: x, strided=True, samples=_of_every_dtype(dtype=DType.bfloat16))
 
 
 @reshape.vjp

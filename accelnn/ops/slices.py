@@ -79,7 +79,7 @@ def _scatter_nd_samples() -> Any:
     for dtype in OTHERS:
         given, added = (rng.integers(0, 2 if dtype == np.bool_ else 100, n).astype(dtype) for n in ((4, 5, 3), (6, 3)))
         for reduce in range(5 if dtype in (np.int32, np.int64) else 1):
-            found.append(((given, _slice_index(rng, (4, 5), (6,), dtype == np.float16), added), {"reduce": reduce}))
+            found.append(((given, _slice_index(rng, (4, 5), (6,), dtype in (np.float16, np.float64)), added), {"reduce": reduce}))
     return found
 
 

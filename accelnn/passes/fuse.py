@@ -90,7 +90,8 @@ def fuse_epilogues(graph: Graph) -> Graph:
         if new.node.op == "reshape" and new.node.inputs[0] is not None:     # Linear's, of more dims than two; or of what was rebuilt here
             before = new.node.inputs[0]
             inner = product_of(old.node.inputs[0], before, old.node) if old.node.op == "reshape" else before.node
-            return inner if inner is not None and _open(inner) and inner.op == "matmul" and inner.outputs[0].shape[-1] == old.spec.shape[-1] else None
+            same = inner is not None and inner.outputs[0].shape[-1:] == old.spec.shape[-1:]
+            return inner if inner is not None and same and _open(inner) and inner.op == "matmul" else None
         return new.node if _open(new.node) else None
 
     def rebuilt(product: Node, result: Spec, inputs: Sequence[Value | None], **attrs: Any) -> Sequence[Value]:

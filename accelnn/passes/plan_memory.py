@@ -54,6 +54,7 @@ class ScheduledCall:
     inputs: list[Window | None]
     outputs: list[Window | None]
     label: str
+    node: Node | None = None  # that it computes, or copies an operand for; None: an output or a state at the end
 
 
 @dataclass
@@ -71,6 +72,7 @@ class _Scheduler:
         self.s = Schedule()
         self.windows: dict[Value, Window] = {}
         self.read = users(graph)
+        self.node: Node | None = None
 
     def fresh(self, spec: Spec, storage: str = "temporary", port: int = 0, data: Any = None) -> Window:
         return Window(Buffer(storage, product(spec.shape), spec.dtype, port, data), spec, _contiguous_strides(spec.shape))
@@ -83,7 +85,7 @@ class _Scheduler:
         for w in outputs:
             if w is not None:
                 w.buffer.writer = number
-        self.s.calls.append(ScheduledCall(op, attrs, inputs, outputs, label))
+        self.s.calls.append(ScheduledCall(op, attrs, inputs, outputs, label, self.node))
 
     def copied(self, w: Window, to: Window | None = None, label: str = "") -> Window:
         to = to or self.fresh(w.spec)
@@ -107,6 +109,7 @@ class _Scheduler:
         self.windows[Value(node)] = window
 
     def call(self, node: Node) -> None:
+        self.node = node
         op = OPS[node.op]
         inputs = [None if v is None else self.windows[v] for v in node.inputs]
         if op.view is not None:
@@ -198,6 +201,7 @@ def schedule(graph: Graph) -> Schedule:
             p.source(node)
         else:
             p.call(node)
+    p.node = None
     p.outputs()
     p.updates()
     return p.s

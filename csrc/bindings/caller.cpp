@@ -383,18 +383,18 @@ PyObject* operators[int(Operator::count_)];
 
 }  // namespace
 
-// int32 and int64 have operators of their own: ops/integers.py.
-static bool holds_integers(PyObject* tensor) {
+// Integers (but those of pixels) and float64 have operators of their own: ops/arithmetic.py.
+static bool has_own_operators(PyObject* tensor) {
   PyObject* const view = as_tensor(tensor)->view;
   if (!view || !is_view(view)) return false;
   const DType t = reinterpret_cast<ViewObject*>(view)->v.t.dtype;
-  return t == DType::i32 || t == DType::i64;
+  return t == DType::i32 || t == DType::i64 || is_seldom(t);
 }
 
 PyObject* call_operator(Operator op, PyObject* a, PyObject* b) {
   PyObject* const caller = operators[int(op)];
   PyObject* args[] = {a, b};
-  if (is_tensor(a) && is_tensor(b) && !holds_integers(a) && !holds_integers(b)) return call(caller, args, 2, nullptr);
+  if (is_tensor(a) && is_tensor(b) && !has_own_operators(a) && !has_own_operators(b)) return call(caller, args, 2, nullptr);
   return PyObject_CallFunctionObjArgs(hooks.mixed, reinterpret_cast<Caller*>(caller)->name, a, b, nullptr);
 }
 

@@ -26,7 +26,20 @@ struct DLManagedTensor {
 };
 
 constexpr int32_t cpu = 1;
-constexpr DLDataType codes[n_dtypes] = {{2, 32, 1}, {2, 16, 1}, {4, 16, 1}, {0, 8, 1}, {1, 8, 1}, {0, 32, 1}, {0, 64, 1}, {6, 8, 1}};
+// code (0 signed, 1 unsigned, 2 float, 4 bfloat, 6 bool), bits, lanes
+constexpr DLDataType codes[n_dtypes] = {{2, 32, 1},  // f32
+                                        {2, 16, 1},  // f16
+                                        {4, 16, 1},  // bf16
+                                        {0, 8, 1},  // i8
+                                        {1, 8, 1},  // u8
+                                        {0, 32, 1},  // i32
+                                        {0, 64, 1},  // i64
+                                        {6, 8, 1},  // bool
+                                        {2, 64, 1},  // f64
+                                        {0, 16, 1},  // i16
+                                        {1, 16, 1},  // u16
+                                        {1, 32, 1},  // u32
+                                        {1, 64, 1}};  // u64
 
 struct Export {
   DLManagedTensor managed;

@@ -85,6 +85,7 @@ class PyPlan {
       s = r->run(in.data(), out.data(), state.data(), pool(), times ? times->data() : nullptr);
     }
     last_ = report(*r);
+    arena_ = r->arena_bytes();
     idle_.push_back(r);
     require(s);
     for (size_t i = 0; i < n_states; i++)
@@ -96,6 +97,7 @@ class PyPlan {
   bool takes(const py::tuple& states) const { return states.size() == size_t(plan_->n(PortKind::state)); }
 
   py::list calls() const { return last_; }
+  int64_t arena() const { return arena_; }
 
   py::list ports(int kind) const {
     py::list l;
@@ -157,7 +159,7 @@ class PyPlan {
   int64_t runs_ = 0;
   std::vector<Run*> idle_;
   py::list last_;
-  int64_t reported_ = 0;
+  int64_t reported_ = 0, arena_ = 0;
   const void* binding_ = nullptr;
 };
 
@@ -304,6 +306,7 @@ void bind_plan(py::module_& m) {
       .def("ports", &PyPlan::ports, py::arg("kind"))
       .def("graph", &PyPlan::graph)
       .def_property_readonly("calls", &PyPlan::calls)
+      .def_property_readonly("arena", &PyPlan::arena)
       .def_property_readonly("n_calls", &PyPlan::n_calls)
       .def_property_readonly("ops", &PyPlan::ops);
   m.def("checksum", [](const py::object& o) {

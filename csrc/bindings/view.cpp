@@ -80,7 +80,7 @@ static View view_share(const py::array& a, int dtype) {
 }
 
 static const char* numpy_code(DType t) {
-  static const char* const codes[] = {"f4", "f2", "u2", "i1", "u1", "i4", "i8", "?"};
+  static const char* const codes[] = {"f4", "f2", "u2", "i1", "u1", "i4", "i8", "?", "f8", "i2", "u2", "u4", "u8"};
   return codes[int(t)];
 }
 

@@ -1,14 +1,15 @@
 // A model as a program: .npy files in, .npy files or a readable summary out. Everything about kernels, shapes and memory is the engine's.
 #include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <unistd.h>
 #include "appended.h"
 #include "engine/executor.h"
 #include "engine/linked.h"
 #include "npy.h"
 #include "pool.h"
+#include "text.h"
 
 using namespace accelnn;
 using plan::PortKind;
@@ -42,13 +43,39 @@ const char help[] =
 const char* program = "net";
 long long ll(int64_t x) { return static_cast<long long>(x); }
 
-__attribute__((format(printf, 2, 3), noreturn)) void stop(Exit code, const char* format, ...) {
-  fprintf(stderr, "%s: ", program);
+// What is said leaves line by line. A piece that does not fit is cut: longer than any name or path in it.
+char line[64 << 10];
+size_t held;
+int listener = STDOUT_FILENO;
+bool lost;                              // something could not be written
+
+void flush() {
+  lost |= !write_all(listener, line, held);
+  held = 0;
+}
+void say(const char* text, va_list arguments) {
+  held += size_t(vformat(line + held, sizeof line - held, text, arguments));
+  if (held >= sizeof line) held = sizeof line - 1;
+  if (held == sizeof line - 1 || (held && line[held - 1] == '\n')) flush();
+}
+__attribute__((format(printf, 1, 2))) void say(const char* text, ...) {
   va_list arguments;
-  va_start(arguments, format);
-  vfprintf(stderr, format, arguments);
+  va_start(arguments, text);
+  say(text, arguments);
   va_end(arguments);
-  fputc('\n', stderr);
+}
+void turn_to_stderr() {
+  flush();
+  listener = STDERR_FILENO;
+}
+__attribute__((format(printf, 2, 3), noreturn)) void stop(Exit code, const char* text, ...) {
+  turn_to_stderr();
+  say("%s: ", program);
+  va_list arguments;
+  va_start(arguments, text);
+  say(text, arguments);
+  va_end(arguments);
+  say("\n");
   exit(code);
 }
 void need(const Status& s, Exit code) {
@@ -63,7 +90,7 @@ Exit blame(const Status& s) {
 struct Bytes { char text[32]; };
 Bytes grouped(int64_t n) {              // 53,216
   char digits[24];
-  const int length = snprintf(digits, sizeof digits, "%lld", ll(n));
+  const int length = format(digits, sizeof digits, "%lld", ll(n));
   Bytes b;
   int at = 0;
   for (int i = 0; i < length; i++) {
@@ -161,31 +188,31 @@ void Model::complete(bool zeros) {
 
 void info(const Model& m, bool zeros) {
   const Plan& p = *m.plan;
-  printf("%s: a network by accelnn, %s bytes (weights %s)\n", program, grouped(int64_t(p.bytes())).text,
-         grouped(int64_t(p.weight_bytes())).text);
+  say("%s: a network by accelnn, %s bytes (weights %s)\n", program, grouped(int64_t(p.bytes())).text,
+      grouped(int64_t(p.weight_bytes())).text);
   const PortKind kinds[] = {PortKind::input, PortKind::output};
   for (const PortKind kind : kinds)
     for (int i = 0; i < p.n(kind); i++)
-      printf("  %-6s  %-24s  %s\n", kind == PortKind::input ? "input" : "output", p.port(kind, i).name, describe(p.port(kind, i)).text);
+      say("  %-6s  %-24s  %s\n", kind == PortKind::input ? "input" : "output", p.port(kind, i).name, describe(p.port(kind, i)).text);
   for (int i = 0; i < p.n_dims(); i++) {
-    printf("  dim     %-24s  %lld", p.dim(i).name, ll(p.dim(i).lower));
-    if (p.dim(i).upper) printf(" to %lld\n", ll(p.dim(i).upper));
-    else printf(" or more\n");
+    say("  dim     %-24s  %lld", p.dim(i).name, ll(p.dim(i).lower));
+    if (p.dim(i).upper) say(" to %lld\n", ll(p.dim(i).upper));
+    else say(" or more\n");
   }
   const Status s = m.run->bind(m.inputs.data(), nullptr);
   need(s, blame(s));
-  printf("\nkernels for %s:\n", zeros ? "the smallest input" : "this input");
+  say("\nkernels for %s:\n", zeros ? "the smallest input" : "this input");
   for (int i = 0; i < p.n_calls(); i++) {
     const CallInfo c = m.run->call(i);
-    printf("  %-22.22s  %-32s  %s\n", *c.label ? c.label : "-", c.row->name, describe(c.call->out[0]).text);
+    say("  %-22.22s  %-32s  %s\n", *c.label ? c.label : "-", c.row->name, describe(c.call->out[0]).text);
   }
-  printf("  memory for temporaries: %s bytes\n", grouped(m.run->arena_bytes()).text);
-  printf("\nmachine: %s\n  instructions:", cpu_name());
+  say("  memory for temporaries: %s bytes\n", grouped(m.run->arena_bytes()).text);
+  say("\nmachine: %s\n  instructions:", cpu_name());
   for (int i = 0; i < n_isa_levels; i++)
-    if ((caps().isa & isa_levels[i].bits) == isa_levels[i].bits) printf(" %s", isa_levels[i].name);
-  if (caps().isa & isa::neon) printf(" neon");
-  if (caps().isa != detect_isa()) printf(" (capped by ACCELNN_ISA)");
-  printf("\n  threads: %d\n", thread_count());
+    if ((caps().isa & isa_levels[i].bits) == isa_levels[i].bits) say(" %s", isa_levels[i].name);
+  if (caps().isa & isa::neon) say(" neon");
+  if (caps().isa != detect_isa()) say(" (capped by ACCELNN_ISA)");
+  say("\n  threads: %d\n", thread_count());
 }
 
 double element(const TensorView& v, int64_t i) {
@@ -196,6 +223,11 @@ double element(const TensorView& v, int64_t i) {
     case DType::boolean: return v.as<uint8_t>()[i];
     case DType::i32: return v.as<int32_t>()[i];
     case DType::i64: return double(v.as<int64_t>()[i]);
+    case DType::f64: return v.as<double>()[i];
+    case DType::i16: return v.as<int16_t>()[i];
+    case DType::u16: return v.as<uint16_t>()[i];
+    case DType::u32: return v.as<uint32_t>()[i];
+    case DType::u64: return double(v.as<uint64_t>()[i]);
     case DType::bf16: {
       const uint32_t bits = uint32_t(v.as<uint16_t>()[i]) << 16;
       float x;
@@ -216,18 +248,18 @@ double element(const TensorView& v, int64_t i) {
 // The first rows along the last axis: where the largest value is, and the first values.
 void print(const char* name, const TensorView& v) {
   constexpr int64_t most_rows = 10, most_values = 5;
-  printf("%s  %s\n", name, describe(v).text);
+  say("%s  %s\n", name, describe(v).text);
   const int64_t width = v.rank ? v.dim(-1) : 1, rows = v.count() ? v.count() / width : 0;
   for (int64_t r = 0; r < rows && r < most_rows; r++) {
     int64_t best = 0;
     for (int64_t i = 1; i < width; i++)
       if (element(v, r * width + i) > element(v, r * width + best)) best = i;
-    printf("  row %-4lld", ll(r));
-    if (width > 1) printf("  largest at %-5lld:", ll(best));
-    for (int64_t i = 0; i < width && i < most_values; i++) printf(" %10.4g", element(v, r * width + i));
-    printf("%s\n", width > most_values ? " .." : "");
+    say("  row %-4lld", ll(r));
+    if (width > 1) say("  largest at %-5lld:", ll(best));
+    for (int64_t i = 0; i < width && i < most_values; i++) say(" %10.4g", element(v, r * width + i));
+    say("%s\n", width > most_values ? " .." : "");
   }
-  if (rows > most_rows) printf("  and %lld rows more; --output FILE writes all\n", ll(rows - most_rows));
+  if (rows > most_rows) say("  and %lld rows more; --output FILE writes all\n", ll(rows - most_rows));
 }
 
 void bench(Model& m, int64_t repeat) {
@@ -248,10 +280,10 @@ void bench(Model& m, int64_t repeat) {
   need(order.resize(n), run_failed);
   for (int64_t i = 0; i < n; i++) order[i] = uint32_t(i);
   sort_indices(order.data(), n, [&](uint32_t a, uint32_t b) { return times[a] < times[b]; });
-  printf("latency in microseconds: median %.1f, minimum %.1f (%lld runs, %d thread%s)\n", times[order[n / 2]], times[order[0]], ll(n), thread_count(),
-         thread_count() == 1 ? "" : "s");
+  say("latency in microseconds: median %.1f, minimum %.1f (%lld runs, %d thread%s)\n", times[order[n / 2]], times[order[0]], ll(n), thread_count(),
+      thread_count() == 1 ? "" : "s");
   for (int i = 0; i < m.inputs.size(); i++)
-    printf("  input %s: %s%s\n", m.plan->port(PortKind::input, i).name, describe(m.inputs[i]).text, m.given ? "" : " of zeros");
+    say("  input %s: %s%s\n", m.plan->port(PortKind::input, i).name, describe(m.inputs[i]).text, m.given ? "" : " of zeros");
   release(times);
 }
 
@@ -272,7 +304,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; i++) {
     const char *a = argv[i], *next = i + 1 < argc ? argv[i + 1] : nullptr;
     const auto is = [&](const char* name) { return !strcmp(a, name); };
-    if (is("--help") || is("-h")) return printf(help, program, program, program), done;
+    if (is("--help") || is("-h")) return say(help, program, program, program), done;
     if (is("--info")) wants_info = true;
     else if (is("--bench")) wants_bench = true;
     else if (is("--repeat")) repeat = positive(a, next, 10'000'000), i++;
@@ -283,7 +315,7 @@ int main(int argc, char** argv) {
       i++;
     } else stop(bad_usage, "unknown option '%s'; --help lists them", a);
   }
-  if (!any_input && !wants_info && !wants_bench) return fprintf(stderr, help, program, program, program), bad_usage;
+  if (!any_input && !wants_info && !wants_bench) return turn_to_stderr(), say(help, program, program, program), bad_usage;
   if (caps_problem()) stop(bad_usage, "%s", caps_problem());
   if (threads) set_thread_count(int(threads));
 
@@ -304,6 +336,5 @@ int main(int argc, char** argv) {
     else if (!any_output && !wants_info && !wants_bench) print(m.plan->port(PortKind::output, i).name, m.outputs[i]);
   }
   if (wants_bench) bench(m, repeat);
-  if (fflush(stdout) || ferror(stdout)) return run_failed;
-  return done;                          // memory goes with the process
+  return lost ? run_failed : done;      // memory goes with the process
 }

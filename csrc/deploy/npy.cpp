@@ -1,11 +1,12 @@
 #include "npy.h"
 #include <cerrno>
-#include <cstdio>
+#include <cstdio>                       // rename
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "alloc.h"
+#include "text.h"
 
 namespace accelnn {
 namespace npy {
@@ -19,7 +20,12 @@ struct Type {
 constexpr Type types[] = {{"<f4", DType::f32}, {"<f2", DType::f16}, {"|i1", DType::i8}, {"|u1", DType::u8},  // little-endian or bytes
                           {"<i4", DType::i32},
                           {"<i8", DType::i64},
-                          {"|b1", DType::boolean}};
+                          {"|b1", DType::boolean},
+                          {"<f8", DType::f64},
+                          {"<i2", DType::i16},
+                          {"<u2", DType::u16},
+                          {"<u4", DType::u32},
+                          {"<u8", DType::u64}};
 constexpr int64_t max_bytes = int64_t(1) << 44;
 
 // The header is a Python literal: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }. Read strictly, keys in any order.
@@ -73,8 +79,7 @@ Status descr(const char* name, DType* dtype) {
       return {};
     }
   ACCELNN_CHECK(name[0] != '>', dtype, "npy: '%s' is big-endian; in numpy: x.astype(x.dtype.newbyteorder('<'))", name);
-  ACCELNN_CHECK(strcmp(name, "<f8"), dtype, "npy: the array is float64; in numpy: x.astype('float32')");
-  return fail(Code::dtype, "npy: elements of type '%s' are not supported; f4 f2 i1 u1 i4 i8 b1 are", name);
+  return fail(Code::dtype, "npy: elements of type '%s' are not supported; floats, integers and b1 are", name);
 }
 
 Status literal(Literal p, Header* h) {
@@ -158,25 +163,30 @@ Status load_from(int fd, const char* path, TensorView* view) {
   return fail(Code::format, "%.160s: cannot be read to its end", path);
 }
 
-bool write_to(FILE* f, const TensorView& view) {
+bool write_to(int fd, const TensorView& view) {
   const char* name = "<f4";             // what bf16 becomes
   for (const Type& t : types)
     if (t.dtype == view.dtype) name = t.descr;
-  char text[256];
-  int n = snprintf(text, sizeof text, "{'descr': '%s', 'fortran_order': False, 'shape': (", name);
+  char start[256] = "\x93NUMPY\1";     // version 1.0, the length of the header, the header
+  char* text = start + 10;
+  constexpr size_t room = sizeof start - 10;
+  int n = format(text, room, "{'descr': '%s', 'fortran_order': False, 'shape': (", name);
   for (int i = 0; i < view.rank; i++)
-    n += snprintf(text + n, sizeof text - size_t(n), i ? " %lld," : "%lld,", static_cast<long long>(view.shape[i]));
+    n += format(text + n, room - size_t(n), i ? " %lld," : "%lld,", static_cast<long long>(view.shape[i]));
   if (view.rank > 1) n--;               // numpy writes (3,) but (3, 4)
-  n += snprintf(text + n, sizeof text - size_t(n), "), }");
+  n += format(text + n, room - size_t(n), "), }");
   const int padded = (10 + n + 1 + 63) / 64 * 64 - 10;           // the data begins at a multiple of 64
-  const unsigned char start[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<unsigned char>(padded & 255),
-                                   static_cast<unsigned char>(padded >> 8)};
-  bool ok = fwrite(start, 1, sizeof start, f) == sizeof start && fprintf(f, "%s%*s\n", text, padded - n - 1, "") == padded;
+  format(text + n, room - size_t(n), "%*s\n", padded - n - 1, "");
+  start[8] = char(padded);
+  start[9] = char(padded >> 8);
+  bool ok = write_all(fd, start, size_t(10 + padded));
   const size_t count = size_t(view.count());
-  if (view.dtype != DType::bf16) return ok && fwrite(view.data, size_of(view.dtype), count, f) == count;
-  for (size_t i = 0; ok && i < count; i++) {
-    const float x = widened(view.as<uint16_t>()[i]);
-    ok = fwrite(&x, sizeof x, 1, f) == 1;
+  if (view.dtype != DType::bf16) return ok && write_all(fd, view.data, count * size_of(view.dtype));
+  float wide[1024];
+  for (size_t i = 0; ok && i < count;) {
+    size_t k = 0;
+    while (k < sizeof wide / sizeof *wide && i < count) wide[k++] = widened(view.as<uint16_t>()[i++]);
+    ok = write_all(fd, wide, k * sizeof *wide);
   }
   return ok;
 }
@@ -218,14 +228,15 @@ Status load(const char* path, TensorView* view) {
 
 Status save(const char* path, const TensorView& view) {
   char beside[4096];
-  const int n = snprintf(beside, sizeof beside, "%s.%ld.tmp", path, static_cast<long>(getpid()));
+  const int n = format(beside, sizeof beside, "%s.%ld.tmp", path, static_cast<long>(getpid()));
   ACCELNN_CHECK(n > 0 && n < int(sizeof beside), unsupported, "the path of the output is too long");
-  FILE* f = fopen(beside, "wb");
-  ACCELNN_CHECK(f, unsupported, "%.160s: %s", path, strerror(errno));
-  bool ok = write_to(f, view);
-  ok &= !fclose(f);
+  const int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  ACCELNN_CHECK(fd >= 0, unsupported, "%.160s: %s", path, strerror(errno));
+  bool ok = write_to(fd, view);
+  int why = errno;
+  if (close(fd) && ok) ok = false, why = errno;
   if (ok && !rename(beside, path)) return {};
-  const int why = errno;
+  if (ok) why = errno;
   unlink(beside);
   return fail(Code::unsupported, "%.160s: cannot be written: %s", path, strerror(why));
 }

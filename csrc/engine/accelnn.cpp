@@ -7,7 +7,7 @@
 using namespace accelnn;
 using plan::PortKind;
 
-static_assert(ACCELNN_MAX_RANK == max_rank && ACCELNN_BOOL == int(DType::boolean) && ACCELNN_BOUND == int(Code::bound),
+static_assert(ACCELNN_MAX_RANK == max_rank && ACCELNN_U64 == int(DType::u64) && ACCELNN_BOUND == int(Code::bound),
               "accelnn.h repeats our numbers");
 
 namespace {

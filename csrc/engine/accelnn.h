@@ -27,7 +27,12 @@ enum { ACCELNN_F32 = 0,
        ACCELNN_U8 = 4,
        ACCELNN_I32 = 5,
        ACCELNN_I64 = 6,
-       ACCELNN_BOOL = 7 };
+       ACCELNN_BOOL = 7,
+       ACCELNN_F64 = 8,
+       ACCELNN_I16 = 9,
+       ACCELNN_U16 = 10,
+       ACCELNN_U32 = 11,
+       ACCELNN_U64 = 12 };
 enum {
   ACCELNN_OK = 0,
   ACCELNN_SHAPE = 1,

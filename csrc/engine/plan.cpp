@@ -1,6 +1,6 @@
 // The Plan's half of executor.h: what holds for every machine and every input shape.
-#include <cstdio>
 #include "executor.h"
+#include "text.h"
 
 namespace accelnn {
 
@@ -19,13 +19,13 @@ long long ll(int64_t x) { return static_cast<long long>(x); }
 
 ShapeText describe(const PortInfo& p) {
   ShapeText s;
-  int at = snprintf(s.text, sizeof s.text, "%s[", name_of(p.dtype));
+  int at = format(s.text, sizeof s.text, "%s[", name_of(p.dtype));
   const auto room = [&] { return sizeof s.text - size_t(at); };
   for (int i = 0; i < p.rank && at < int(sizeof s.text) - 32; i++) {
-    if (p.shape[i] >= 0) at += snprintf(s.text + at, room(), "%s%lld", i ? ", " : "", ll(p.shape[i]));
-    else at += snprintf(s.text + at, room(), "%s%.24s", i ? ", " : "", p.dim_name[i] ? p.dim_name[i] : "?");
+    if (p.shape[i] >= 0) at += format(s.text + at, room(), "%s%lld", i ? ", " : "", ll(p.shape[i]));
+    else at += format(s.text + at, room(), "%s%.24s", i ? ", " : "", p.dim_name[i] ? p.dim_name[i] : "?");
   }
-  snprintf(s.text + at, room(), "]");
+  format(s.text + at, room(), "]");
   return s;
 }
 
@@ -77,7 +77,7 @@ void Plan::settle() const {
   __atomic_store_n(&weights_, static_cast<const char*>(room), __ATOMIC_RELEASE);
 }
 
-// The file's names end nowhere; C and printf want a zero.
+// The file's names end nowhere; C and format want a zero.
 Status Plan::copy_names() {
   int64_t total = 1;
   for (const plan::Dim& d : file_.dims) total += d.name.length + 1;

@@ -1,9 +1,9 @@
 #include "isa.h"
 #include <cstdlib>
 #include <cstring>
-#include <cstdio>
 #include <fcntl.h>
 #include <unistd.h>
+#include "text.h"
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -112,10 +112,10 @@ static Caps read_caps() {
         known = true;
       }
     if (!known) {
-      int n = snprintf(problem, sizeof problem, "ACCELNN_ISA=%.40s is not one of", cap);
+      int n = format(problem, sizeof problem, "ACCELNN_ISA=%.40s is not one of", cap);
       for (int i = 0; i < n_isa_levels; i++)
         if (isa_levels[i].bits == ~0u || !(isa_levels[i].bits & isa::foreign))
-          n += snprintf(problem + n, sizeof problem - size_t(n), "%s %s", i ? "," : "", isa_levels[i].name);
+          n += format(problem + n, sizeof problem - size_t(n), "%s %s", i ? "," : "", isa_levels[i].name);
     }
   }
   if (const char* force = getenv("ACCELNN_KERNEL"); force && *force) c.force = force;

@@ -89,6 +89,19 @@ const Table* find_table(const Table* const* tables, int n, const char* name);
 const char* refuse_nothing(const Row&, const Call&);
 size_t no_workspace(const Call&, const Row&);
 
+// In a table file: the rows of dtypes for which there are no others (dtype.h).
+#define ROWS_OF_SELDOM_DTYPES(op)                    \
+  ROW(isa::none, op##_f64_base, f64, 0, 0, exact)    \
+  ROW(isa::none, op##_f64_ref, f64, 0, 0, reference) \
+  ROW(isa::none, op##_i16_base, i16, 0, 0, exact)    \
+  ROW(isa::none, op##_i16_ref, i16, 0, 0, reference) \
+  ROW(isa::none, op##_u16_base, u16, 0, 0, exact)    \
+  ROW(isa::none, op##_u16_ref, u16, 0, 0, reference) \
+  ROW(isa::none, op##_u32_base, u32, 0, 0, exact)    \
+  ROW(isa::none, op##_u32_ref, u32, 0, 0, reference) \
+  ROW(isa::none, op##_u64_base, u64, 0, 0, exact)    \
+  ROW(isa::none, op##_u64_ref, u64, 0, 0, reference)
+
 // Used by <op>.cpp, once an op: expands the table file into rows that a linker can drop one by one (-fdata-sections).
 //   #define ACCELNN_TABLE "matmul/matmul.inc"
 //   #include "define_op.h"

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -13,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <csignal>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -146,12 +146,12 @@ int positive(const char* name) {
 
 int cgroup_limit() {                                // cgroup v2: "max 100000" or "150000 100000"
   char line[64] = {};
-  FILE* f = fopen("/sys/fs/cgroup/cpu.max", "r");
-  if (!f) return INT_MAX;
-  const size_t n = fread(line, 1, sizeof line - 1, f);
-  fclose(f);
+  const int file = open("/sys/fs/cgroup/cpu.max", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return INT_MAX;
+  const bool found = read(file, line, sizeof line - 1) > 0;
+  close(file);
   char* end = nullptr;
-  const long quota = n ? strtol(line, &end, 10) : 0, period = end && end != line ? strtol(end, nullptr, 10) : 0;
+  const long quota = found ? strtol(line, &end, 10) : 0, period = end && end != line ? strtol(end, nullptr, 10) : 0;
   return quota > 0 && period > 0 ? int((quota + period - 1) / period) : INT_MAX;
 }
 

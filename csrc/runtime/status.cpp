@@ -1,5 +1,5 @@
 #include "status.h"
-#include <cstdio>
+#include "text.h"
 
 namespace accelnn {
 
@@ -8,7 +8,7 @@ Status fail(Code code, const char* format, ...) {
   s.code = code;
   va_list arguments;
   va_start(arguments, format);
-  vsnprintf(s.text, sizeof s.text, format, arguments);
+  vformat(s.text, sizeof s.text, format, arguments);
   va_end(arguments);
   return s;
 }

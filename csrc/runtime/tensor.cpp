@@ -1,7 +1,12 @@
 #include "tensor.h"
-#include <cstdio>
+#include "text.h"
 
 namespace accelnn {
+
+const char* name_of(DType t) {
+  static const char names[n_dtypes][5] = {"f32", "f16", "bf16", "i8", "u8", "i32", "i64", "bool", "f64", "i16", "u16", "u32", "u64"};
+  return names[int(t)];
+}
 
 Extent extent_of(const TensorView& v) {
   const char* base = static_cast<const char*>(v.data);
@@ -25,10 +30,10 @@ bool same_memory(const TensorView& a, const TensorView& b) {
 
 ShapeText describe(const TensorView& v) {
   ShapeText s;
-  int at = snprintf(s.text, sizeof s.text, "%s[", v.absent() ? "absent" : name_of(v.dtype));
+  int at = format(s.text, sizeof s.text, "%s[", v.absent() ? "absent" : name_of(v.dtype));
   for (int i = 0; i < v.rank && i < max_rank && at < int(sizeof s.text) - 24; i++)
-    at += snprintf(s.text + at, sizeof s.text - size_t(at), i ? ", %lld" : "%lld", static_cast<long long>(v.shape[i]));
-  snprintf(s.text + at, sizeof s.text - size_t(at), "]");
+    at += format(s.text + at, sizeof s.text - size_t(at), i ? ", %lld" : "%lld", static_cast<long long>(v.shape[i]));
+  format(s.text + at, sizeof s.text - size_t(at), "]");
   return s;
 }
 

@@ -58,8 +58,7 @@ static Status check_pad(const Call& call) {
   ACCELNN_CHECK(low.n == x.rank && (step.n == 0 || step.n == x.rank), attribute, "pad: %lld numbers in low and %lld in step for %s", ll(low.n),
                 ll(step.n), describe(x).text);
   const double value = call.real(pad_attr::value);
-  const bool real = x.dtype == DType::f32 || x.dtype == DType::f16 || x.dtype == DType::bf16;
-  ACCELNN_CHECK(real || (value > -9.0e15 && value < 9.0e15), attribute, "pad: the value %g does not fit %s", value, name_of(x.dtype));
+  ACCELNN_CHECK(is_real(x.dtype) || (value > -9.0e15 && value < 9.0e15), attribute, "pad: the value %g does not fit %s", value, name_of(x.dtype));
   for (int d = 0; d < x.rank; d++) {
     const int64_t l = low.list[d], s = step.n ? step.list[d] : 1, n = x.shape[d];
     ACCELNN_CHECK(l > -limit && l < limit && s >= 1 && s < limit / (n + 1), attribute, "pad: low %lld, step %lld along dim %d", ll(l), ll(s), d);

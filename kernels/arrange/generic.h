@@ -302,6 +302,14 @@ template <> ACCELNN_INLINE void set_value<int32_t>(Fill* f, double value) {
                                                                                : int32_t(value);
   std::memcpy(f->value, &v, sizeof v);
 }
+// Any other integer: as near as its range comes.
+template <class T> ACCELNN_INLINE void set_whole(Fill* f, double value) {
+  constexpr int64_t end = sizeof(T) == 8 ? INT64_MAX : int64_t(T(-1) > T(0) ? uint64_t(T(-1)) : (uint64_t(1) << (8 * sizeof(T) - 1)) - 1);
+  constexpr int64_t low = T(-1) > T(0) ? 0 : -end - 1;
+  const T v = value >= double(end) ? T(end) : value <= double(low) ? T(low)
+                                                                   : T(int64_t(value));
+  std::memcpy(f->value, &v, sizeof v);
+}
 ACCELNN_APART inline Fill fill_of(DType t, double value) {
   Fill f = {{}, int64_t(size_of(t))};
   switch (t) {
@@ -313,6 +321,11 @@ ACCELNN_APART inline Fill fill_of(DType t, double value) {
     case DType::i32: set_value<int32_t>(&f, value); break;
     case DType::i64: set_value<int64_t>(&f, value); break;
     case DType::boolean: set_value<boolean>(&f, value); break;
+    case DType::f64: set_value<double>(&f, value); break;
+    case DType::i16: set_whole<int16_t>(&f, value); break;
+    case DType::u16: set_whole<uint16_t>(&f, value); break;
+    case DType::u32: set_whole<uint32_t>(&f, value); break;
+    case DType::u64: set_whole<uint64_t>(&f, value); break;
   }
   return f;
 }

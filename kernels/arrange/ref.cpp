@@ -21,6 +21,11 @@ void constant_of(DType t, double v, char* to) {
     case DType::i32: return put(int32_t(v));
     case DType::i64: return put(int64_t(v));
     case DType::boolean: return put(uint8_t(v != 0));
+    case DType::f64: return put(v);
+    case DType::i16: return put(int16_t(v));
+    case DType::u16: return put(uint16_t(v));
+    case DType::u32: return put(uint32_t(v));
+    case DType::u64: return put(uint64_t(v));
   }
 }
 
@@ -96,5 +101,7 @@ Status concat(const Call& call) {
   Status flip_##dtype##_ref(const Call& call);                           \
   Status flip_##dtype##_ref(const Call& call) { return flip(call); }
 ACCELNN_EVERY_DTYPE(PUBLISH)
+#define SELDOM(dtype, type, bits) PUBLISH(dtype)
+ACCELNN_SELDOM_DTYPES(SELDOM)
 
 }  // namespace accelnn

@@ -1,5 +1,6 @@
 // copy and cast. The compiler's own loops are as fast as memory here; what matters is the order in which lines are touched.
 #pragma once
+#include "copy/cast.h"
 #include "copy/convert.h"
 #include "copy/strided.h"
 #include "copy/turn.h"
@@ -144,9 +145,10 @@ ACCELNN_APART inline Status cast_with(const Call& call, ConvertBlock convert) {
 }
 
 template <class From> Status run_cast(const Call& call) {
-  static const ConvertBlock to[n_dtypes] = {convert_block<float, From>, convert_block<half, From>, convert_block<bfloat, From>,
-                                            convert_block<int8_t, From>, convert_block<uint8_t, From>, convert_block<int32_t, From>,
-                                            convert_block<int64_t, From>, convert_block<boolean, From>};
+  if (is_seldom(call.out[0].dtype)) return cast_seldom(call);
+  static const ConvertBlock to[] = {convert_block<float, From>, convert_block<half, From>, convert_block<bfloat, From>,
+                                    convert_block<int8_t, From>, convert_block<uint8_t, From>, convert_block<int32_t, From>,
+                                    convert_block<int64_t, From>, convert_block<boolean, From>};
   return cast_with(call, to[int(call.out[0].dtype)]);
 }
 

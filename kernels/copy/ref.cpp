@@ -15,8 +15,6 @@ int64_t offset_of(const TensorView& x, int64_t i) {
   return offset;
 }
 
-bool is_real(DType t) { return t == DType::f32 || t == DType::f16 || t == DType::bf16; }
-
 double half_value(uint16_t h) {
   const int e = h >> 10 & 31, m = h & 1023;
   const double a = e == 31 ? (m ? NAN : INFINITY) : e ? std::ldexp(1024 + m, e - 25)
@@ -24,21 +22,30 @@ double half_value(uint16_t h) {
   return h & 0x8000 ? -a : a;
 }
 double read_real(const void* p, DType t) {
+  double d;
   float f;
   uint16_t h;
+  if (t == DType::f64) return std::memcpy(&d, p, 8), d;
   if (t == DType::f32) return std::memcpy(&f, p, 4), f;
   std::memcpy(&h, p, 2);
   if (t == DType::f16) return half_value(h);
   const uint32_t u = uint32_t(h) << 16;
   return std::memcpy(&f, &u, 4), f;
 }
-int64_t read_whole(const void* p, DType t) {
+int64_t read_whole(const void* p, DType t) {      // u64: its bits
+  int16_t s;
+  uint16_t v;
+  uint32_t u;
   int32_t w;
   int64_t l;
   switch (t) {
     case DType::i8: return *static_cast<const int8_t*>(p);
     case DType::u8: return *static_cast<const uint8_t*>(p);
     case DType::i32: return std::memcpy(&w, p, 4), w;
+    case DType::i16: return std::memcpy(&s, p, 2), s;
+    case DType::u16: return std::memcpy(&v, p, 2), v;
+    case DType::u32: return std::memcpy(&u, p, 4), u;
+    case DType::u64:
     case DType::i64: return std::memcpy(&l, p, 8), l;
     default: return *static_cast<const uint8_t*>(p) != 0;
   }
@@ -58,10 +65,18 @@ uint16_t nearest16(double x, int mantissa, int low, int high) {
   return bits >= infinity ? sign | infinity : uint16_t(sign | bits);
 }
 
-void write(void* p, DType t, bool real, double x, int64_t i) {
+void write(void* p, DType t, bool real, double x, int64_t i, bool is_unsigned) {
+  if (t == DType::f64) {
+    const double d = real ? x : is_unsigned ? double(uint64_t(i))
+                                            : double(i);
+    std::memcpy(p, &d, 8);
+    return;
+  }
   if (is_real(t)) {
-    const float f = real ? float(x) : float(i);
-    const uint16_t h = t == DType::f16 ? nearest16(double(f), 10, -14, 15) : nearest16(double(f), 7, -126, 127);
+    const float f = real ? float(x) : is_unsigned ? float(uint64_t(i))
+                                                  : float(i);
+    const double d = real ? x : double(f);             // integers go to 16 bits by way of f32
+    const uint16_t h = t == DType::f16 ? nearest16(d, 10, -14, 15) : nearest16(d, 7, -126, 127);
     if (t == DType::f32) std::memcpy(p, &f, 4);
     else std::memcpy(p, &h, 2);
     return;
@@ -72,11 +87,12 @@ void write(void* p, DType t, bool real, double x, int64_t i) {
   }
   if (real) {
     const int bits = int(8 * size_of(t));
-    const double low = t == DType::u8 ? 0 : -std::ldexp(1, bits - 1), high = t == DType::u8 ? 255 : std::ldexp(1, bits - 1) - 1;
+    const bool natural = t == DType::u8 || t == DType::u16 || t == DType::u32 || t == DType::u64;
+    const double low = natural ? 0 : -std::ldexp(1, bits - 1), end = std::ldexp(1, natural ? bits : bits - 1);
     if (x != x) i = 0;
-    else if (x <= low) i = t == DType::u8 ? 0 : int64_t(uint64_t(-1) << (bits - 1));
-    else if (x >= high) i = t == DType::u8 ? 255 : int64_t((uint64_t(1) << (bits - 1)) - 1);
-    else i = int64_t(x);
+    else if (x <= low) i = natural ? 0 : int64_t(uint64_t(-1) << (bits - 1));
+    else if (x >= end) i = natural ? -1 : int64_t((uint64_t(1) << (bits - 1)) - 1);
+    else i = natural ? int64_t(uint64_t(x)) : int64_t(x);
   }
   std::memcpy(p, &i, size_of(t));        // little-endian on every target: the low bytes
 }
@@ -93,7 +109,8 @@ Status run_cast(const Call& call) {
   const bool real = is_real(x.dtype);
   for (int64_t i = 0; i < n; i++) {
     const void* from = x.as<char>() + offset_of(x, i) * int64_t(size_of(x.dtype));
-    write(y.as<char>() + i * int64_t(size_of(y.dtype)), y.dtype, real, real ? read_real(from, x.dtype) : 0, real ? 0 : read_whole(from, x.dtype));
+    write(y.as<char>() + i * int64_t(size_of(y.dtype)), y.dtype, real, real ? read_real(from, x.dtype) : 0, real ? 0 : read_whole(from, x.dtype),
+          x.dtype == DType::u64);
   }
   return {};
 }
@@ -106,5 +123,7 @@ Status run_cast(const Call& call) {
   Status cast_##dtype##_ref(const Call& call);                           \
   Status cast_##dtype##_ref(const Call& call) { return run_cast(call); }
 ACCELNN_EVERY_DTYPE(PUBLISH)
+#define SELDOM(dtype, type, bits) PUBLISH(dtype)
+ACCELNN_SELDOM_DTYPES(SELDOM)
 
 }  // namespace accelnn

@@ -148,5 +148,7 @@ Status take_grad_f32_ref(const Call& call) {
   Status scatter_nd_##dtype##_ref(const Call& call);                           \
   Status scatter_nd_##dtype##_ref(const Call& call) { return scatter_nd(call); }
 ACCELNN_EVERY_DTYPE(PUBLISH)
+#define SELDOM(dtype, type, bits) PUBLISH(dtype)
+ACCELNN_SELDOM_DTYPES(SELDOM)
 
 }  // namespace accelnn

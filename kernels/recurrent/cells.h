@@ -8,7 +8,7 @@ inline namespace ACCELNN_TARGET {
 // The smaller, the larger; NaN where x is. One instruction: of the comparison and the selection that g++ makes, a cell has ten each, and the next cells wait.
 ACCELNN_INLINE vf at_most(vf high, vf x) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<vf>(_mm512_min_ps(reinterpret_cast<__m512>(high), reinterpret_cast<__m512>(x)));
+  return reinterpret_cast<vf>(_mm512_maskz_min_ps(__mmask16(-1), reinterpret_cast<__m512>(high), reinterpret_cast<__m512>(x)));
 #elif defined(__AVX2__)
   return reinterpret_cast<vf>(_mm256_min_ps(reinterpret_cast<__m256>(high), reinterpret_cast<__m256>(x)));
 #else
@@ -17,7 +17,7 @@ ACCELNN_INLINE vf at_most(vf high, vf x) {
 }
 ACCELNN_INLINE vf at_least(vf low, vf x) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<vf>(_mm512_max_ps(reinterpret_cast<__m512>(low), reinterpret_cast<__m512>(x)));
+  return reinterpret_cast<vf>(_mm512_maskz_max_ps(__mmask16(-1), reinterpret_cast<__m512>(low), reinterpret_cast<__m512>(x)));
 #elif defined(__AVX2__)
   return reinterpret_cast<vf>(_mm256_max_ps(reinterpret_cast<__m256>(low), reinterpret_cast<__m256>(x)));
 #else

@@ -8,5 +8,6 @@ namespace accelnn {
 PUBLISH(f32, float)
 PUBLISH(i32, int32_t)
 PUBLISH(i64, int64_t)
+PUBLISH(f64, double)
 
 }  // namespace accelnn

@@ -2,7 +2,7 @@
 //
 //   y[o, a, i] = f over b <= a of x[o, b, i]        exclusive 1: over b < a (0, or 1, at the beginning);   reverse 1: over b >= a, or b > a
 //
-// kind: 0 sum, 1 product. x: f32, i32 or i64 (modulo 2^bits), contiguous. y: x's shape and dtype, no memory shared with x. Any alignment. Empty is fine.
+// kind: 0 sum, 1 product. x: f32, f64, i32 or i64 (modulo 2^bits), contiguous. y: x's shape and dtype, no memory shared with x. Any alignment. Empty is fine.
 // Order: fixed by shape and row. |err| of a sum: gamma_n times the running sum of |x|; of a product gamma_n |y| (no bound where one over- or
 // underflows on the way). NaN stays from where it comes on.
 #pragma once

@@ -81,7 +81,7 @@ template <class F, class T> Status cumulate_with(const Call& call) {
   const TensorView& in = call.in[0];
   const int64_t axis = call.integer(cumulate_attr::axis), n = in.shape[axis];
   const bool exclusive = call.integer(cumulate_attr::exclusive) != 0, reverse = call.integer(cumulate_attr::reverse) != 0;
-  constexpr bool vectors = T(0.5) != T(0);
+  constexpr bool vectors = T(0.5) != T(0) && sizeof(T) == 4;
   int64_t outer = 1, inner = 1;
   for (int d = 0; d < axis; d++) outer *= in.shape[d];
   for (int d = int(axis) + 1; d < in.rank; d++) inner *= in.shape[d];

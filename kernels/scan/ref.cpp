@@ -29,5 +29,7 @@ Status cumulate_i32_ref(const Call& call);
 Status cumulate_i32_ref(const Call& call) { return run<int32_t, uint64_t>(call); }
 Status cumulate_i64_ref(const Call& call);
 Status cumulate_i64_ref(const Call& call) { return run<int64_t, uint64_t>(call); }
+Status cumulate_f64_ref(const Call& call);
+Status cumulate_f64_ref(const Call& call) { return run<double, double>(call); }
 
 }  // namespace accelnn

@@ -12,11 +12,11 @@ import accelnn.passes  # noqa: F401  (registers the fused op, so that every kern
 from accelnn import _C
 from accelnn.bench.check import EXACT, TINY
 from accelnn.core.dispatch import operands
-from accelnn.core.dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
+from accelnn.core.dtypes import BFLOAT16, SELDOM, DType, as_dtype, from_bfloat16
 from accelnn.core.graph import Spec
 from accelnn.core.registry import KERNELS, OPS
 
-INTEGER = {DType.uint8, DType.int8, DType.int32, DType.int64, DType.bool}
+INTEGER = {DType.uint8, DType.int8, DType.int32, DType.int64, DType.bool, *SELDOM} - {DType.float64}
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ static Status refused(const std::string& bytes) {
 }
 
 static void round_trips() {
-  const DType all[] = {DType::f32, DType::f16, DType::i8, DType::u8, DType::i32, DType::i64, DType::boolean};
+  const DType all[] = {DType::f32, DType::f16, DType::i8, DType::u8, DType::i32, DType::i64, DType::boolean,
+                       DType::f64, DType::i16, DType::u16, DType::u32, DType::u64};
   for (const DType t : all)
     for (int rank = 0; rank <= max_rank; rank++) {
       TensorView v, back;
@@ -78,8 +79,11 @@ static void refusals() {
   CHECK_FAILS(refused(npy_bytes(good, 25)), format, "needs 24 bytes, the file has 25");
   CHECK_FAILS(refused(npy_bytes(good, 24, 3)), format, "version 3.0");
   CHECK_FAILS(refused("hello, I am a text"), format, "not a .npy file");
-  struct { const char* header; const char* says; } const bad[] = {
-      {"{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", "float64"},
+  struct {
+    const char* header;
+    const char* says;
+  } const bad[] = {
+      {"{'descr': '<c16', 'fortran_order': False, 'shape': (2,), }", "'<c16' are not supported"},
       {"{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", "big-endian"},
       {"{'descr': '<U7', 'fortran_order': False, 'shape': (2,), }", "not supported"},
       {"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,), }", "fields"},

@@ -97,8 +97,8 @@ static void sentences() {
   b.values[0].rank = 9;
   CHECK_FAILS(open(b.file()), format, "rank 9");
   b = toy::network();
-  b.values[0].dtype = 8;
-  CHECK_FAILS(open(b.file()), format, "unknown dtype 8");
+  b.values[0].dtype = n_dtypes;
+  CHECK_FAILS(open(b.file()), format, "unknown dtype 13");
   b = toy::network();
   b.values[0].shape[0] = b.terms({int64_t(Term::add), 0});
   CHECK_FAILS(open(b.file()), format, "more operands than it has");

@@ -21,6 +21,7 @@ NEEDS_ZIG = pytest.mark.skipif(find_spec("ziglang") is None, reason="needs the z
 NEEDS_QEMU = pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="needs qemu-aarch64: apt-get install qemu-user")
 NEEDS_COMPILER = pytest.mark.skipif(tc.compiler() is None, reason="needs a C++ compiler")
 FORBIDDEN = re.compile(r"_Znw|_Zna|_Zdl|_ZSt|_ZNSt|__cxa_(?!finalize)|_Unwind|__gxx_personality")
+PRINTF = re.compile(r"printf|fmt_fp|\bU (fputs?|fputc|puts|putchar|fwrite|fopen\w*)\b")       # 9 KB of a static program: csrc/runtime/text.h instead
 LARGEST = 200_000
 
 
@@ -91,9 +92,9 @@ def test_size(program):
 
 def test_no_symbol_of_libstdcxx(program):
     dynamic = subprocess.run(["nm", "-D", program], capture_output=True, text=True, check=True).stdout
-    assert not [line for line in dynamic.splitlines() if FORBIDDEN.search(line)]
+    assert not [line for line in dynamic.splitlines() if FORBIDDEN.search(line) or PRINTF.search(line)]
     archive = subprocess.run(["nm", link.LIB / "libaccelnn.a"], capture_output=True, text=True, check=True).stdout
-    assert not [line for line in archive.splitlines() if FORBIDDEN.search(line)]
+    assert not [line for line in archive.splitlines() if FORBIDDEN.search(line) or PRINTF.search(line)]
 
 
 def test_exec_to_answer(program, tmp_path):
@@ -196,10 +197,22 @@ def test_glibc_inside(models, tmp_path):
 
 
 @NEEDS_ZIG
-def test_static_with_musl(models, tmp_path):
+def test_static_with_musl(models, tmp_path, monkeypatch):
+    run = link._run
+
+    def run_with_symbols_too(command):
+        run(command)
+        if "-s" in command:
+            command = [c for c in command if c not in ("-s", "-g0")]
+            run([*command[:command.index("-o")], "-o", str(tmp_path / "symbols"), *command[command.index("-o") + 2:], "-g"])
+
+    monkeypatch.setattr(link, "_run", run_with_symbols_too)
     built = an.build(models["int8"], tmp_path / "net", static="musl", verify=True)
     assert not needed(tmp_path / "net") and "bit for bit" in built.verified
     assert built.bytes <= LARGEST
+    symbols = subprocess.run(["nm", tmp_path / "symbols"], capture_output=True, text=True, check=True).stdout
+    assert " main\n" in symbols and "vformat" in symbols
+    assert not [line for line in symbols.splitlines() if FORBIDDEN.search(line) or PRINTF.search(line)]
 
 
 @NEEDS_ZIG

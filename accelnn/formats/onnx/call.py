@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
 from ...core.dims import Size
-from ...core.dtypes import DType, as_dtype
+from ...core.dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
 from ...core.errors import DTypeError, FormatError, UnsupportedError
-from ...core.tensor import Tensor, apply, tensor
+from ...core.graph import Node
+from ...core.tensor import Tensor, apply, asarray, tensor
 from ...ops import cat, cumsum
 from .values import numbers, symbolic
 
@@ -22,17 +24,59 @@ HANDLERS: dict[tuple[str, str], Handler] = {}
 ONNX_DOMAINS = ("", "ai.onnx")
 
 
-def register(op_type: str, domain: str = "") -> Callable[[Handler], Handler]:
+def register(op_type: str, domain: str = "", widened: bool = False) -> Callable[[Handler], Handler]:
     """Decorator: `f(call, *inputs)` makes the outputs of nodes of this type, a value or a tuple of them.
 
     An input is None (left out), a numpy array (a value that is known now: constants, shapes) or a Tensor; `call.tensor(x)` makes a Tensor of each,
-    `call.attrs` has the node's attributes. What f computes with accelnn's functions becomes part of the network."""
+    `call.attrs` has the node's attributes. What f computes with accelnn's functions becomes part of the network. `widened`: f is given float32
+    in place of 16-bit floats, and what it gives becomes theirs again."""
 
     def keep(f: Handler) -> Handler:
-        HANDLERS[domain if domain not in ONNX_DOMAINS else "", op_type] = f
+        HANDLERS[domain if domain not in ONNX_DOMAINS else "", op_type] = _widened(f) if widened else f
         return f
 
     return keep
+
+
+HALVES = (DType.float16, DType.bfloat16)
+_narrowed: WeakSet[Node] = WeakSet()       # casts of a result to the 16 bits that the standard gives it
+
+
+def narrowed(y: Tensor, dtype: DType) -> Tensor:
+    """A float32 result in its operands' type. A handler that computes in float32 again reads what was before: such a chain is rounded once, at its
+    end, where a Cast node of the file is done as it stands."""
+    z = y.to(dtype)
+    if z is not y and z.node is not None and y.dtype == DType.float32:
+        _narrowed.add(z.node)
+    return z
+
+
+def wide(x: Tensor) -> Tensor:
+    """float32 of a 16-bit float, other types as they are."""
+    if x.node is not None and x.node in _narrowed:
+        before = x.node.inputs[0]
+        return Tensor(None, before.node, before.index)
+    return x.float() if x.dtype in HALVES else x
+
+
+def _widened(f: Handler) -> Handler:
+    def wider(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            return wide(x)
+        if isinstance(x, np.ndarray) and x.dtype in (np.float16, BFLOAT16):
+            return from_bfloat16(x) if x.dtype == BFLOAT16 else x.astype(np.float32)
+        return x
+
+    def computed(c: Call, *inputs: Any) -> Any:
+        half = as_dtype(inputs[0].dtype) if isinstance(inputs[0], (Tensor, np.ndarray)) and inputs[0].dtype != object else None
+        if half not in HALVES:
+            return f(c, *inputs)
+        found = f(c, *map(wider, inputs))
+        results = found if isinstance(found, tuple) else (found,)
+        results = tuple(narrowed(y, half) if isinstance(y, Tensor) and y.dtype == DType.float32 else y for y in results)
+        return results if isinstance(found, tuple) else results[0]
+
+    return computed
 
 
 class ValueNeeded(Exception):
@@ -167,6 +211,9 @@ def literal(array: np.ndarray, dtype: Any = None) -> Tensor:
             dtype = as_dtype(array.dtype)
         except DTypeError:
             raise DTypeError(f"constants of {array.dtype}, for which accelnn has no kernels") from None
-    fresh = tensor(array, dtype)
+    if array.dtype.kind in "fiub" and as_dtype(array.dtype) == as_dtype(dtype):
+        fresh = asarray(np.ascontiguousarray(array).reshape(array.shape))      # weights are read where the file's bytes lie
+    else:
+        fresh = tensor(array, dtype)
     fresh.literal = True
     return fresh

@@ -15,7 +15,8 @@ from ...core.optional import need
 MOST_ELEMENTS = 1 << 40
 
 # ONNX's numbers of element types that have kernels
-_DTYPES = {1: DType.float32, 10: DType.float16, 16: DType.bfloat16, 3: DType.int8, 2: DType.uint8, 6: DType.int32, 7: DType.int64, 9: DType.bool}
+_DTYPES = {1: DType.float32, 10: DType.float16, 16: DType.bfloat16, 11: DType.float64, 3: DType.int8, 5: DType.int16, 6: DType.int32, 7: DType.int64,
+           2: DType.uint8, 4: DType.uint16, 12: DType.uint32, 13: DType.uint64, 9: DType.bool}  # fmt: skip
 
 
 def open_model(path: str | os.PathLike[str]) -> Any:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Written = Callable[..., Any]
 WRITERS: dict[str, Written] = {}
-ONNX_TYPES = {DType.float32: 1, DType.float16: 10, DType.bfloat16: 16, DType.int8: 3, DType.uint8: 2, DType.int32: 6, DType.int64: 7, DType.bool: 9}
+ONNX_TYPES = {DType.float32: 1, DType.float16: 10, DType.bfloat16: 16, DType.int8: 3, DType.uint8: 2, DType.int32: 6, DType.int64: 7, DType.bool: 9,
+              DType.float64: 11, DType.int16: 5, DType.uint16: 4, DType.uint32: 12, DType.uint64: 13}  # fmt: skip
+COUNTED = (DType.float32, DType.float64, DType.int32, DType.int64)  # what runtimes calculate in
 
 
 def writes(*ops: str) -> Callable[[Written], Written]:
@@ -71,6 +73,12 @@ class Step:
 
     def cast(self, x: str, dtype: DType) -> str:
         return str(self.add("Cast", x, to=ONNX_TYPES[dtype]))
+
+    def counted(self, dtype: DType) -> DType:
+        """The type that runtimes calculate in and that holds every number of this one."""
+        if dtype == DType.uint64:
+            self.refuse("numbers of uint64: onnxruntime has no kernel for them")
+        return dtype if dtype in COUNTED else DType.float32 if dtype.is_float else DType.int64 if dtype == DType.uint32 else DType.int32
 
     def float(self, x: str, spec: Spec) -> str:
         return x if spec.dtype == DType.float32 else self.cast(x, DType.float32)

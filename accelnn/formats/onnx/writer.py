@@ -233,7 +233,11 @@ def write(graph: Graph, path: str | os.PathLike[str], opset: int = 21, external_
         _external(onnx, proto, loose, data, over)
         beside.write_bytes(proto.SerializeToString())
         loose.replace(target.with_name(data))
-        onnx.checker.check_model(os.fspath(beside))
+        try:
+            onnx.checker.check_model(os.fspath(beside))
+        except onnx.checker.ValidationError:
+            beside.unlink()
+            raise
     beside.replace(target)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from .... import ops
 from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
+from ....ops.arithmetic import calculate
 from ....ops.elementwise import broadcast
-from ....ops.integers import integer
-from ..call import Call, register
+from ..call import Call, narrowed, register, wide
+from ..exact import is_narrow
 from ..reader import dtype_of
 from ..values import EXACT, PLAIN, numbers, settled, symbolic
 
@@ -48,17 +49,22 @@ def of_floats(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """ONNX's results have the type of their operands; pointwise programs compute in float32."""
 
     def g(*x: Tensor) -> Tensor:
-        y = f(*x)
-        return y if y.dtype == DType.bool else y.to(x[0].dtype)
+        y = f(*map(wide, x))
+        return y if y.dtype == DType.bool else narrowed(y, x[0].dtype)
 
     return g
+
+
+def unary(f: Callable[..., Tensor], kind: str) -> Callable[[Tensor], Tensor]:
+    """A function of floats, or the same of float64."""
+    return lambda x: calculate(kind, x) if x.dtype == DType.float64 else of_floats(f)(x)
 
 
 def arithmetic(op: str, kind: str) -> Callable[..., Tensor]:
     """A pointwise op of floats, or the same of integers."""
 
     def f(*x: Tensor) -> Tensor:
-        return of_floats(lambda *y: apply(op, *y))(*x) if x[0].dtype.is_float else integer(kind, *x)
+        return of_floats(lambda *y: apply(op, *y))(*x) if is_narrow(x[0].dtype) else calculate(kind, *x)
 
     return f
 
@@ -69,22 +75,24 @@ for _name, _op, _kind in (("Add", "add", "add"), ("Sub", "sub", "sub"), ("Mul", 
     elementwise(_name, arithmetic(_op, _kind))
 for _name, _kind in (("And", "and"), ("Or", "or"), ("Xor", "xor"), ("Not", "not"), ("BitwiseAnd", "and"), ("BitwiseOr", "or"), ("BitwiseXor", "xor"),
                      ("BitwiseNot", "not")):  # fmt: skip
-    elementwise(_name, lambda *x, kind=_kind: integer(kind, *x))
-for _name, _function in (("Exp", ops.exp), ("Log", ops.log), ("Sqrt", ops.sqrt), ("Tanh", ops.tanh), ("Sigmoid", ops.sigmoid), ("Erf", ops.erf),
-                         ("Floor", ops.floor), ("Ceil", ops.ceil), ("Round", ops.round),
+    elementwise(_name, lambda *x, kind=_kind: calculate(kind, *x))
+for _name, _function, _kind in (("Exp", ops.exp, "exp"), ("Log", ops.log, "log"), ("Sqrt", ops.sqrt, "sqrt"), ("Floor", ops.floor, "floor"),
+                                ("Ceil", ops.ceil, "ceil"), ("Round", ops.round, "round")):  # fmt: skip
+    elementwise(_name, unary(_function, _kind))
+for _name, _function in (("Tanh", ops.tanh), ("Sigmoid", ops.sigmoid), ("Erf", ops.erf),
                          ("Reciprocal", ops.reciprocal), ("Sin", ops.sin), ("Cos", ops.cos), ("Tan", ops.tan), ("Asin", ops.asin),
                          ("Acos", ops.acos), ("Atan", ops.atan), ("Sinh", ops.sinh), ("Cosh", ops.cosh), ("Asinh", ops.asinh), ("Acosh", ops.acosh),
                          ("Atanh", ops.atanh), ("IsNaN", ops.isnan), ("Softsign", ops.softsign), ("Mish", ops.mish), ("HardSwish", ops.hardswish)):  # fmt: skip
     elementwise(_name, of_floats(_function))
-elementwise("Relu", lambda x: of_floats(ops.relu)(x) if x.dtype.is_float else integer("max", x, integer("sub", x, x)))
-elementwise("Sign", lambda x: of_floats(ops.sign)(x) if x.dtype.is_float else integer("sign", x))
+elementwise("Relu", lambda x: of_floats(ops.relu)(x) if is_narrow(x.dtype) else calculate("max", x, calculate("sub", x, x)))
+elementwise("Sign", lambda x: of_floats(ops.sign)(x) if is_narrow(x.dtype) else calculate("sign", x))
 
 
 def _power(a: Tensor, b: Tensor) -> Tensor:
     """The result has the base's type, whatever the exponent's."""
     if a.dtype.is_float:
-        return apply("pow", a, b.float()).to(a.dtype)
-    return integer("pow", a, b.to(a.dtype)) if not b.dtype.is_float else apply("pow", a.float(), b).to(a.dtype)
+        return apply("pow", a, b.float() if is_narrow(a.dtype) else b).to(a.dtype)
+    return calculate("pow", a, b.to(a.dtype)) if not b.dtype.is_float else apply("pow", a.float(), b).to(a.dtype)
 
 
 elementwise("Pow", _power)
@@ -92,7 +100,7 @@ elementwise("Pow", _power)
 
 @register("BitShift")
 def _(c: Call, a: Any, b: Any) -> Any:
-    return integer("shift_left" if c.get("direction") == "LEFT" else "shift_right", c.tensor(a), c.tensor(b))
+    return calculate("shift_left" if c.get("direction") == "LEFT" else "shift_right", c.tensor(a), c.tensor(b))
 
 
 @register("Mod")
@@ -101,11 +109,9 @@ def _(c: Call, a: Any, b: Any) -> Any:
     if arrays is not None:
         return settled(np.fmod(*arrays) if c.get("fmod", 0) else arrays[0] % arrays[1])
     x, y = c.tensor(a), c.tensor(b)
-    if not x.dtype.is_float:
-        return integer("fmod" if c.get("fmod", 0) else "mod", x, y)
-    if not c.get("fmod", 0):
-        raise c.refuse("fmod=0 of floats, whose values at infinities are not those of accelnn.remainder")
-    return ops.fmod(x, y).to(x.dtype)
+    if is_narrow(x.dtype):      # a remainder of float32 is exact, and found in float64
+        return calculate("fmod" if c.get("fmod", 0) else "mod", x.to(DType.float64), y.to(DType.float64)).to(x.dtype)
+    return calculate("fmod" if c.get("fmod", 0) else "mod", x, y)
 
 
 def _variadic(name: str, plain: Callable[..., Any], traced: Callable[..., Any], mean: bool = False) -> None:
@@ -138,10 +144,10 @@ def _(c: Call, condition: Any, a: Any, b: Any) -> Any:
 
 def chosen(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """a where condition, else b, of any type."""
-    if a.dtype.is_float:
-        return ops.where(condition, a, b).to(a.dtype)
+    if is_narrow(a.dtype):
+        return narrowed(ops.where(condition, wide(a), wide(b)), a.dtype)
     shape = broadcast("Where", condition.shape, a.shape, b.shape)
-    return integer("select", a.expand(*shape), b.expand(*shape), condition.expand(*shape))
+    return calculate("select", a.expand(*shape), b.expand(*shape), condition.expand(*shape))
 
 
 @register("Cast")
@@ -205,7 +211,7 @@ def _simple(name: str, f: Callable[[Call, Tensor], Tensor]) -> None:
     @register(name)
     def _(c: Call, x: Any) -> Any:
         t = c.tensor(x)
-        return f(c, t).to(t.dtype)
+        return narrowed(f(c, wide(t)), t.dtype)
 
 
 _simple("LeakyRelu", lambda c, x: ops.leaky_relu(x, c.get("alpha", 0.01)))

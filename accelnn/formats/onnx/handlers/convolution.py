@@ -1,4 +1,4 @@
-"""Convolution, pooling, resampling."""
+"""Convolution, pooling."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from .... import ops
+from ....core.dims import product
 from ....core.tensor import Tensor, apply
-from ..call import Call, rank_of, register, shape_of
-from ..values import numbers
+from ....ops.arithmetic import calculate
+from ..call import Call, counted, measured, rank_of, register, shape_of
 
 CONV = {1: ops.conv1d, 2: ops.conv2d, 3: ops.conv3d}
 TRANSPOSED = {1: ops.conv_transpose1d, 2: ops.conv_transpose2d, 3: ops.conv_transpose3d}
@@ -51,7 +52,7 @@ def inside(x: Tensor, low: list[int], high: list[int], value: float = 0.0) -> Te
     return apply("pad", x, low=(0, 0, *low), high=(0, 0, *high), step=(), mode=0, value=value)
 
 
-@register("Conv")
+@register("Conv", widened=True)
 def _(c: Call, x: Any, w: Any, b: Any = None) -> Any:
     x, w = c.tensor(x), c.tensor(w)
     n = x.ndim - 2
@@ -73,7 +74,7 @@ def _(c: Call, x: Any, w: Any, b: Any = None) -> Any:
     return CONV[n](inside(x, low, high), w, bias, strides, 0, dilations, groups)
 
 
-@register("ConvTranspose")
+@register("ConvTranspose", widened=True)
 def _(c: Call, x: Any, w: Any, b: Any = None) -> Any:
     x, w = c.tensor(x), c.tensor(w)
     n = x.ndim - 2
@@ -117,7 +118,7 @@ def _ceiled(c: Call, size: Any, kernel: int, stride: int, dilation: int, low: in
     return max(0, (n - 1) * stride + extent - (size + low + high))
 
 
-@register("MaxPool")
+@register("MaxPool", widened=True)
 def _(c: Call, x: Any) -> Any:
     x, kernel = c.tensor(x), c.ints("kernel_shape")
     strides, dilations, low, high = window(c, x, kernel)
@@ -127,15 +128,30 @@ def _(c: Call, x: Any) -> Any:
         raise c.refuse(f"{n} dimensions of space")
     high = [h + _ceiled(c, x.shape[2 + i], kernel[i], strides[i], dilations[i], low[i], h) for i, h in enumerate(high)]
     if c.wants(1):
-        if low != high or c.get("storage_order", 0):
-            raise c.refuse("Indices with uneven padding or storage_order=1")
-        return MAX[n](x, kernel, strides, tuple(low), dilations, False, True)
+        plain = low == high and all(2 * p <= k for p, k in zip(low, kernel))
+        y, places = MAX[n](x if plain else inside(x, low, high, -math.inf), kernel, strides, tuple(low) if plain else 0, dilations, False, True)
+        column_first = bool(c.get("storage_order", 0))
+        if not plain or column_first:
+            places = _renumbered(c, places, x.shape[2:], [0] * n if plain else low, [0] * n if plain else high, column_first)
+        planes: Any = x.shape[0] * x.shape[1]       # the numbers are those of all of x
+        first = calculate("mul", counted(planes), measured(np.asarray(product(x.shape[2:]), object).reshape(())))
+        return y, calculate("add", places, first.reshape(*x.shape[:2], *[1] * n))
     if low == high and all(2 * p <= k for p, k in zip(low, kernel)):
         return MAX[n](x, kernel, strides, tuple(low), dilations)
     return MAX[n](inside(x, low, high, -math.inf), kernel, strides, 0, dilations)
 
 
-@register("AveragePool")
+def _renumbered(c: Call, places: Tensor, shape: tuple[Any, ...], low: list[int], high: list[int], column_first: bool) -> Tensor:
+    """Numbers of elements of a padded picture as numbers of the picture's, by rows or by columns."""
+    if not all(isinstance(s, int) for s in shape):
+        raise c.refuse("Indices with uneven padding or storage_order=1 of a dimension of unknown size")
+    here = np.zeros([s + a + b for s, a, b in zip(shape, low, high)], np.int64)
+    numbers = np.ravel_multi_index(tuple(np.indices(shape)), shape, order="F" if column_first else "C")
+    here[tuple(slice(a, a + s) for a, s in zip(low, shape))] = numbers
+    return ops.index_select(c.tensor(here.ravel()), 0, places)
+
+
+@register("AveragePool", widened=True)
 def _(c: Call, x: Any) -> Any:
     x, kernel = c.tensor(x), c.ints("kernel_shape")
     strides, dilations, low, high = window(c, x, kernel)
@@ -169,19 +185,19 @@ def _window_sums(x: Tensor, kernel: tuple[int, ...], strides: tuple[int, ...], d
     return x
 
 
-@register("GlobalAveragePool")
+@register("GlobalAveragePool", widened=True)
 def _(c: Call, x: Any) -> Any:
     x = c.tensor(x)
     return x.mean(tuple(range(2, x.ndim)), True)
 
 
-@register("GlobalMaxPool")
+@register("GlobalMaxPool", widened=True)
 def _(c: Call, x: Any) -> Any:
     x = c.tensor(x)
     return x.max(tuple(range(2, x.ndim)), True)
 
 
-@register("LpPool")
+@register("LpPool", widened=True)
 def _(c: Call, x: Any) -> Any:
     x, kernel, p = c.tensor(x), c.ints("kernel_shape"), float(c.get("p", 2))
     strides, dilations, low, high = window(c, x, kernel)
@@ -191,7 +207,7 @@ def _(c: Call, x: Any) -> Any:
     return sums.sqrt() if p == 2 else apply("pow", sums, c.tensor(np.asarray(1 / p, np.float32)))
 
 
-@register("GlobalLpPool")
+@register("GlobalLpPool", widened=True)
 def _(c: Call, x: Any) -> Any:
     x, p = c.tensor(x), float(c.get("p", 2))
     return ops.norm(x, p, tuple(range(2, x.ndim)), True)
@@ -209,40 +225,3 @@ def _(c: Call, x: Any, index: Any, shape: Any = None) -> Any:
     zeros = c.tensor(np.zeros(int(np.prod((*x.shape[:2], *natural))), np.float32))
     y = ops.scatter(zeros, 0, at.reshape(-1), x.reshape(-1)).reshape(*x.shape[:2], *natural)
     return inside(y, [0] * n, [t - m for t, m in zip(target, natural)])
-
-
-def _there(x: Any) -> bool:
-    """Whether an input is given; old exporters leave one out by giving nothing of it."""
-    array = numbers(x)
-    return x is not None and (array is None or array.size > 0)
-
-
-@register("Upsample")
-@register("Resize")
-def _(c: Call, x: Any, *rest: Any) -> Any:
-    x = c.tensor(x)
-    if c.op == "Upsample" or c.opset < 11:
-        scales = c.attrs.get("scales") if c.opset < 9 else c.numbers(rest[0], "scales")
-        mode = {"bilinear": "linear"}.get(c.get("mode", "nearest"), c.get("mode", "nearest"))
-        return ops.resize(x, None, [float(s) for s in scales or ()], mode, None, "asymmetric", "floor")
-    _, given, target = (*rest, None, None, None)[:3]
-    scales = [float(s) for s in c.numbers(given, "scales")] if _there(given) else None
-    sizes = c.sizes(target, "sizes") if _there(target) else None
-    if sizes is not None:
-        scales = None
-    coordinate = c.get("coordinate_transformation_mode", "half_pixel")
-    if coordinate == "tf_crop_and_resize" or c.get("antialias", 0):
-        raise c.refuse("tf_crop_and_resize and antialias")
-    axes = list(c.ints("axes", range(x.ndim)))
-    c.ignore("extrapolation_value")  # of tf_crop_and_resize
-    policy = c.get("keep_aspect_ratio_policy", "stretch")
-    if sizes is not None and policy != "stretch":
-        ratios = [s / x.shape[a] for s, a in zip(sizes, axes)]
-        ratio = min(ratios) if policy == "not_larger" else max(ratios)
-        sizes = [int(math.floor(ratio * x.shape[a] + 0.5)) for a in axes]
-        scales = None
-    mode = c.get("mode", "nearest")
-    if coordinate == "align_corners" and scales is not None and any(not isinstance(x.shape[a], int) or (x.shape[a] * s) % 1 for a, s in zip(axes, scales)):
-        raise c.refuse("align_corners by scales that do not give whole sizes")
-    return ops.resize(x, sizes, scales, mode, axes, coordinate, c.get("nearest_mode", "round_prefer_floor"), float(c.get("cubic_coeff_a", -0.75)),
-                      bool(c.get("exclude_outside", 0)))  # fmt: skip

@@ -9,9 +9,10 @@ import numpy as np
 from .... import ops
 from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
+from ....ops.arithmetic import calculate
 from ..call import Call, axis_of, rank_of, register, shape_of
 from ..values import numbers, settled, symbolic
-from .arithmetic import MOST
+from .arithmetic import MOST, chosen
 
 
 @register("Gather")
@@ -68,14 +69,12 @@ def _(c: Call, index: Any, depth: Any, values: Any) -> Any:
     axis = axis_of(c, c.get("axis", -1), rank + 1)
     at = c.tensor(index)
     at = at if at.dtype in (DType.int32, DType.int64) else at.to(DType.int64)
-    off, on = (c.value(values, "values")[i] for i in range(2))
-    if off.dtype != np.float32:
-        raise c.refuse(f"values of {off.dtype}")
-    classes = np.arange(n, dtype=np.int64).reshape([-1 if d == axis else 1 for d in range(rank + 1)])
+    classes = c.tensor(np.arange(n, dtype=np.int64).reshape([-1 if d == axis else 1 for d in range(rank + 1)]))
     wide = at.to(DType.int64).reshape(*at.shape[:axis], 1, *at.shape[axis:])
-    same = wide.float() == c.tensor(classes).float()
-    wrapped = (wide.float() + float(n)) == c.tensor(classes).float()
-    return ops.where(ops.logical_or(same, wrapped), float(on), float(off))
+    same, wrapped = calculate("eq", wide, classes), calculate("eq", calculate("add", wide, c.tensor(np.asarray(n, np.int64))), classes)
+    table = c.tensor(values)
+    off, on = (apply("slice", table, axis=0, start=i, length=1, step=1).reshape() for i in range(2))
+    return chosen(calculate("or", same, wrapped), on, off)
 
 
 @register("NonZero")

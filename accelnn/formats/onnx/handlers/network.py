@@ -1,4 +1,4 @@
-"""Products and attention."""
+"""Products of matrices."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .... import ops
-from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
-from ..call import Call, register
+from ..call import Call, narrowed, register, wide
+from ..exact import is_narrow, matrix_product
+from ..integer_products import as_matrices
 
 
 @register("MatMul")
@@ -18,20 +18,17 @@ def _(c: Call, a: Any, b: Any) -> Any:
 
 
 def product_of(a: Tensor, b: Tensor) -> Tensor:
-    """numpy's matmul: vectors become a row, or a column, and their dimension of 1 goes again."""
-    row, column = a.ndim == 1, b.ndim == 1
+    """numpy's matmul, of any dtype."""
     dtype = a.dtype
-    a, b = a.float() if dtype == DType.float16 else a, b.float() if dtype == DType.float16 else b
-    y = (a.unsqueeze(0) if row else a) @ (b.unsqueeze(1) if column else b)
-    y = y.squeeze(y.ndim - 1) if column else y
-    y = y.squeeze(y.ndim - (1 if column else 2)) if row else y
-    return y.to(dtype)
+    if not is_narrow(dtype):
+        return as_matrices(a, b, matrix_product)
+    return narrowed(as_matrices(wide(a), wide(b), lambda p, q: p @ q), dtype)
 
 
-@register("Gemm")
+@register("Gemm", widened=True)
 def _(c: Call, a: Any, b: Any, bias: Any = None) -> Any:
     a, b = c.tensor(a), c.tensor(b)
-    y = (a.mT if c.get("transA", 0) else a) @ (b.mT if c.get("transB", 0) else b)
+    y = product_of(a.mT if c.get("transA", 0) else a, b.mT if c.get("transB", 0) else b)
     alpha, beta = float(c.get("alpha", 1.0)), float(c.get("beta", 1.0))
     if alpha != 1:
         y = y * alpha
@@ -41,7 +38,7 @@ def _(c: Call, a: Any, b: Any, bias: Any = None) -> Any:
     return y + (bias if beta == 1 else bias * beta)
 
 
-@register("Einsum")
+@register("Einsum", widened=True)
 def _(c: Call, *inputs: Any) -> Any:
     """By a chain of products: letters that only one operand has are summed first; then pairs, from the left."""
     left, arrow, right = c.get("equation").replace(" ", "").partition("->")
@@ -85,7 +82,7 @@ def _diagonal(c: Call, term: str, t: Tensor) -> tuple[str, Tensor]:
         i = term.index(twice)
         j = term.index(twice, i + 1)
         n: Any = t.shape[i]
-        eye = c.tensor(np.eye(n, dtype=np.float32).reshape([n if d in (i, j) else 1 for d in range(t.ndim)]))
+        eye = c.tensor(np.eye(n, dtype=t.dtype.storage).reshape([n if d in (i, j) else 1 for d in range(t.ndim)]))
         t, term = (t * eye).sum(j), term[:j] + term[j + 1 :]
 
 
@@ -123,59 +120,10 @@ def _pair(a_term: str, a: Tensor, b_term: str, b: Tensor, later: set[str]) -> tu
     left = arranged(a, a_term, [*batch, *rows, *summed]).reshape(*map(size, batch), joined(rows), joined(summed))
     right = arranged(b, b_term, [*batch, *summed, *columns]).reshape(*map(size, batch), joined(summed), joined(columns))
     order = [*batch, *rows, *columns]
-    return "".join(order), (left @ right).reshape(*map(size, order))
+    return "".join(order), product_of(left, right).reshape(*map(size, order))
 
 
-@register("RotaryEmbedding")
-def _(c: Call, x: Any, cos: Any, sin: Any, position: Any = None) -> Any:
-    x, cos, sin = c.tensor(x), c.tensor(cos), c.tensor(sin)
-    if c.get("rotary_embedding_dim", 0):
-        raise c.refuse("rotary_embedding_dim")
-    return ops.rope(x, cos, sin, None if position is None else c.tensor(position), bool(c.get("interleaved", 0)), int(c.get("num_heads", 0)))
-
-
-@register("Attention")
-def _(c: Call, q: Any, k: Any, v: Any, mask: Any = None, past_key: Any = None, past_value: Any = None, lengths: Any = None) -> Any:
-    if c.get("softcap", 0.0) or c.wants(3) or lengths is not None or c.get("qk_matmul_output_mode", 0) or c.get("softmax_precision", 1) not in (1,):
-        raise c.refuse("softcap, the score output, nonpad_kv_seqlen and softmax_precision")
-    q, k, v = (c.tensor(t) for t in (q, k, v))
-    flat = q.ndim == 3
-    if flat:
-        heads, kv_heads = int(c.get("q_num_heads")), int(c.get("kv_num_heads"))
-        q, k, v = (t.reshape(t.shape[0], t.shape[1], n, -1).transpose(1, 2) for t, n in ((q, heads), (k, kv_heads), (v, kv_heads)))
-    offset = 0
-    if past_key is not None:
-        past_key, past_value = c.tensor(past_key), c.tensor(past_value)
-        offset = past_key.shape[2]
-        k, v = ops.cat([past_key, k], 2), ops.cat([past_value, v], 2)
-    causal = bool(c.get("is_causal", 0))
-    if causal and not isinstance(offset, int):
-        raise c.refuse("is_causal with a past of unknown length")
-    if causal and offset:
-        raise c.refuse("is_causal with a past")
-    mask = None if mask is None else c.tensor(mask)
-    if mask is not None and mask.dtype not in (DType.bool, DType.float32):
-        raise c.refuse(f"a mask of {mask.dtype.name}")
-    y = ops.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, c.get("scale", None), q.shape[1] != k.shape[1])
-    if flat:
-        y = y.transpose(1, 2).reshape(y.shape[0], y.shape[2], -1)
-    return (y, k, v)[: max(1, len(c.outputs))]
-
-
-@register("MatMulInteger")
-def _(c: Call, a: Any, b: Any, a_zero: Any = None, b_zero: Any = None) -> Any:
-    """u8 or s8 by s8, exact in float32 products of up to 2^24."""
-    from .quantized import centred
-
-    x, w = centred(c, a, a_zero, -1), centred(c, b, b_zero, -2)
-    depth: Any = x.shape[-1]
-    if not isinstance(depth, int) or depth * 255 * 255 > 1 << 24:
-        raise c.refuse(f"{depth} terms: their sum need not fit float32")
-    return (x @ w).to(DType.int32)
-
-
-
-@register("FusedMatMul", "com.microsoft")
+@register("FusedMatMul", "com.microsoft", widened=True)
 def _(c: Call, a: Any, b: Any) -> Any:
     a, b = c.tensor(a), c.tensor(b)
     y = (a.mT if c.get("transA", 0) else a) @ (b.mT if c.get("transB", 0) else b)
@@ -183,7 +131,7 @@ def _(c: Call, a: Any, b: Any) -> Any:
     return y if alpha == 1 else y * alpha
 
 
-@register("Det")
+@register("Det", widened=True)
 def _(c: Call, x: Any) -> Any:
     """By elimination of small, known sizes."""
     x = c.tensor(x)

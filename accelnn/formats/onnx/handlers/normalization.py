@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .... import ops
 from ....core.dims import product
+from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
+from ....ops.arithmetic import calculate
 from ..call import Call, axis_of, register
+from ..exact import reduced
 
 
-@register("BatchNormalization")
+@register("BatchNormalization", widened=True)
 def _(c: Call, x: Any, scale: Any, bias: Any, mean: Any, var: Any) -> Any:
     x, scale, bias, mean, var = (c.tensor(v) for v in (x, scale, bias, mean, var))
     c.ignore("consumed_inputs")
@@ -26,7 +30,7 @@ def _(c: Call, x: Any, scale: Any, bias: Any, mean: Any, var: Any) -> Any:
     return y, mean * momentum + m * (1 - momentum), var * momentum + v * (1 - momentum)
 
 
-@register("LayerNormalization")
+@register("LayerNormalization", widened=True)
 def _(c: Call, x: Any, scale: Any, bias: Any = None) -> Any:
     x = c.tensor(x)
     axis, eps = axis_of(c, c.get("axis", -1), x.ndim), float(c.get("epsilon", 1e-5))
@@ -44,8 +48,8 @@ def _(c: Call, x: Any, scale: Any, bias: Any = None) -> Any:
     return y, mean, (ops.var(x, axes, 0, True) + eps).sqrt().reciprocal()
 
 
-@register("SimplifiedLayerNormalization")
-@register("RMSNormalization")
+@register("SimplifiedLayerNormalization", widened=True)
+@register("RMSNormalization", widened=True)
 def _(c: Call, x: Any, scale: Any) -> Any:
     x, scale = c.tensor(x), c.tensor(scale)
     c.ignore("stash_type")
@@ -55,7 +59,7 @@ def _(c: Call, x: Any, scale: Any) -> Any:
     return y if scale.shape == shape else y * scale
 
 
-@register("SkipLayerNormalization", "com.microsoft")
+@register("SkipLayerNormalization", "com.microsoft", widened=True)
 def _(c: Call, x: Any, skip: Any, gamma: Any, beta: Any = None, bias: Any = None) -> Any:
     total = c.tensor(x) + c.tensor(skip)
     if bias is not None:
@@ -65,7 +69,7 @@ def _(c: Call, x: Any, skip: Any, gamma: Any, beta: Any = None, bias: Any = None
     return (y, None, None, total) if c.wants(3) else y
 
 
-@register("GroupNormalization")
+@register("GroupNormalization", widened=True)
 def _(c: Call, x: Any, scale: Any, bias: Any) -> Any:
     x, scale, bias = c.tensor(x), c.tensor(scale), c.tensor(bias)
     c.ignore("stash_type")
@@ -77,13 +81,13 @@ def _(c: Call, x: Any, scale: Any, bias: Any) -> Any:
     return (y * affine[0] + affine[1]).reshape(*x.shape)
 
 
-@register("InstanceNormalization")
+@register("InstanceNormalization", widened=True)
 def _(c: Call, x: Any, scale: Any, bias: Any) -> Any:
     c.ignore("consumed_inputs")
     return ops.instance_norm(c.tensor(x), weight=c.tensor(scale), bias=c.tensor(bias), eps=float(c.get("epsilon", 1e-5)))
 
 
-@register("MeanVarianceNormalization")
+@register("MeanVarianceNormalization", widened=True)
 def _(c: Call, x: Any) -> Any:
     x = c.tensor(x)
     axes = c.ints("axes", (0, 2, 3))
@@ -91,14 +95,14 @@ def _(c: Call, x: Any) -> Any:
     return (x - mean) / (ops.var(x, axes, 0, True).sqrt() + 1e-9)
 
 
-@register("LpNormalization")
+@register("LpNormalization", widened=True)
 def _(c: Call, x: Any) -> Any:
     x, p = c.tensor(x), int(c.get("p", 2))
     norm = ops.norm(x, float(p), axis_of(c, c.get("axis", -1), x.ndim), True)
     return ops.where(norm == 0.0, 0.0, x / norm)
 
 
-@register("LRN")
+@register("LRN", widened=True)
 def _(c: Call, x: Any) -> Any:
     size = int(c.get("size"))
     if size % 2 == 0:  # ONNX looks further ahead than back where torch looks further back
@@ -118,11 +122,21 @@ def _(c: Call, x: Any) -> Any:
     return ops.local_response_norm(c.tensor(x), size, float(c.get("alpha", 1e-4)), float(c.get("beta", 0.75)), float(c.get("bias", 1.0)))
 
 
+def _softmax_of_float64(log: bool) -> Callable[[Tensor, int], Tensor]:
+    def f(x: Tensor, axis: int) -> Tensor:
+        shifted = calculate("sub", x, reduced(x, (axis,), True, "max"))
+        powers = calculate("exp", shifted)
+        total = reduced(powers, (axis,), True, "sum")
+        return calculate("sub", shifted, calculate("log", total)) if log else calculate("div", powers, total)
+
+    return f
+
+
 def _softmax(name: str, log: bool) -> None:
-    @register(name)
+    @register(name, widened=True)
     def _(c: Call, x: Any) -> Any:
         x = c.tensor(x)
-        f = ops.log_softmax if log else ops.softmax
+        f = (_softmax_of_float64(log) if x.dtype == DType.float64 else ops.log_softmax if log else ops.softmax)
         if c.opset >= 13:
             return f(x, axis_of(c, c.get("axis", -1), x.ndim))
         axis = axis_of(c, c.get("axis", 1), x.ndim) if x.ndim else 0
@@ -135,7 +149,7 @@ _softmax("Softmax", False)
 _softmax("LogSoftmax", True)
 
 
-@register("Hardmax")
+@register("Hardmax", widened=True)
 def _(c: Call, x: Any) -> Any:
     x = c.tensor(x)
     axis = axis_of(c, c.get("axis", -1 if c.opset >= 13 else 1), x.ndim)
@@ -148,12 +162,12 @@ def _(c: Call, x: Any) -> Any:
     return ops.where(first == c.tensor(places), 1.0, 0.0).reshape(*shape)
 
 
-@register("NegativeLogLikelihoodLoss")
+@register("NegativeLogLikelihoodLoss", widened=True)
 def _(c: Call, x: Any, target: Any, weight: Any = None) -> Any:
     return _nll(c, c.tensor(x), target, weight)
 
 
-@register("SoftmaxCrossEntropyLoss")
+@register("SoftmaxCrossEntropyLoss", widened=True)
 def _(c: Call, x: Any, target: Any, weight: Any = None) -> Any:
     log = ops.log_softmax(c.tensor(x), 1)
     loss = _nll(c, log, target, weight)

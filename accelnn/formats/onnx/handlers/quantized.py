@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from .... import ops
-from ....core.dims import product
 from ....core.dtypes import DType
 from ....core.tensor import Tensor
+from ....ops.arithmetic import calculate
+from ....ops.arrange import cut
 from ..call import Call, axis_of, register
+from ..integer_products import conv_integer, matmul_integer
 from ..values import numbers
+
+RANGE = {DType.uint8: (0.0, 255.0), DType.int8: (-128.0, 127.0), DType.uint16: (0.0, 65535.0), DType.int16: (-32768.0, 32767.0)}
 
 
 def wide(c: Call, x: Any, rank: int, axis: int) -> Tensor:
@@ -22,42 +26,48 @@ def wide(c: Call, x: Any, rank: int, axis: int) -> Tensor:
     return t.reshape(*[t.shape[0] if d == axis else 1 for d in range(rank)])
 
 
-def centred(c: Call, x: Any, zero: Any, axis: int) -> Tensor:
-    """Integers less their zero point, as float32 (exact)."""
-    t = c.tensor(x)
-    whole = t.float()
-    if zero is None:
-        return whole
-    return whole - (wide(c, zero, t.ndim, axis % t.ndim) if np.ndim(zero) or not isinstance(zero, np.ndarray) else c.tensor(zero).float())
+def _along(c: Call, x: Tensor, scale: Any, zero: Any) -> tuple[Tensor, Tensor | None]:
+    """Scale and zero point as float32 that broadcast to x: one for all, one for each index of an axis, or one for each block along it."""
+    axis, block = int(c.get("axis", 1)), int(c.get("block_size", 0))
+    if c.tensor(scale).shape in ((), (1,)):
+        return wide(c, scale, x.ndim, 0), None if zero is None else wide(c, zero, x.ndim, 0)
+    axis = axis_of(c, axis, x.ndim)
+    if not block:
+        return wide(c, scale, x.ndim, axis), None if zero is None else wide(c, zero, x.ndim, axis)
+
+    def spread(v: Any) -> Tensor:
+        t = c.tensor(v).float()
+        n: Any = t.shape[axis]
+        each = t.unsqueeze(axis + 1).expand(*t.shape[: axis + 1], block, *t.shape[axis + 1 :])
+        return cut(each.reshape(*t.shape[:axis], n * block, *t.shape[axis + 1 :]), axis, 0, x.shape[axis])
+
+    return spread(scale), None if zero is None else spread(zero)
 
 
 @register("DequantizeLinear")
 def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
     t = c.tensor(x)
-    if c.get("block_size", 0):
-        raise c.refuse("blocks")
-    axis = axis_of(c, c.get("axis", 1), t.ndim) if t.ndim else 0
-    if t.dtype not in (DType.uint8, DType.int8, DType.int32):
+    c.ignore("output_dtype")         # the scale's
+    if t.dtype not in (*RANGE, DType.int32):
         raise c.refuse(f"elements of {t.dtype.name}")
-    single = getattr(scale, "shape", ()) in ((), (1,))
-    return centred(c, x, zero, axis if not single else 0) * wide(c, scale, t.ndim, axis)
+    step, offset = _along(c, t, scale, zero)
+    whole = t.float()
+    return ((whole if offset is None else whole - offset) * step).to(c.tensor(scale).dtype)
 
 
 @register("QuantizeLinear")
 def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
     t = c.tensor(x)
-    if c.get("block_size", 0):
-        raise c.refuse("blocks")
-    axis = axis_of(c, c.get("axis", 1), t.ndim) if t.ndim else 0
-    c.ignore("saturate", "output_dtype")
-    kind = c.tensor(zero).dtype if zero is not None else {0: DType.uint8, 2: DType.uint8, 3: DType.int8}.get(c.get("output_dtype", 0))
-    if kind not in (DType.uint8, DType.int8):
-        raise c.refuse("a zero point that is not uint8 or int8")
-    low, high = (0.0, 255.0) if kind == DType.uint8 else (-128.0, 127.0)
-    whole = ops.round(t / wide(c, scale, t.ndim, axis))
+    c.ignore("saturate", "output_dtype", "precision")
     if zero is not None:
-        whole = whole + wide(c, zero, t.ndim, axis)
-    return ops.clip(whole, low, high).to(kind)
+        kind = c.tensor(zero).dtype
+    else:
+        kind = {0: DType.uint8, 2: DType.uint8, 3: DType.int8, 4: DType.uint16, 5: DType.int16}.get(c.get("output_dtype", 0), DType.float32)
+    if kind not in RANGE:
+        raise c.refuse(f"results of {kind.name}")
+    step, offset = _along(c, t, scale, zero)
+    whole = ops.round(t / step)
+    return ops.clip(whole if offset is None else whole + offset, *RANGE[kind]).to(kind)
 
 
 @register("DynamicQuantizeLinear")
@@ -72,40 +82,44 @@ def _(c: Call, x: Any) -> Any:
 
 @register("ConvInteger")
 def _(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None) -> Any:
-    from .convolution import CONV, inside, window
+    return conv_integer(c, x, w, x_zero, w_zero)
 
-    a, b = centred(c, x, x_zero, 1), centred(c, w, w_zero, 0)
-    terms = product(b.shape[1:])
-    if not isinstance(terms, int) or terms * 255 * 255 > 1 << 24:
-        raise c.refuse(f"{terms} terms: their sum need not fit float32")
-    strides, dilations, low, high = window(c, a, b.shape[2:])
-    return CONV[a.ndim - 2](inside(a, low, high), b, None, strides, 0, dilations, int(c.get("group", 1)), True).to(DType.int32)
+
+@register("MatMulInteger")
+def _(c: Call, a: Any, b: Any, a_zero: Any = None, b_zero: Any = None) -> Any:
+    return matmul_integer(c, a, b, a_zero, b_zero)
 
 
 def _requantized(c: Call, y: Tensor, scale: Any, zero: Any) -> Tensor:
     t = c.tensor(zero)
-    low, high = (0.0, 255.0) if t.dtype == DType.uint8 else (-128.0, 127.0)
-    return ops.clip(ops.round(y / c.tensor(scale).reshape()) + t.float().reshape(), low, high).to(t.dtype)
+    return ops.clip(ops.round(y / c.tensor(scale).float().reshape()) + t.float().reshape(), *RANGE[t.dtype]).to(t.dtype)
 
 
 @register("QLinearMatMul")
 def _(c: Call, a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, y_scale: Any, y_zero: Any) -> Any:
-    if any(c.tensor(s).dtype != DType.float32 for s in (a_scale, b_scale, y_scale)):
-        raise c.refuse("scales that are not float32")
-    x, w = centred(c, a, a_zero, -2), centred(c, b, b_zero, -1)
-    return _requantized(c, (x @ w) * (wide(c, a_scale, x.ndim, x.ndim - 2) * wide(c, b_scale, w.ndim, w.ndim - 1)), y_scale, y_zero)
+    y = matmul_integer(c, a, b, a_zero, b_zero).float()
+    return _requantized(c, y * (wide(c, a_scale, y.ndim, y.ndim - 2) * wide(c, b_scale, y.ndim, y.ndim - 1)), y_scale, y_zero)
 
 
 @register("QLinearConv")
 def _(c: Call, x: Any, x_scale: Any, x_zero: Any, w: Any, w_scale: Any, w_zero: Any, y_scale: Any, y_zero: Any, bias: Any = None) -> Any:
-    from .convolution import CONV, inside, window
-
-    a, b = centred(c, x, x_zero, 1), centred(c, w, w_zero, 0)
-    strides, dilations, low, high = window(c, a, b.shape[2:])
-    y = CONV[a.ndim - 2](inside(a, low, high), b, None, strides, 0, dilations, int(c.get("group", 1)), True)
+    y = conv_integer(c, x, w, x_zero, w_zero)
     if bias is not None:
-        y = y + c.tensor(bias).float().reshape(1, -1, *[1] * (y.ndim - 2))
-    return _requantized(c, y * (c.tensor(x_scale).reshape() * wide(c, w_scale, y.ndim, 1)), y_scale, y_zero)
+        y = calculate("add", y, c.tensor(bias).reshape(1, -1, *[1] * (y.ndim - 2)))
+    return _requantized(c, y.float() * (c.tensor(x_scale).reshape() * wide(c, w_scale, y.ndim, 1)), y_scale, y_zero)
+
+
+@register("DynamicQuantizeLSTM", "com.microsoft")
+def _(c: Call, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, p: Any, w_scale: Any, w_zero: Any, r_scale: Any, r_zero: Any) -> Any:
+    """With weights made float32 again, and data that stay it."""
+    from .recurrent import imported
+
+    def weights(q: Any, scale: Any, zero: Any) -> np.ndarray:
+        array, step, offset = (np.asarray(c.value(v, "weights"), np.float32) for v in (q, scale, zero))
+        step, offset = (v.reshape(v.shape[0], 1, -1) if v.ndim else v for v in (step, offset))
+        return np.ascontiguousarray(((array - offset) * step).swapaxes(1, 2))
+
+    return imported("lstm", c, x, weights(w, w_scale, w_zero), weights(r, r_scale, r_zero), b, lengths, h0, c0, p)
 
 
 @register("MatMulNBits", "com.microsoft")

@@ -46,7 +46,7 @@ def _functions(kind: str, c: Call, directions: int) -> tuple[bool, list[Any]]:
     return (True, []) if kind == "rnn" and {f[0] for f in found} == {"Relu"} else (False, found)
 
 
-def _import(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, p: Any = None) -> Any:
+def imported(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, p: Any = None) -> Any:
     x, w, r = c.tensor(x), c.tensor(w), c.tensor(r)
     c.ignore("hidden_size")
     directions = {"forward": 1, "reverse": 1, "bidirectional": 2}.get(c.get("direction", "forward"))
@@ -81,4 +81,4 @@ def _import(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: 
 
 
 for _kind, _name in (("rnn", "RNN"), ("gru", "GRU"), ("lstm", "LSTM")):
-    register(_name)(lambda c, *inputs, kind=_kind: _import(kind, c, *inputs))
+    register(_name)(lambda c, *inputs, kind=_kind: imported(kind, c, *inputs))

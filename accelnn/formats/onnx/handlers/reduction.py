@@ -10,8 +10,10 @@ import numpy as np
 from .... import ops
 from ....core.dims import product
 from ....core.dtypes import DType
-from ....core.tensor import Tensor, apply
-from ..call import Call, axis_of, rank_of, register
+from ....core.tensor import Tensor
+from ....ops.arithmetic import calculate
+from ..call import Call, axis_of, measured, rank_of, register
+from ..exact import is_narrow, ordered, reduced, summable
 from ..values import numbers, settled
 from .arithmetic import here
 
@@ -32,33 +34,38 @@ def _reduction(name: str, plain: Callable[..., Any], traced: Callable[[Tensor, t
             with np.errstate(all="ignore"):
                 return settled(plain(x, axis=dims, keepdims=keep))
         t = c.tensor(x)
-        if not t.dtype.is_float and name in _OF_INTEGERS:
-            return of_integers(c, t, dims, keep, _OF_INTEGERS[name])
-        if name in ("ReduceMax", "ReduceMin") and any(t.shape[d] == 0 for d in dims):
-            nothing = np.asarray(-np.inf if name == "ReduceMax" else np.inf, np.float32)
-            return c.tensor(nothing).expand(*[1 if d in dims else s for d, s in enumerate(t.shape) if keep or d not in dims])
-        return traced(t, dims, keep).to(t.dtype)
+        if not is_narrow(t.dtype) or (name in ("ReduceMax", "ReduceMin") and any(t.shape[d] == 0 for d in dims)):
+            return _EXACT[name](t, dims, keep)
+        if name == "ReduceLogSumExp" and any(t.shape[d] == 0 for d in dims):
+            return t.sum(dims, keep).log()
+        return traced(t.float(), dims, keep).to(t.dtype)
 
 
-_OF_INTEGERS = {"ReduceSum": "sum", "ReduceProd": "prod", "ReduceMax": "max", "ReduceMin": "min"}
+def _root(x: Tensor) -> Tensor:
+    """The integer part for integers, as numpy casts it."""
+    return calculate("sqrt", x.to(DType.float64)).to(x.dtype)
 
 
-def of_integers(c: Call, x: Tensor, dims: tuple[int, ...], keep: bool, kind: str) -> Tensor:
-    """Exact: the last of the running sums (or products), the first of the largest, along the reduced dimensions as one."""
-    rest = [d for d in range(x.ndim) if d not in dims]
-    flat = x.permute((*rest, *dims)).reshape(*[x.shape[d] for d in rest], product(tuple(x.shape[d] for d in dims)))
-    axis, n = len(rest), flat.shape[-1]
-    if x.dtype == DType.bool:
-        return of_integers(c, x.to(DType.uint8), dims, keep, kind).to(DType.bool)
-    if kind in ("max", "min"):
-        y = ops.topk(flat, 1, axis, kind == "max")[0]
-    else:
-        wide = flat if flat.dtype in (DType.int32, DType.int64) else flat.to(DType.int32)
-        sums = (ops.cumsum if kind == "sum" else ops.cumprod)(wide, axis)
-        y = apply("slice", sums, axis=axis, start=n - 1, length=1, step=1).to(x.dtype)
-    return y.reshape(*[1 if d in dims else s for d, s in enumerate(x.shape) if keep or d not in dims])
+def _mean(x: Tensor, d: tuple[int, ...], k: bool) -> Tensor:
+    count: Any = product(tuple(x.shape[i] for i in d))
+    return calculate("div", reduced(x, d, k, "sum"), measured(np.asarray(count, object).reshape(())).to(x.dtype))
 
 
+def _log_sum_exp(x: Tensor, d: tuple[int, ...], k: bool) -> Tensor:
+    wide = x.to(DType.float64)
+    most = reduced(wide, d, True, "max")
+    total = calculate("add", calculate("log", reduced(calculate("exp", calculate("sub", wide, most)), d, True, "sum")), most)
+    return total.reshape(*[1 if i in d else s for i, s in enumerate(x.shape) if k or i not in d]).to(x.dtype)
+
+
+# The same of integers and float64, in their own type.
+_EXACT: dict[str, Callable[[Tensor, tuple[int, ...], bool], Tensor]] = {
+    "ReduceSum": lambda x, d, k: reduced(x, d, k, "sum"), "ReduceProd": lambda x, d, k: reduced(x, d, k, "prod"),
+    "ReduceMax": lambda x, d, k: reduced(x, d, k, "max"), "ReduceMin": lambda x, d, k: reduced(x, d, k, "min"),
+    "ReduceL1": lambda x, d, k: reduced(calculate("abs", x), d, k, "sum"), "ReduceSumSquare": lambda x, d, k: reduced(calculate("mul", x, x), d, k, "sum"),
+    "ReduceL2": lambda x, d, k: _root(reduced(calculate("mul", x, x), d, k, "sum")), "ReduceMean": _mean, "ReduceLogSumExp": _log_sum_exp,
+    "ReduceLogSum": lambda x, d, k: calculate("log", reduced(x, d, k, "sum").to(DType.float64)).to(x.dtype),
+}  # fmt: skip
 _POINT: dict[str, Callable[[Tensor], Tensor]] = {
     "ReduceL1": ops.abs, "ReduceL2": ops.abs, "ReduceSumSquare": ops.square, "ReduceLogSum": ops.log,
 }  # fmt: skip
@@ -78,7 +85,8 @@ _reduction("ReduceLogSumExp", lambda x, **a: np.log(np.exp(x.astype(np.float64))
 def _arg(name: str, traced: Callable[..., Tensor]) -> None:
     @register(name)
     def _(c: Call, x: Any) -> Any:
-        return traced(c.tensor(x), axis_of(c, c.get("axis", 0), rank_of(x)), bool(c.get("keepdims", 1)), bool(c.get("select_last_index", 0)))
+        axis, keep, last = axis_of(c, c.get("axis", 0), rank_of(x)), bool(c.get("keepdims", 1)), bool(c.get("select_last_index", 0))
+        return ordered(c.tensor(x), lambda t: (t, traced(t, axis, keep, last)))[1]
 
 
 _arg("ArgMax", ops.argmax)
@@ -92,15 +100,21 @@ def _(c: Call, x: Any, axis: Any) -> Any:
     array = numbers(x)
     if array is not None and array.dtype.kind in "iu" and not c.get("exclusive", 0) and not c.get("reverse", 0):
         return np.cumsum(array, d, dtype=array.dtype)
-    return ops.cumsum(c.tensor(x), d, bool(c.get("exclusive", 0)), bool(c.get("reverse", 0)))
+    return _running(ops.cumsum, c, c.tensor(x), d)
+
+
+def _running(f: Callable[..., Tensor], c: Call, x: Tensor, axis: int) -> Tensor:
+    wide = x.float() if is_narrow(x.dtype) else summable(x)
+    return f(wide, axis, bool(c.get("exclusive", 0)), bool(c.get("reverse", 0))).to(x.dtype)
 
 
 @register("CumProd")
 def _(c: Call, x: Any, axis: Any) -> Any:
-    return ops.cumprod(c.tensor(x), axis_of(c, int(c.number(axis, "axis")), rank_of(x)), bool(c.get("exclusive", 0)), bool(c.get("reverse", 0)))
+    return _running(ops.cumprod, c, c.tensor(x), axis_of(c, int(c.number(axis, "axis")), rank_of(x)))
 
 
 @register("TopK")
 def _(c: Call, x: Any, k: Any = None) -> Any:
     n = int(c.get("k")) if c.opset < 10 else int(c.number(k, "K"))
-    return ops.topk(c.tensor(x), n, axis_of(c, c.get("axis", -1), rank_of(x)), bool(c.get("largest", 1)), bool(c.get("sorted", 1)))
+    axis, largest, in_order = axis_of(c, c.get("axis", -1), rank_of(x)), bool(c.get("largest", 1)), bool(c.get("sorted", 1))
+    return ordered(c.tensor(x), lambda t: ops.topk(t, n, axis, largest, in_order))

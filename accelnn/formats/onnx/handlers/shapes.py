@@ -9,11 +9,11 @@ import numpy as np
 from .... import ops
 from ....core.dims import Size, product
 from ....core.tensor import Tensor, apply
+from ....ops.arithmetic import calculate
 from ....ops.arrange import cut
-from ....ops.integers import integer
 from ..call import Call, axis_of, counted, rank_of, register, shape_of
 from ..values import numbers, settled, symbolic, vector
-from .arithmetic import MOST
+from .arithmetic import MOST, chosen
 
 STARTS_AT_END = -(1 << 31)
 
@@ -71,8 +71,8 @@ def _(c: Call, start: Any, limit: Any, delta: Any) -> Any:
         n = -((first - last) // step)
         at = counted(n)
         if step != 1:
-            at = integer("mul", at, c.tensor(np.asarray(step, np.int64)))
-        return at if isinstance(first, int) and first == 0 else integer("add", at, c.tensor(vector([first]).reshape(())))
+            at = calculate("mul", at, c.tensor(np.asarray(step, np.int64)))
+        return at if isinstance(first, int) and first == 0 else calculate("add", at, c.tensor(vector([first]).reshape(())))
     return np.arange(*values, dtype=np.asarray(start).dtype)
 
 
@@ -112,7 +112,10 @@ def _axes(c: Call, given: Any, changed: int) -> tuple[int, ...] | None:
 @register("Squeeze")
 def _(c: Call, x: Any, axes: Any = None) -> Any:
     wanted, shape = _axes(c, axes, 13), shape_of(x)
-    drop = {axis_of(c, a, len(shape)) for a in wanted} if wanted is not None else {i for i, s in enumerate(shape) if s == 1}
+    if wanted is None:       # what holds for larger sizes is kept among the plan's assumptions: s <= 1 asks
+        drop = {i for i, s in enumerate(shape) if s == 1 or (isinstance(s, Size) and s <= 1)}
+    else:
+        drop = {axis_of(c, a, len(shape)) for a in wanted}
     if any(shape[i] != 1 for i in drop):
         raise c.bad(f"dimensions {sorted(drop)} of {shape} are not all 1")
     return reshaped(c, x, [s for i, s in enumerate(shape) if i not in drop])
@@ -233,10 +236,13 @@ def _(c: Call, x: Any, repeats: Any) -> Any:
 @register("Pad")
 def _(c: Call, x: Any, pads: Any = None, value: Any = None, axes: Any = None) -> Any:
     rank = rank_of(x)
+    fill: Any = 0
     if c.opset < 11:
         amounts, fill = list(c.ints("pads")), float(c.get("value", 0.0))
     else:
-        amounts, fill = c.sizes(pads, "pads"), 0 if value is None else c.number(value, "constant_value")
+        amounts = c.sizes(pads, "pads")
+        if value is not None:
+            fill = value if isinstance(value, Tensor) else c.number(value, "constant_value")
     where = range(rank) if axes is None else [axis_of(c, a, rank) for a in c.sizes(axes, "axes")]
     if len(amounts) != 2 * len(where):
         raise c.bad(f"{len(amounts)} pads for {len(where)} dimensions")
@@ -249,7 +255,16 @@ def _(c: Call, x: Any, pads: Any = None, value: Any = None, axes: Any = None) ->
     if not any(low) and not any(high):
         return x
     number = {"constant": 0, "reflect": 1, "edge": 2, "wrap": 3}[mode]
-    return apply("pad", c.tensor(x), low=tuple(low), high=tuple(high), step=(), mode=number, value=float(fill))
+    t = c.tensor(x)
+
+    def padded(t: Tensor, fill: Any) -> Tensor:
+        return apply("pad", t, low=tuple(low), high=tuple(high), step=(), mode=number, value=float(fill))
+
+    if not isinstance(fill, Tensor):
+        return padded(t, fill)
+    if mode != "constant":
+        return padded(t, 0)
+    return chosen(padded(c.tensor(np.ones((), bool)).expand(*t.shape), 0), padded(t, 0), fill.reshape())      # where x lies, x
 
 
 @register("DepthToSpace")
@@ -265,7 +280,8 @@ def _(c: Call, x: Any) -> Any:
 def _(c: Call, x: Any) -> Any:
     x, b = c.tensor(x), int(c.get("blocksize"))
     n, ch, h, w = x.shape
-    return x.reshape(n, ch, h // b, b, w // b, b).permute((0, 3, 5, 1, 2, 4)).reshape(n, ch * b * b, h // b, w // b)
+    order = (0, 3, 5, 1, 2, 4) if c.get("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return x.reshape(n, ch, h // b, b, w // b, b).permute(order).reshape(n, ch * b * b, h // b, w // b)
 
 
 @register("Trilu")
@@ -281,9 +297,9 @@ def _(c: Call, x: Any, k: Any = None) -> Any:
     if not (isinstance(h, int) and isinstance(w, int)):
         raise c.refuse("integers of unknown size")
     below = np.tri(h, w, diagonal - 1 if upper else diagonal) > 0
-    zero = integer("sub", t, t)
+    zero = calculate("sub", t, t)
     keep = c.tensor(np.logical_not(below) if upper else below).expand(*t.shape)
-    return integer("select", t, zero, keep)
+    return calculate("select", t, zero, keep)
 
 
 @register("EyeLike")

@@ -32,7 +32,7 @@ def _(s: Step, x: str, index: str) -> Any:
     if behind:
         missing = s.add("Unsqueeze", missing, s.ints(*range(-behind, 0)))
     dtype = s.spec().dtype
-    work = dtype if dtype in (DType.float32, DType.int32, DType.int64, DType.uint8) else DType.float32 if dtype.is_float else DType.int32
+    work = DType.int64 if dtype == DType.uint64 else s.counted(dtype)
     y = s.add("Where", missing, s.const(0, work.storage), y if work == dtype else s.cast(y, work))
     return y if work == dtype else s.cast(y, dtype)
 

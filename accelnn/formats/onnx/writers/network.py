@@ -131,21 +131,27 @@ def _(s: Step, x: str) -> Any:
     dtype = s.spec().dtype
     if dtype == DType.int64:
         s.refuse("places of the largest of int64: onnxruntime has no kernel for it")
-    work = x if dtype in (DType.float32, DType.int32) else s.cast(x, DType.int32)
+    if dtype == DType.uint32:
+        s.refuse("places of the largest of uint32: onnxruntime has no kernel for it")
+    work = x if s.counted(dtype) == dtype else s.cast(x, s.counted(dtype))
     return s.add("ArgMin" if s["least"] else "ArgMax", work, axis=s.whole("axis"), keepdims=int(s["keepdim"]), select_last_index=int(s["last"]))
 
 
 @writes("topk")
 def _(s: Step, x: str) -> Any:
     dtype = s.spec().dtype
-    narrow = dtype not in (DType.float32, DType.int64, DType.int32)
-    values, places = s.add("TopK", s.cast(x, DType.int32) if narrow else x, s.ints(s["k"]), outputs=2, axis=-1, largest=int(s["largest"]), sorted=1)
+    work = s.counted(dtype)
+    narrow = dtype != work
+    values, places = s.add("TopK", s.cast(x, work) if narrow else x, s.ints(s["k"]), outputs=2, axis=-1, largest=int(s["largest"]), sorted=1)
     return s.cast(values, dtype) if narrow else values, places
 
 
 @writes("cumsum")
 def _(s: Step, x: str) -> Any:
-    return s.add("CumSum", x, s.const(s.whole("axis"), np.int64), exclusive=int(s["exclusive"]), reverse=int(s["reverse"]))
+    work = DType.int64 if s.spec().dtype == DType.uint64 else s.counted(s.spec().dtype)
+    y = s.add("CumSum", x if work == s.spec().dtype else s.cast(x, work), s.const(s.whole("axis"), np.int64),
+              exclusive=int(s["exclusive"]), reverse=int(s["reverse"]))  # fmt: skip
+    return y if work == s.spec().dtype else s.cast(y, s.spec().dtype)
 
 
 @writes("rotary")

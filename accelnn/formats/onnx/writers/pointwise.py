@@ -9,7 +9,7 @@ import numpy as np
 
 from ....core.dtypes import DType
 from ....core.registry import OPCODES, OPS
-from ....ops.integers import COMPARISONS, KINDS
+from ....ops.arithmetic import COMPARISONS, KINDS
 from ..step import Step, writes
 
 SAME = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "neg": "Neg", "abs": "Abs", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "tanh": "Tanh",
@@ -197,46 +197,61 @@ def _quotient(s: Step, kind: str, a: str, b: str, zero: str, one: str) -> str:
     return str(s.add("Where", none, zero, q))
 
 
-def _shift(s: Step, kind: str, a: str, b: str, bits: int, dtype: DType) -> str:
+def _shift(s: Step, kind: str, a: str, b: str, bits: int, work: DType) -> str:
     """ONNX shifts unsigned numbers only."""
-    wide = 13 if dtype == DType.int64 else 12
-    number = DType.int64 if dtype == DType.int64 else DType.int32
-    zero, storage = s.const(0, number.storage), number.storage
+    unsigned, storage = DType.uint64 if work == DType.int64 else DType.uint32, work.storage
+    zero = s.const(0, storage)
     inside = s.add("And", s.add("GreaterOrEqual", b, zero), s.add("Less", b, s.const(bits, storage)))
-    by = s.add("Cast", s.add("Where", inside, b, zero), to=wide)
-    # what is right of the sign: all ones where the number is below 0, which a right shift lets in from the left
+    by = s.cast(s.add("Where", inside, b, zero), unsigned)
+    # what is left of the number: all ones where it is below 0, which a right shift lets in
     sign = s.add("Where", s.add("Less", a, zero), s.const(-1, storage), zero) if kind == "shift_right" else zero
     turned = s.add("BitwiseXor", a, sign) if kind == "shift_right" else a
-    moved = s.add("BitShift", s.add("Cast", turned, to=wide), by, direction="RIGHT" if kind == "shift_right" else "LEFT")
-    back = s.cast(moved, number)
+    back = s.cast(s.add("BitShift", s.cast(turned, unsigned), by, direction="RIGHT" if kind == "shift_right" else "LEFT"), work)
     back = s.add("BitwiseXor", back, sign) if kind == "shift_right" else back
     return str(s.add("Where", inside, back, sign))
 
 
-@writes("integer")
+SAME_KIND = {"add": "Add", "sub": "Sub", "mul": "Mul", "max": "Max", "min": "Min", "and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor", "abs": "Abs",
+             "sign": "Sign", "not": "BitwiseNot", "sqrt": "Sqrt", "exp": "Exp", "log": "Log", "floor": "Floor", "ceil": "Ceil", "round": "Round"}  # fmt: skip
+WRAPPING = ("add", "sub", "mul", "and", "or", "xor", "not", "neg", "select", "eq", "ne", "shift_left")  # the same bits, signed or not
+
+
+@writes("arithmetic")
 def _(s: Step, *x: str) -> Any:
     kind, dtype = KINDS[s.whole("kind")], s.spec().dtype
     if dtype == DType.bool and kind in ("max", "min", "and", "or", "xor", "not"):
         return s.add({"max": "Or", "min": "And", "and": "And", "or": "Or", "xor": "Xor", "not": "Not"}[kind], *x)
-    work = dtype if dtype in (DType.int32, DType.int64) else DType.int32  # onnxruntime's kernels are of these
-    v = [x_ if i == 2 or work == dtype else s.cast(x_, work) for i, x_ in enumerate(x)]
+    work = DType.int64 if dtype == DType.uint64 and kind in WRAPPING else s.counted(dtype)
+    v = [operand if i == 2 or work == dtype else s.cast(operand, work) for i, operand in enumerate(x)]
     zero, one = (s.const(n, work.storage) for n in (0, 1))
     if kind in COMPARISONS:
         return s.add("Not", s.add("Equal", *v)) if kind == "ne" else s.add(COMPARED[kind], *v)
-    if kind in ("div", "mod", "fmod"):
+    if dtype == DType.float64 and kind in ("div", "mod", "fmod"):
+        y = _of_reals(s, kind, *v)
+    elif kind in ("div", "mod", "fmod"):
         y = _quotient(s, kind, v[0], v[1], zero, one)
     elif kind.startswith("shift"):
-        y = _shift(s, kind, v[0], v[1], 8 * dtype.itemsize, dtype)
+        y = _shift(s, kind, v[0], v[1], 8 * dtype.itemsize, work)
     elif kind == "neg":
-        y = s.add("Sub", zero, v[0])
+        y = s.add("Neg", v[0]) if dtype == DType.float64 else s.add("Sub", zero, v[0])
     elif kind == "select":
         y = s.add("Where", v[2], v[0], v[1])
     elif kind == "pow":
         s.refuse("powers of integers: ONNX's runtimes take them in float64, which is not exact and does not wrap")
     else:
-        y = s.add({"add": "Add", "sub": "Sub", "mul": "Mul", "max": "Max", "min": "Min", "and": "BitwiseAnd", "or": "BitwiseOr", "xor": "BitwiseXor",
-                   "abs": "Abs", "sign": "Sign", "not": "BitwiseNot"}[kind], *v)  # fmt: skip
+        y = s.add(SAME_KIND[kind], *v)
     return y if work == dtype else s.cast(y, dtype)
+
+
+def _of_reals(s: Step, kind: str, a: str, b: str) -> str:
+    if kind == "div":
+        return str(s.add("Div", a, b))
+    rest = s.add("Mod", a, b, fmod=1)
+    if kind == "fmod":
+        return str(rest)
+    zero = s.const(0, np.float64)       # the divisor's sign
+    other = s.add("And", s.add("Not", s.add("Equal", rest, zero)), s.add("Xor", s.add("Less", rest, zero), s.add("Less", b, zero)))
+    return str(s.add("Where", other, s.add("Add", rest, b), rest))
 
 
 ACTIVATIONS = (None, "relu", "gelu", "silu", "sigmoid", "tanh")

@@ -84,7 +84,7 @@ def _spread(s: Step, x: str, axis: int, step: int, value: str) -> str:
 @writes("pad")
 def _(s: Step, x: str) -> Any:
     spec, low, high, mode = s.spec(), list(s["low"]), list(s["high"]), PAD_MODES[MODES[s.whole("mode")]]
-    work = spec.dtype if spec.dtype in (DType.float32, DType.int32, DType.int64, DType.int8, DType.uint8, DType.bool) else DType.float32
+    work = spec.dtype if spec.dtype in (DType.int8, DType.uint8, DType.bool) else DType.int64 if spec.dtype == DType.uint64 else s.counted(spec.dtype)
     x = x if work == spec.dtype else s.cast(x, work)
     value = s.const(np.array(s["value"]).astype(work.storage), work.storage)
     for axis, step in enumerate(s["step"] or ()):

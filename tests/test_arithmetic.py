@@ -42,7 +42,7 @@ def test_accuracy_as_torch_users_write_it() -> None:
 
 def test_division_of_integers() -> None:
     a, b = an.tensor(np.array([7, -7, 7, -7, 5])), an.tensor(np.array([2, 2, -2, -2, 0]))
-    assert an.integer("div", a, b).numpy().tolist() == [3, -3, -3, 3, 0]
-    assert an.integer("mod", a, b).numpy().tolist() == [1, 1, -1, -1, 0] and an.integer("fmod", a, b).numpy().tolist() == [1, -1, 1, -1, 0]
-    with pytest.raises(an.Error, match="no type of integers"):
-        an.integer("add", an.tensor(1.5), an.tensor(1.5))
+    assert an.calculate("div", a, b).numpy().tolist() == [3, -3, -3, 3, 0]
+    assert an.calculate("mod", a, b).numpy().tolist() == [1, 1, -1, -1, 0] and an.calculate("fmod", a, b).numpy().tolist() == [1, -1, 1, -1, 0]
+    with pytest.raises(an.Error, match="no exact arithmetic"):
+        an.calculate("add", an.tensor(1.5), an.tensor(1.5))

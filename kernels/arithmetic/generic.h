@@ -1,12 +1,12 @@
 // Blocks of each operand are brought together, then one loop over them, which the compiler makes vectors of.
 #pragma once
 #include "copy/strided.h"
-#include "integer/functions.h"
+#include "arithmetic/functions.h"
 #include "pool.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
-namespace integer_rows {
+namespace arithmetic_rows {
 
 constexpr int64_t block = 1024, part = 1 << 15;
 
@@ -19,30 +19,31 @@ template <class T> const T* brought(const TensorView& x, const int64_t* shape, c
   return to;
 }
 
-template <IntegerKind kind, class T> void loop(const T* a, const T* b, const uint8_t* c, void* to, int64_t n) {
-  if constexpr (kind == IntegerKind::select) {
+template <ArithmeticKind kind, class T> void loop(const T* a, const T* b, const uint8_t* c, void* to, int64_t n) {
+  if constexpr (kind == ArithmeticKind::select) {
     T* y = static_cast<T*>(to);
     for (int64_t i = 0; i < n; i++) y[i] = c[i] ? a[i] : b[i];
   } else {
-    typedef decltype(integer_function::of<kind, T>(T(), T())) Y;
+    typedef decltype(arithmetic_function::of<kind>(T(), T())) Y;
     Y* y = static_cast<Y*>(to);
-    for (int64_t i = 0; i < n; i++) y[i] = integer_function::of<kind, T>(a[i], b[i]);
+    for (int64_t i = 0; i < n; i++) y[i] = arithmetic_function::of<kind>(a[i], b[i]);
   }
 }
 
-template <IntegerKind kind, class T, bool of_bool> constexpr auto loop_of() -> void (*)(const T*, const T*, const uint8_t*, void*, int64_t) {
-  if constexpr (of_bool || T(2) != T(1)) return loop<kind, T>;
-  else return nullptr;                                            // check() lets no bool come here
+template <ArithmeticKind kind, class T, int of> constexpr auto loop_of() -> void (*)(const T*, const T*, const uint8_t*, void*, int64_t) {
+  if constexpr (of & arithmetic_of::mine<T>) return loop<kind, T>;
+  else return nullptr;                                            // check() lets none come here
 }
 
 template <class T> Status run(const Call& call) {
   typedef void (*Loop)(const T*, const T*, const uint8_t*, void*, int64_t);
+  using namespace arithmetic_of;
   static const Loop loops[] = {
-#define KIND(name, operands, boolean, of_bool) loop_of<IntegerKind::name, T, of_bool != 0>(),
-#include "integer/kinds.inc"
+#define KIND(name, operands, boolean, dtypes) loop_of<ArithmeticKind::name, T, (dtypes)>(),
+#include "arithmetic/kinds.inc"
 #undef KIND
   };
-  const Loop f = loops[call.integer(integer_attr::kind)];
+  const Loop f = loops[call.integer(arithmetic_attr::kind)];
   const TensorView& y = call.out[0];
   const int64_t count = y.count();
   int64_t shape[max_rank], stride[3][max_rank];
@@ -63,6 +64,6 @@ template <class T> Status run(const Call& call) {
   return {};
 }
 
-}  // namespace integer_rows
+}  // namespace arithmetic_rows
 }  // namespace ACCELNN_TARGET
 }  // namespace accelnn

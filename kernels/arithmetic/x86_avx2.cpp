@@ -1,0 +1,1 @@
+#include "arithmetic/rows.h"

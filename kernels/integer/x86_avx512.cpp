@@ -1,1 +1,0 @@
-#include "integer/rows.h"
