@@ -9,6 +9,7 @@ from typing import Any
 from ..core.dims import Dim
 from .compiled import compile
 from .compress import compress
+from .from_torch import from_torch
 from .model import Model, freeze, save
 
 
@@ -21,4 +22,4 @@ def load(path: str | os.PathLike[str], dims: Mapping[str, int | Dim] | None = No
     return Model.of_file(path)
 
 
-__all__ = ["Model", "compile", "compress", "freeze", "load", "save"]
+__all__ = ["Model", "compile", "compress", "freeze", "from_torch", "load", "save"]

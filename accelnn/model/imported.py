@@ -28,8 +28,11 @@ class ImportedModel:
     def __init__(self, proto: Any, folder: str = "", dims: Mapping[str, int | Dim] | None = None) -> None:
         self.proto, self.folder, self.dims = proto, folder, dict(dims or {})
         weights = {t.name for t in proto.graph.initializer}
-        self.input_names = [i.name for i in proto.graph.input if i.name not in weights]
-        self.output_names = [o.name for o in proto.graph.output]
+        self._open([i.name for i in proto.graph.input if i.name not in weights], [o.name for o in proto.graph.output])
+
+    def _open(self, inputs: list[str], outputs: list[str]) -> None:
+        """The Plan for all sizes, if it can be had."""
+        self.input_names, self.output_names = inputs, outputs
         self.by_value: tuple[str, ...] = ()      # inputs whose values the structure depends on
         self.plans: OrderedDict[Any, tuple[Model, frozenset[Assumption]]] = OrderedDict()
         self.lock = threading.Lock()
