@@ -229,6 +229,13 @@ def test_lstm_classifier_returns_what_the_module_returns():
     assert model.report(ids)
 
 
+def test_shapes_that_torch_will_not_leave_open():
+    """A pool that rounds up looks at its input's size: there is a program, and a Plan, for each."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2, 2, ceil_mode=True))
+    model = check(net, (r(2, 1, 8, 9),), {0: "batch", 2: "height"}, [(r(1, 1, 11, 9),), (r(2, 1, 8, 9),)])
+    assert model.general is None and "height" in model.why and len(model.plans) == 2
+
+
 def test_several_inputs_and_named_ones():
     class Masked(nn.Module):
         def forward(self, x, mask, scale=1.0):
@@ -239,7 +246,56 @@ def test_several_inputs_and_named_ones():
     both = {0: "batch", 1: "time"}
     check(net, (x, mask), [both, both], [(r(4, 2, 3), torch.ones(4, 2, dtype=torch.int64))])
     model = an.from_torch(net, {"x": x, "mask": mask}, {"x": both, "mask": both})
-    close(model(x, mask), net(x, mask))
+    close(model(mask=mask, x=x), net(x, mask))
+    model = an.from_torch(net, (x, mask, 2.0))
+    close(model(x, mask, 2.0), net(x, mask, 2.0))
+    with pytest.raises(an.core.errors.AttributeValueError, match="3.0"):
+        model(x, mask, 3.0)
+    with pytest.raises(an.core.errors.ShapeError, match="'maks'"):
+        model(x, maks=mask)
+
+
+def test_exported_program():
+    net = nn.Sequential(nn.Linear(4, 3), nn.Tanh())
+    program = torch.export.export(net, (r(2, 4),), dynamic_shapes=({0: torch.export.Dim("batch", max=8)},))
+    model = an.from_torch(program, None)
+    close(model(r(5, 4)), net(r(5, 4)))
+    with pytest.raises(an.Error, match="8"):
+        model(r(9, 4))
+
+
+def test_half_precision():
+    net = nn.Sequential(nn.Linear(8, 6), nn.ReLU()).bfloat16()
+    found = an.from_torch(net, r(2, 8).bfloat16())(an.tensor(r(2, 8).numpy(), "bfloat16"))
+    wanted = net(r(2, 8).bfloat16()).float().detach().numpy()
+    assert found.dtype == an.bfloat16
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=0, atol=2**-8 * np.abs(wanted).max())
+
+
+def test_state_from_torch_and_safetensors(tmp_path):
+    from safetensors.torch import save_file
+
+    theirs, ours = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), an.nn.Sequential(an.nn.Linear(4, 3), an.nn.BatchNorm1d(3))
+    ours.load_state_dict(dict(theirs.named_parameters()), strict=False)  # Parameters, which require gradients
+    np.testing.assert_array_equal(ours.state_dict()["0.weight"], theirs[0].weight.detach().numpy())
+    nn.init.normal_(theirs[0].weight)
+    state = {k: v.bfloat16() if k == "0.weight" else v for k, v in theirs.state_dict().items()}
+    ours.load_state_dict(state)
+    np.testing.assert_array_equal(ours.state_dict()["0.weight"], theirs[0].weight.detach().bfloat16().float().numpy())
+    save_file(state | {"unused": torch.zeros(2)}, tmp_path / "a.safetensors")
+    ours.load_state_dict(an.nn.Sequential(an.nn.Linear(4, 3), an.nn.BatchNorm1d(3)).state_dict())
+    ours.load_state_dict(tmp_path / "a.safetensors", strict=False)
+    np.testing.assert_array_equal(ours.state_dict()["0.weight"], theirs[0].weight.detach().bfloat16().float().numpy())
+    with pytest.raises(an.Error, match="unused"):
+        ours.load_state_dict(str(tmp_path / "a.safetensors"))
+    ours.save(tmp_path / "b.safetensors")
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.state_dict().items()})
+    from safetensors.torch import load_file
+
+    assert theirs.state_dict().keys() == load_file(tmp_path / "b.safetensors").keys()
+    (tmp_path / "c.safetensors").write_bytes(b"\xff" * 64)
+    with pytest.raises(an.Error, match="not a sound safetensors file"):
+        ours.load_state_dict(tmp_path / "c.safetensors")
 
 
 def test_save_and_load(tmp_path):

@@ -19,7 +19,7 @@ Handler = Callable[..., Any]
 HANDLERS: dict[str, tuple[Handler, frozenset[str]]] = {}
 # Arguments without a meaning for the numbers: where and how torch would lay the result out.
 IGNORED = frozenset({"device", "layout", "pin_memory", "memory_format", "non_blocking", "copy", "cudnn_enabled", "cudnn_enable", "generator", "implicit",
-                     "sparse", "scale_grad_by_freq", "padding_idx", "sorted", "stable", "generalized"})  # fmt: skip
+                     "sparse", "scale_grad_by_freq", "padding_idx", "sorted", "stable"})  # fmt: skip
 
 
 def register(*names: str) -> Callable[[Handler], Handler]:

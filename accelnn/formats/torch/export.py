@@ -192,5 +192,6 @@ def _by_position(module: Any, shapes: tuple[Any, ...]) -> Any:
 
 
 def _first(reason: Exception) -> str:
-    lines = [line for line in str(reason).splitlines() if line.strip()]
-    return " ".join(lines[:4]) or type(reason).__name__
+    """What torch says first, without its advice on logs."""
+    lines = [line.strip() for line in str(reason).replace('For more information, run with TORCH_LOGS="+dynamic".', "").splitlines() if line.strip()]
+    return " ".join(lines[:2]) or type(reason).__name__

@@ -126,8 +126,10 @@ class Importer:
 
         if not symbol.isidentifier():
             raise UnsupportedError(f"from_torch: an input with a size of {symbol}, which is no dimension of its own")
-        hint = size.node.hint
-        return Size.of(Dim(symbol, hint=int(hint) if hint else 2))
+        hint, bounds = size.node.hint, self.program.range_constraints.get(size.node.expr)
+        low: Any = bounds.lower if bounds is not None else 0
+        high: Any = bounds.upper if bounds is not None and getattr(bounds.upper, "is_Integer", False) else 0
+        return Size.of(Dim(symbol, hint=int(hint) if hint else 2, lower=int(low), upper=int(high)))
 
     def value(self, x: Any) -> Any:
         """What stands in a node's arguments, with values in place of nodes."""
