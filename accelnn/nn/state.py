@@ -19,9 +19,10 @@ class Saved(Mapping[str, Any]):
     def __init__(self, path: str | Path) -> None:
         import safetensors
 
+        opened: Any = safetensors.safe_open
         self.path = path
         try:
-            self.file: Any = safetensors.safe_open(path, framework="numpy")
+            self.file = opened(path, framework="numpy")
         except safetensors.SafetensorError as reason:
             raise Error(f"{path}: not a sound safetensors file: {reason}") from reason
         self.names = tuple(self.file.keys())

@@ -11,6 +11,7 @@ from typing import Any
 from ...core.dims import Dim
 from ...core.errors import Error, ShapeError, UnsupportedError
 from ...core.optional import need
+from .call import HANDLERS
 
 Dims = Any  # of one input {axis: name or Dim}; of several a sequence of such, or {input's name: such}
 _lock = threading.Lock()  # what follows changes torch's global settings for a moment
@@ -162,7 +163,7 @@ def exported(module: Any, example: Any, dims: Dims = None) -> tuple[Any, Named]:
     if isinstance(module, torch.export.ExportedProgram):
         if dims is not None:
             raise Error("from_torch: an exported program has its dimensions; dims are for a module")
-        return module.run_decompositions({}), Named(torch, (), None)
+        return simpler(torch, module), Named(torch, (), None)
     if not isinstance(module, torch.nn.Module):
         raise Error(f"from_torch: a torch.nn.Module or an exported program expected, not a {type(module).__name__}")
     example = tensors(torch, example)
@@ -175,11 +176,24 @@ def exported(module: Any, example: Any, dims: Dims = None) -> tuple[Any, Named]:
     with _lock, _still(module, torch), _recurrent_whole(torch):
         try:
             program = torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
-            return program.run_decompositions({}), named
+            return simpler(torch, program), named
         except Error:
             raise
         except Exception as reason:  # torch raises many kinds, its own and Python's
             raise UnsupportedError(f"from_torch: torch.export refuses {type(module).__name__}: {_first(reason)}") from reason
+
+
+def simpler(torch: Any, program: Any) -> Any:
+    """The program without in-place operations, and with torch's own definitions in place of those operations that no handler knows."""
+    program = program.run_decompositions({})
+    for _ in range(3):
+        unknown = {n.target for n in program.graph.nodes if n.op == "call_function" and hasattr(n.target, "_schema") and str(n.target) not in HANDLERS}
+        defined = torch.export.default_decompositions() if unknown else {}
+        chosen = {op: defined[op] for op in unknown if op in defined}
+        if not chosen:
+            break
+        program = program.run_decompositions(chosen)
+    return program
 
 
 def _by_position(module: Any, shapes: tuple[Any, ...]) -> Any:
