@@ -80,7 +80,9 @@ class ImportedModel:
         sizes: dict[str, int] = {}
         for name, spec in model.inputs:
             for size, n in zip(spec.shape, shapes[name]):
-                if isinstance(size, Size) and len(size.terms) == 1:
+                if isinstance(size, str):  # the ports of a Plan have names for sizes
+                    sizes[size] = n
+                elif isinstance(size, Size) and len(size.terms) == 1:
                     ((atoms, c),) = size.terms.items()
                     if c == 1 and len(atoms) == 1 and isinstance(atoms[0], Dim):
                         sizes[atoms[0].name] = n
