@@ -79,7 +79,8 @@ class ImportedModel:
     def _fits(model: Model, assumed: frozenset[Assumption], shapes: Mapping[str, tuple[int, ...]]) -> bool:
         sizes: dict[str, int] = {}
         for name, spec in model.inputs:
-            for size, n in zip(spec.shape, shapes[name]):
+            named: Any = spec.shape
+            for size, n in zip(named, shapes[name]):
                 if isinstance(size, str):  # the ports of a Plan have names for sizes
                     sizes[size] = n
                 elif isinstance(size, Size) and len(size.terms) == 1:
