@@ -10,6 +10,7 @@ from ..core.dims import Dim
 from ..core.errors import GraphError
 from .compiled import compile
 from .compress import compress
+from .exported import from_torch
 from .model import Model, freeze, save
 
 
@@ -42,4 +43,4 @@ def save_onnx(model: Any, path: str | os.PathLike[str], example: Any = None, ops
     write(model.graph, path, opset, external_over)
 
 
-__all__ = ["Model", "compile", "compress", "freeze", "load", "save", "save_onnx"]
+__all__ = ["Model", "compile", "compress", "freeze", "from_torch", "load", "save", "save_onnx"]

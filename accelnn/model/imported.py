@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.dims import Assumption, Dim, Size
+from ..core.dims import Assumption, Dim
 from ..core.errors import DTypeError, Error, GraphError, ShapeError
 from ..core.tensor import Tensor
 from ..formats.onnx import Importer, ValueNeeded, open_model
@@ -29,8 +29,11 @@ class ImportedModel:
     def __init__(self, proto: Any, folder: str = "", dims: Mapping[str, int | Dim] | None = None) -> None:
         self.proto, self.folder, self.dims = proto, folder, dict(dims or {})
         weights = {t.name for t in proto.graph.initializer}
-        self.input_names = [i.name for i in proto.graph.input if i.name not in weights]
-        self.output_names = [o.name for o in proto.graph.output]
+        self._open([i.name for i in proto.graph.input if i.name not in weights], [o.name for o in proto.graph.output])
+
+    def _open(self, inputs: list[str], outputs: list[str]) -> None:
+        """The Plan for all sizes, if it can be had."""
+        self.input_names, self.output_names = inputs, outputs
         self.by_value: tuple[str, ...] = ()      # inputs whose values the structure depends on
         self.plans: OrderedDict[Any, tuple[Model, frozenset[Assumption]]] = OrderedDict()
         self.lock = threading.Lock()
@@ -76,12 +79,9 @@ class ImportedModel:
     @staticmethod
     def _fits(model: Model, assumed: frozenset[Assumption], shapes: Mapping[str, tuple[int, ...]]) -> bool:
         sizes: dict[str, int] = {}
-        for (name, _), node in zip(model.inputs, model.graph.inputs):
-            for size, n in zip(node.outputs[0].shape, shapes[name]):
-                if isinstance(size, Size) and len(size.terms) == 1:
-                    ((atoms, c),) = size.terms.items()
-                    if c == 1 and len(atoms) == 1 and isinstance(atoms[0], Dim):
-                        sizes[atoms[0].name] = n
+        for name, spec in model.inputs:
+            named: Any = spec.shape      # the ports of a Plan have names for sizes
+            sizes |= {size: n for size, n in zip(named, shapes[name]) if isinstance(size, str)}
         return all(a.holds(sizes) for a in assumed)
 
     def _feed(self, args: Sequence[Any]) -> dict[str, Any]:

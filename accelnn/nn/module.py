@@ -11,6 +11,7 @@ import numpy as np
 from ..core.dtypes import DType, as_dtype
 from ..core.errors import DTypeError, Error, ShapeError
 from ..core.tensor import Tensor, asarray, check_device, mode, tensor
+from .state import Saved, array_of
 
 
 def Parameter(data: Any, requires_grad: bool = True) -> Tensor:  # noqa: N802 (torch's name)
@@ -131,13 +132,16 @@ class Module:
         """Copies of all tensors by path, with torch's names."""
         return {name: np.array(t.numpy()) for name, t in self.named_tensors()}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
-        """Copies into the tensors that are there. Nothing is changed unless everything fits."""
+    def load_state_dict(self, state: Mapping[str, Any] | str | Path, strict: bool = True) -> None:
+        """Copies into the tensors that are there: from a state_dict of this module's or of torch's (Parameters, any float type), or from a safetensors file,
+        of which only the tensors that are wanted are read. Nothing is changed unless everything fits."""
+        if isinstance(state, (str, Path)):
+            state = Saved(state)
         own = dict(self.named_tensors())
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if strict and (missing or unknown):
             raise Error(f"load_state_dict: missing {missing}, unknown {unknown}; pass strict=False to load what fits")
-        new = {name: asarray(np.asarray(state[name])).to(t.dtype) for name, t in own.items() if name in state}
+        new = {name: asarray(array_of(state[name])).to(t.dtype) for name, t in own.items() if name in state}
         for name, value in new.items():
             if value.shape != own[name].shape:
                 raise ShapeError(f"load_state_dict: {name} is {own[name].spec}, the file has {value.spec}")
@@ -149,19 +153,12 @@ class Module:
         from safetensors.numpy import save_file
 
         beside = Path(f"{path}.part")
-        save_file({name: np.ascontiguousarray(a) for name, a in self.state_dict().items()}, beside)
+        save_file({name: np.ascontiguousarray(t.numpy()) for name, t in self.named_tensors()}, beside)
         beside.replace(path)
 
     def load(self, path: str | Path, strict: bool = True) -> None:
         """Reads a safetensors file into this module."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            state = load_file(path)
-        except SafetensorError as reason:
-            raise Error(f"{path}: not a sound safetensors file: {reason}") from reason
-        self.load_state_dict(state, strict)
+        self.load_state_dict(path, strict)
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in self.shown)
