@@ -8,10 +8,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...core.dims import Assumption, Dim, Size, assumptions
-from ...core.errors import Error, FormatError, UnsupportedError
+from ...core.errors import FormatError, UnsupportedError
 from ...core.graph import Graph, Spec
 from ...core.tensor import Tensor, no_grad
 from ...core.trace import Trace, recording
+from ..naming import named
 from . import handlers  # noqa: F401  (fills HANDLERS)
 from .call import HANDLERS, ONNX_DOMAINS, Call, ValueNeeded, literal
 from .reader import attributes, dtype_of, to_numpy
@@ -172,22 +173,17 @@ class Importer:
         handler = HANDLERS.get((domain, node.op_type))
         self.trace.path.append(path)
         try:
-            if handler is not None:
-                results = handler(call, *inputs)
-                left = sorted(set(call.attrs) - call.attrs.read)
-                if left:
-                    raise UnsupportedError(f"{call}: accelnn does not know its attribute{'s' if len(left) > 1 else ''} {', '.join(left)}")
-            elif (domain, node.op_type) in self.functions:
-                results = self.function(self.functions[domain, node.op_type], inputs, call)
-            else:
-                raise UnsupportedError(f"{call}: accelnn has no {node.op_type}; teach it with accelnn.formats.onnx.register({node.op_type!r}"
-                                       f"{', ' + repr(domain) if domain else ''})")  # fmt: skip
-        except (Error, ValueNeeded) as problem:
-            if repr(call) not in str(problem) and isinstance(problem, Error):
-                raise type(problem)(f"{call}: {problem}") from problem
-            raise
-        except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError) as problem:
-            raise FormatError(f"{call}: {type(problem).__name__}: {problem}") from problem
+            with named(call):
+                if handler is not None:
+                    results = handler(call, *inputs)
+                    left = sorted(set(call.attrs) - call.attrs.read)
+                    if left:
+                        raise UnsupportedError(f"{call}: accelnn does not know its attribute{'s' if len(left) > 1 else ''} {', '.join(left)}")
+                elif (domain, node.op_type) in self.functions:
+                    results = self.function(self.functions[domain, node.op_type], inputs, call)
+                else:
+                    raise UnsupportedError(f"{call}: accelnn has no {node.op_type}; teach it with accelnn.formats.onnx.register({node.op_type!r}"
+                                           f"{', ' + repr(domain) if domain else ''})")  # fmt: skip
         finally:
             self.trace.path.pop()
         results = results if isinstance(results, tuple) else (results,)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...core.dims import Assumption, Size, assumptions
-from ...core.errors import DTypeError, Error, FormatError, UnsupportedError
+from ...core.errors import DTypeError, UnsupportedError
 from ...core.graph import Graph, Spec
 from ...core.tensor import Tensor, asarray, from_dlpack, no_grad
 from ...core.trace import Trace, recording
+from ..naming import named
 from . import handlers  # noqa: F401  (fills HANDLERS)
 from .call import HANDLERS, IGNORED, Call, dtype_of
 from .export import Named
@@ -163,9 +164,9 @@ class Importer:
             return None
         return self._call(node, name, args, {k: self.value(v) for k, v in node.kwargs.items()})
 
-    def _call(self, node: Any, name: str, args: list[Any], named: dict[str, Any]) -> Any:
+    def _call(self, node: Any, name: str, args: list[Any], options: dict[str, Any]) -> Any:
         path = module_path(node)
-        given = named | {a.name: v for a, v in zip(node.target._schema.arguments, args)}
+        given = options | {a.name: v for a, v in zip(node.target._schema.arguments, args)}
         call = Call(name, path, node.meta.get("val"), given)
         if name not in HANDLERS:
             raise UnsupportedError(f"{call}: accelnn has no {name}; teach it with accelnn.formats.torch.register({name!r})")
@@ -175,13 +176,8 @@ class Importer:
                 raise call.refuse(f"accelnn does not know its argument {a.name}={given[a.name]!r}")
         self.trace.path.append(path or node.name)
         try:
-            return handler(call, **{k: v for k, v in given.items() if k in takes})
-        except Error as problem:
-            if repr(call) not in str(problem):
-                raise type(problem)(f"{call}: {problem}") from problem
-            raise
-        except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError) as problem:
-            raise FormatError(f"{call}: {type(problem).__name__}: {problem}") from problem
+            with named(call):
+                return handler(call, **{k: v for k, v in given.items() if k in takes})
         finally:
             self.trace.path.pop()
 
