@@ -137,7 +137,13 @@ def _(dy: Tensor, a: Tensor, b: Tensor, *rest: Any, activation: int = 0, scale: 
         scaled, dy = scaled.to(DType.bfloat16), dy.float()
         found = (apply("matmul", scaled, b.mT, out="float32"), apply("matmul", a.mT, scaled, out="float32"))
         return (*found, *(None if x is None else dy for x in rest[:-1]))
-    return (scaled @ b.mT, a.mT @ scaled, *(None if x is None else dy for x in rest[:-1]))
+    return (scaled @ b.mT, (scaled.mT @ a).mT if _turned(b) else a.mT @ scaled, *(None if x is None else dy for x in rest[:-1]))
+
+
+def _turned(b: Tensor) -> bool:
+    """Whether b is a matrix seen from the side, as the weight of a linear layer is: its gradient is made to lie in memory as it does, for what comes
+    next reads both (AdamW of 512 x 784, gradient against the grain: 1400 us, along it 261)."""
+    return b.ndim == 2 and (b.value.node.op == "permute" if b.view is None else not b.view.contiguous)
 
 
 def _pack_shape(b: Spec) -> Spec:
