@@ -24,14 +24,14 @@ def block(run: Callable[[], Any], seconds: float, gap: float = 0.05) -> float:
     return statistics.median(times)
 
 
-def alternate(runs: dict[str, Callable[[], Any]], rounds: int, seconds: float) -> dict[str, list[float]]:
+def alternate(runs: dict[str, Callable[[], Any]], rounds: int, seconds: float, gap: float = 0.05) -> dict[str, list[float]]:
     """Seconds a call of each of `runs`, a median for every round; the first, unmeasured round warms caches and pools."""
     for run in runs.values():
-        block(run, seconds / 4)
+        block(run, seconds / 4, gap)
     found: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            found[name].append(block(run, seconds))
+            found[name].append(block(run, seconds, gap))
     return found
 
 

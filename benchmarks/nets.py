@@ -20,6 +20,7 @@ import numpy as np
 from alternate import alternate, document, ratio
 
 import accelnn as an
+from accelnn.cli.demo import lenet
 from accelnn.core.optional import need
 
 CLASSES = 10
@@ -27,11 +28,6 @@ CLASSES = 10
 
 def mlp(nn: Any) -> Any:
     return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, CLASSES))
-
-
-def lenet(nn: Any) -> Any:
-    picture = [nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
-    return nn.Sequential(*picture, nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, CLASSES))
 
 
 def cnn(nn: Any) -> Any:
@@ -108,7 +104,8 @@ def inference(name: str, batch: int, threads: int) -> dict[str, Callable[[], Any
         return run
 
     value = x.numpy()
-    runs = {"accelnn": lambda: model(value), "torch": under(net), "torch.compile": under(compiled), "onnxruntime": session(torch, net, x, threads)}
+    runs = {"accelnn": lambda: model(value), "torch": under(net), "torch.compile": under(compiled),
+            "onnxruntime": session(torch, net, x, threads)}  # fmt: skip
     want = runs["torch"]().numpy()
     for run in runs.values():
         got = run()
@@ -188,12 +185,12 @@ def main() -> None:
                     runs, first = training(name, batch, threads)
                     extra = {"compile_s": first}
                 found = alternate(runs, args.rounds, args.seconds)
-                row = {"work": what, "net": name, "batch": batch, "threads": threads, **extra, "us": {k: statistics.median(t) * 1e6 for k, t in found.items()}}
-                row["ratio"] = {k: ratio(t, found["accelnn"]) for k, t in found.items() if k != "accelnn"}
-                best.append(min(row["ratio"].values()))
-                page["results"].append(row)
-                times = "  ".join(f"{k} {us:8.1f}" for k, us in row["us"].items())
-                print(f"{what} b{batch:<2} {threads} T {name:12} us: {times}  best peer / accelnn {best[-1]:.2f}" + "".join(f"  {k} {v:.2f}" for k, v in extra.items()), flush=True)
+                us = {peer: statistics.median(t) * 1e6 for peer, t in found.items()}
+                ratios = {peer: ratio(t, found["accelnn"]) for peer, t in found.items() if peer != "accelnn"}
+                page["results"].append({"work": what, "net": name, "batch": batch, "threads": threads, **extra, "us": us, "ratio": ratios})
+                best.append(min(ratios.values()))
+                times = "  ".join(f"{peer} {t:8.1f}" for peer, t in us.items()) + "".join(f"  {k} {v:.2f}" for k, v in extra.items())
+                print(f"{what} b{batch:<2} {threads} T {name:12} us: {times}  best peer / accelnn {best[-1]:.2f}", flush=True)
             print(f"{what} b{batch} {threads} T: geomean {math.prod(best) ** (1 / len(best)):.2f}, least {min(best):.2f}", flush=True)
     if args.json:
         args.json.write_text(json.dumps(page, indent=1) + "\n")

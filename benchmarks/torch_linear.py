@@ -6,34 +6,21 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from alternate import alternate, document, ratio
+
 import accelnn as an
-from accelnn import _C
 from accelnn.core.optional import need
 
 WIDTHS = ((768, 768), (768, 3072), (3072, 768))
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
-
-
-def block(run: Callable[[], Any], seconds: float) -> float:
-    """Median microseconds of a call, over a block; then a gap in which thread pools fall asleep."""
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 5:
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    time.sleep(0.01)
-    return statistics.median(times) * 1e6
 
 
 def pair(torch: Any, wide_in: int, wide_out: int, batch: int) -> tuple[Any, Any, Any]:
@@ -75,14 +62,9 @@ def measure(torch: Any, widths: tuple[int, int], batch: int, rounds: int, second
     row: dict[str, Any] = {"in": widths[0], "out": widths[1], "batch": batch}
     for what, make in (("forward", lambda m: forward(torch, m, x)), ("training", lambda m: training(torch, m, x, dy))):
         runs = {"accelnn": make(ours), "torch": make(theirs)}
-        found: dict[str, list[float]] = {name: [] for name in runs}
-        for run in runs.values():
-            block(run, seconds / 4)
-        for _ in range(rounds):
-            for name, run in runs.items():
-                found[name].append(block(run, seconds))
-        row[what] = {name: statistics.median(t) for name, t in found.items()}
-        row[what]["ratio"] = statistics.median(t / o for t, o in zip(found["torch"], found["accelnn"]))
+        found = alternate(runs, rounds, seconds, gap=0.01)
+        row[what] = {name: statistics.median(t) * 1e6 for name, t in found.items()}
+        row[what]["ratio"] = ratio(found["torch"], found["accelnn"])
     return row
 
 
@@ -123,11 +105,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch = need("torch", "torch")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     backends = [name for name in ("mkldnn", "mkl") if getattr(torch.backends, name).is_available()]
-    document: dict[str, Any] = {"what": "accelnn.torch.Linear beside torch.nn.Linear", "date": datetime.date.today().isoformat(), "commit": commit,
-                                "cpu": _C.machine()["cpu"].strip(), "results": [],
-                                "peer": f"torch {torch.__version__} with its own choice of {', '.join(backends)}"}  # fmt: skip
+    peer = f"torch {torch.__version__} with its own choice of {', '.join(backends)}"
+    page = document("accelnn.torch.Linear beside torch.nn.Linear", peer=peer)
     for threads in args.threads:
         an.set_num_threads(threads)
         torch.set_num_threads(threads)
@@ -144,9 +124,9 @@ def main() -> None:
                       f" {t['accelnn']:11.1f} {t['torch']:9.1f} {t['ratio']:6.2f}", flush=True)  # fmt: skip
         result["geomean"] = {what: geomean([r[what]["ratio"] for r in result["rows"]]) for what in ("forward", "training")}
         print(f"geomean of {len(result['rows'])}: forward {result['geomean']['forward']:.2f}, training {result['geomean']['training']:.2f}\n", flush=True)
-        document["results"].append(result)
+        page["results"].append(result)
     if args.json:
-        args.json.write_text(json.dumps(document, indent=1) + "\n")
+        args.json.write_text(json.dumps(page, indent=1) + "\n")
 
 
 if __name__ == "__main__":

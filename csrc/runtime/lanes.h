@@ -28,6 +28,17 @@ template <int... i> ACCELNN_INLINE vf zip_low_(vf a, vf b, Lanes<i...>) { return
 template <int... i> ACCELNN_INLINE vf zip_high_(vf a, vf b, Lanes<i...>) { return ACCELNN_SHUFFLE(a, b, ((i + lanes) / 2 + (i & 1) * lanes)...); }
 ACCELNN_INLINE vf zip_low(vf a, vf b) { return zip_low_(a, b, AllLanes{}); }
 ACCELNN_INLINE vf zip_high(vf a, vf b) { return zip_high_(a, b, AllLanes{}); }
+// A square of vectors transposed: first and second half interleaved log2(lanes) times.
+ACCELNN_INLINE void transpose(vf (&v)[lanes]) {
+  vf w[lanes];
+#pragma GCC unroll 4
+  for (int step = 1; step < lanes; step *= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < lanes / 2; i++) w[2 * i] = zip_low(v[i], v[i + lanes / 2]), w[2 * i + 1] = zip_high(v[i], v[i + lanes / 2]);
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; i++) v[i] = w[i];
+  }
+}
 template <int step, int... i> ACCELNN_INLINE vf rotate_(vf v, Lanes<i...>) { return ACCELNN_SHUFFLE(v, v, ((i + step) & (lanes - 1))...); }
 template <int step> ACCELNN_INLINE vf rotate(vf v) { return rotate_<step>(v, AllLanes{}); }
 

@@ -39,21 +39,6 @@ inline void copy_head(const TensorView& v, int64_t piece, float* to) {
   gather(v.as<float>() + b * v.stride[0] + h * v.stride[1], v.stride[2], v.stride[3], rows, columns, to + piece * rows * columns, columns);
 }
 
-// A square of vectors transposed: interleaving first and second half log2(lanes) times.
-template <int left = lanes> ACCELNN_INLINE void transpose(vf* v) {
-  if constexpr (left > 1) {
-    vf w[lanes];
-#pragma GCC unroll 8
-    for (int i = 0; i < lanes / 2; i++) {
-      w[2 * i] = zip_low(v[i], v[i + lanes / 2]);
-      w[2 * i + 1] = zip_high(v[i], v[i + lanes / 2]);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes; i++) v[i] = w[i];
-    transpose<left / 2>(v);
-  }
-}
-
 // Rows [0, n) of `columns` numbers as panels [n / panel][columns][panel], zero behind the last row.
 inline void pack_rows(const float* from, int64_t row, int64_t column, int64_t n, int64_t columns, float* to) {
   for (int64_t i = 0; i < n; i += panel, to += columns * panel) {

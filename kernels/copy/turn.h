@@ -1,4 +1,4 @@
-// Square blocks of 4-byte elements turned in registers: log2(lanes) rounds of interleaving.
+// Square blocks of 4-byte elements turned in registers.
 #pragma once
 #include "copy/convert.h"
 #include "lanes.h"
@@ -7,30 +7,19 @@
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
 
-ACCELNN_INLINE void turn_square(vf (&r)[lanes]) {
-  vf t[lanes];
-#pragma GCC unroll 4
-  for (int step = 1; step < lanes; step *= 2) {
-#pragma GCC unroll 8
-    for (int i = 0; i < lanes / 2; i++) t[2 * i] = zip_low(r[i], r[i + lanes / 2]), t[2 * i + 1] = zip_high(r[i], r[i + lanes / 2]);
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes; i++) r[i] = t[i];
-  }
-}
-
 // y[i * y_row + j] = x[i + j * stride] for i < rows, j < columns.
 template <bool past> ACCELNN_INLINE void turn_block(float* y, int64_t y_row, const float* x, int64_t stride) {
   vf r[lanes];
 #pragma GCC unroll 16
   for (int c = 0; c < lanes; c++) r[c] = load(x + c * stride);
-  turn_square(r);
+  transpose(r);
 #pragma GCC unroll 16
   for (int c = 0; c < lanes; c++) past ? store_past(y + c * y_row, r[c]) : store(y + c * y_row, r[c]);
 }
 ACCELNN_APART inline void turn_edge(float* y, int64_t y_row, const float* x, int64_t stride, int rows, int columns) {
   vf r[lanes] = {};
   for (int c = 0; c < columns; c++) r[c] = rows == lanes ? load(x + c * stride) : load(x + c * stride, rows);
-  turn_square(r);
+  transpose(r);
   for (int i = 0; i < rows; i++) columns == lanes ? store(y + i * y_row, r[i]) : store(y + i * y_row, r[i], columns);
 }
 

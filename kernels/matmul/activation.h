@@ -1,6 +1,6 @@
 // The activations that matmul and conv2d can apply before they store. The numbers are attribute values: append only.
 #pragma once
-#include "vec.h"
+#include "pointwise/gelu.h"
 
 namespace accelnn {
 
@@ -19,7 +19,7 @@ inline namespace ACCELNN_TARGET {
 ACCELNN_INLINE vf activate(vf x, int how) {
   switch (how) {
     case activation::relu: return max(x, vf{});
-    case activation::gelu: return 0.5f * x * (1.0f + erf(x * 0.707106781f));
+    case activation::gelu: return pointwise_function::gelu_of(x);
     case activation::silu: return x * sigmoid(x);
     case activation::sigmoid: return sigmoid(x);
     case activation::tanh: return tanh(x);

@@ -1,28 +1,9 @@
 // Copies of f32 operands into the layouts that the tiles read fast.
 #pragma once
-#include "vec.h"
+#include "copy/turn.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
-
-typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
-
-ACCELNN_INLINE void transpose_4x4(const float* from, int64_t from_step, float* to, int64_t to_step) {
-#if defined(__x86_64__)
-  __m128 r0 = _mm_loadu_ps(from), r1 = _mm_loadu_ps(from + from_step);
-  __m128 r2 = _mm_loadu_ps(from + 2 * from_step), r3 = _mm_loadu_ps(from + 3 * from_step);
-  _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-  _mm_storeu_ps(to, r0);
-  _mm_storeu_ps(to + to_step, r1);
-  _mm_storeu_ps(to + 2 * to_step, r2);
-  _mm_storeu_ps(to + 3 * to_step, r3);
-#else
-  for (int i = 0; i < 4; i++) {
-    const quad row = {from[i], from[i + from_step], from[i + 2 * from_step], from[i + 3 * from_step]};
-    *reinterpret_cast<quad*>(to + i * to_step) = row;
-  }
-#endif
-}
 
 // to[r * to_row + c] = from[r * row + c * column], r in [0, rows), c in [0, columns)
 inline __attribute__((noinline)) void gather(const float* from, int64_t row, int64_t column, int64_t rows, int64_t columns, float* to, int64_t to_row) {
@@ -34,15 +15,9 @@ inline __attribute__((noinline)) void gather(const float* from, int64_t row, int
     }
     return;
   }
-  const int64_t whole_rows = row == 1 ? rows / 4 * 4 : 0, whole_columns = row == 1 ? columns / 4 * 4 : 0;
-  // 64 columns at a time: their cache lines stay in L1 until the four groups of four rows in them are used.
-  for (int64_t c0 = 0; c0 < whole_columns; c0 += 64) {
-    const int64_t c1 = c0 + 64 < whole_columns ? c0 + 64 : whole_columns;
-    for (int64_t r = 0; r < whole_rows; r += 4)
-      for (int64_t c = c0; c < c1; c += 4) transpose_4x4(from + r + c * column, column, to + r * to_row + c, to_row);
-  }
+  if (row == 1) return turn_band<false>(to, to_row, from, column, rows, columns);
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t c = r < whole_rows ? whole_columns : 0; c < columns; c++) to[r * to_row + c] = from[r * row + c * column];
+    for (int64_t c = 0; c < columns; c++) to[r * to_row + c] = from[r * row + c * column];
 }
 
 // One panel: to[k * 16 + j] = from[k * b_k + j * b_column] for j < columns, zero up to 16.

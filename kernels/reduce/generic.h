@@ -146,7 +146,7 @@ template <class F> void reduce_short(float* y, const float* x, int64_t rows, int
       acc[k] = i < n ? F::of(load_first<F>(p + i, int(n - i)), v) : v;
     }
     for (int k = some; k < lanes; k++) acc[k] = vf{};
-    turn_square(acc);
+    transpose(acc);
 #pragma GCC unroll 4
     for (int step = lanes / 2; step; step /= 2)
 #pragma GCC unroll 8
