@@ -36,6 +36,12 @@ ACCELNN_INLINE Window window_of(const Call& c, const TensorView& image, const Te
   w.stride_w = c.integer(max_pool2d_attr::stride_w);
   w.pad_top = c.integer(max_pool2d_attr::pad_top);
   w.pad_left = c.integer(max_pool2d_attr::pad_left);
+  // A column of pixels is a row of them (1024 columns of 256 by twos: 620 us, as rows 42).
+  if (w.w == 1 && w.kernel_w == 1 && w.ow == 1 && !w.pad_left) {
+    w.w = w.h, w.ow = w.oh, w.kernel_w = w.kernel_h, w.stride_w = w.stride_h, w.pad_left = w.pad_top;
+    w.h = w.oh = w.kernel_h = w.stride_h = 1;
+    w.pad_top = 0;
+  }
   const int64_t room = w.w + w.pad_left - w.kernel_w, begin = (w.pad_left + w.stride_w - 1) / w.stride_w, end = room < 0 ? 0 : room / w.stride_w + 1;
   w.inner_begin = begin < w.ow ? begin : w.ow;
   w.inner_end = end < w.inner_begin ? w.inner_begin : end < w.ow ? end

@@ -22,6 +22,9 @@ LAYERS = [
     (lambda nn: nn.Conv2d(3, 5, (5, 3), padding=(2, 3), stride=2, padding_mode="replicate"), (2, 3, 6, 7)),
     (lambda nn: nn.Conv2d(3, 4, 4, padding="same", padding_mode="circular"), (2, 3, 6, 7)),
     (lambda nn: nn.Conv2d(20, 40, 3, padding=1, groups=20), (2, 20, 11, 9)),
+    (lambda nn: nn.Conv2d(4, 6, (5, 1), padding=(2, 0), stride=(2, 1), groups=2), (2, 4, 33, 1)),              # one pixel wide
+    (lambda nn: nn.Sequential(nn.Conv2d(3, 16, (4, 1), dilation=(3, 1)), nn.MaxPool2d((3, 1), (2, 1), (1, 0))), (2, 3, 40, 1)),
+    (lambda nn: nn.Sequential(nn.Conv2d(16, 16, (3, 1), padding=(1, 0)), nn.AvgPool2d((2, 1), (3, 1), ceil_mode=True)), (1, 16, 30, 1)),
     (lambda nn: nn.Conv3d(4, 6, 3, stride=(1, 2, 1), padding=1, groups=2), (2, 4, 5, 7, 6)),
     (lambda nn: nn.Conv3d(3, 4, (2, 3, 1), dilation=(2, 1, 1), padding="same"), (1, 3, 5, 4, 6)),
     (lambda nn: nn.Conv3d(2, 3, 3, padding=1, padding_mode="replicate", bias=False), (2, 3, 4, 5)),
