@@ -56,7 +56,8 @@ class Voice(nn.Module):
 class Faces(nn.Module):
     """One of the three nets of MTCNN (Zhang et al., 2016): convolutions with PReLU and pools, then a layer and its heads, or heads of 1x1."""
 
-    def __init__(self, channels: tuple[int, ...], kernels: tuple[int, ...], pools: tuple[int, ...], dense: tuple[int, int] | None, heads: tuple[int, ...]) -> None:
+    def __init__(self, channels: tuple[int, ...], kernels: tuple[int, ...], pools: tuple[int, ...], dense: tuple[int, int] | None,
+                 heads: tuple[int, ...]) -> None:  # fmt: skip
         super().__init__()
         for i, (c, k, size) in enumerate(zip((3, *channels), channels, kernels), 1):
             setattr(self, f"conv{i}", nn.Conv2d(c, k, size))
@@ -115,7 +116,8 @@ class Sentence(nn.Module):
         return (x * weight).sum(1) / weight.sum(1)
 
     def take(self, state: dict[str, Any]) -> None:
-        found = {f"{to}.weight": state[f"embeddings.{name}_embeddings.weight"] for to, name in (("words", "word"), ("places", "position"), ("types", "token_type"))}
+        tables = (("words", "word"), ("places", "position"), ("types", "token_type"))
+        found = {f"{to}.weight": state[f"embeddings.{name}_embeddings.weight"] for to, name in tables}
         for kind in ("weight", "bias"):
             found[f"norm.{kind}"] = state[f"embeddings.LayerNorm.{kind}"]
             found |= {f"layers.{i}.{to}.{kind}": state[f"encoder.layer.{i}.{name}.{kind}"] for i in range(len(self.layers)) for to, name in self.NAMES.items()}
