@@ -185,7 +185,9 @@ PointsLayout points_layout(const Geometry& g) {
   PointsLayout l = {};
   l.panels = divide_up(g.cg, group_pixels);
   const int64_t image = times(times(g.groups, l.panels), times(g.pixels, group_pixels * 4));
-  l.images = at_least(at_most(g.n, (int64_t(4) << 20) / at_least(image, 1)), 1);
+  // Turned once for all of a small dw's tiles, they stay in L2.
+  const int64_t near = times(g.o, g.cg) <= 65536 ? int64_t(512) << 10 : int64_t(4) << 20;
+  l.images = at_least(at_most(g.n, near / at_least(image, 1)), 1);
   l.block = divide_up(g.pixels, divide_up(g.pixels, 512));
   l.row = round_up(l.block, group_pixels) + group_pixels;
   l.parts = at_most(times(g.groups, divide_up(g.og, 4)), most_parts);
