@@ -10,6 +10,7 @@ import numpy as np
 import accelnn as an
 
 from ..core.autograd import grad_of
+from ..core.errors import ShapeError
 from ..core.registry import OPS
 from ..ops.conv import geometry
 from ..ops.matmul import gamma
@@ -28,6 +29,8 @@ def _drawn(transposed: bool) -> Callable[[np.random.Generator, str], Inputs]:
     def draw(rng: np.random.Generator, text: str) -> Inputs:
         image, weights, *rest = text.split(":")
         x, w = sizes(image, 5, SYNTAX), sizes(weights, 5, SYNTAX)
+        if x[1] != w[0 if transposed else 1]:
+            raise ShapeError(f"'{text}': the weights are for another number of channels; expected {SYNTAX}")
         g = {"stride": 1, "padding": 0} | {k: int(v) for k, _, v in (part.partition("=") for part in rest)}
         dy = (x[0], w[1] if transposed else w[0], *(_out(s, k, g, transposed) for s, k in zip(x[2:], w[2:])))
         return Inputs([normal(rng, *x), normal(rng, *w) / np.float32(np.sqrt(np.prod(w[1:])))], {}, {**g, "dilation": 1, "groups": 1, "dy": normal(rng, *dy)})
@@ -85,4 +88,4 @@ def _cost(transposed: bool) -> Callable[[Inputs], tuple[float, float]]:
 
 
 add(*(Work(f"{name}_backward", op, _drawn(flag), _call(flag), SYNTAX, truth=_truth(flag), cost=_cost(flag), plain=False, eager=False)
-      for name, op, flag in (("conv3d", "conv2d", False), ("conv_transpose3d", "conv_transpose2d", True))))  # fmt: skip
+      for name, op, flag in (("conv3d", "fold_planes", False), ("conv_transpose3d", "unfold_planes", True))))  # fmt: skip
