@@ -18,6 +18,7 @@ from ..core.tensor import Tensor, apply, mode
 
 WORTH = 1 << 21  # products: below, the Python of this file is a tenth of the time
 PRODUCTS = 24, 64  # an element of the two images: of fast algorithms, of panels
+APART = 128  # of panels where windows do not overlap: conv2d reads the image once too
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 Shape = tuple[int, ...]
 
@@ -73,7 +74,8 @@ def algorithm_of(x: Shape, w: Shape, attrs: tuple[tuple[str, int], ...]) -> int 
 
     Measured on one thread against conv2d: 1x1 of 256 -> 64 channels at 56x56 (51 products an element that is turned) 0.92, 1024 -> 256 at 14x14 (205)
     1.29. Groups of 4 channels on their planes: 359 us, turned 460; of 8: 388, turned 291. 64 images of 6 -> 16 channels, 14x14, by 5x5: 345 us
-    turned, by columns 400, with outputs as lanes 273 (two threads 211, 206 and 141)."""
+    turned, by columns 400, with outputs as lanes 273 (two threads 211, 206 and 141). 2x2 at a stride of 2, 64 to 128 channels of 112x112 (85): 2311 us
+    turned, 2162 on NCHW, two threads 1312 and 1064; 128 to 256 of 56x56 (171) as fast either way, 256 to 512 of 28x28 (341) 2382 and 3422."""
     from ..core.dispatch import explain
     from .conv_nhwc import ALGORITHMS, PANELS, plan_of
 
@@ -84,6 +86,9 @@ def algorithm_of(x: Shape, w: Shape, attrs: tuple[tuple[str, int], ...]) -> int 
     if few or w[0] < 16 or products < WORTH:
         return None
     algorithm = ALGORITHMS.index(plan_of(image, weights, given))
+    apart = 1 < w[2] <= given["stride_h"] and 1 < w[3] <= given["stride_w"]
+    if algorithm == PANELS and apart and products < APART * turned:
+        return None
     if products < PRODUCTS[algorithm == PANELS] * turned:
         return None
     row = next((name for name, why in explain("conv2d", [image, weights], given) if why is None), "")

@@ -1,9 +1,12 @@
 """Convolutions over one and three dimensions, exactly those over two: a line is a picture of one row, and a slab of T planes is a picture with T times
 as many channels (planes.py). The slabs of a volume are copied T / stride times; each copied element meets O R S weights.
 
-Both gradients against torch (one, two threads): 32 to 64 channels, 3x3x3 at a stride of 2, 2.1, 1.6; 16 to 32 channels 0.7, 0.6: of 7.1 ms 5.4 are conv2d's
-gradients, the rest is unfolding, folding and turning. conv_transpose3d 32 to 16 channels, 4x4x4, 0.8, 0.6: its dx is conv2d of weights that are a view, which
-are not packed (1.9 instead of 1.1 ms)."""
+Both gradients against torch, one thread (two): 3x3x3 at a stride of 2, 16 to 32 channels of 16x16x16 1.04 (1.05), 32 to 64 0.93 (0.76, one noisy run);
+conv_transpose3d 32 to 16 channels, 4x4x4 at 8x14x14, 0.81 (0.78); 64 to 32, 2x2x2, 1.41. What was tried for the 4x4x4 (2.6 to 3.0 ms, torch 1.9 to 2.0):
+its dx by way of channels last inside conv2d, 1134 instead of 1702 us; images turned in squares for dw, 1016 and 1173 us in two runs that differed by more
+than that; what is left besides is 94 us of unfolding and 170 us of walking the tape (conv3d: 110 us of folding, 81 us of dy's copy). Both products run at 88
+of 116 GFLOP/s. Not tried: F(5,2) on pixels folded into channels (conv_transpose.py), which would spare half of them; taps of planes as runs of
+conv2d_nhwc's direct kernel, without slabs."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ static const char* refuse(const Row& row, const Call& call) {
   const conv::Geometry g = conv::geometry(call, call.in[0], call.in[1], call.out[0]);
   if (way == Way::planes) return conv::planes_pay(g) ? nullptr : "for groups of few channels";
   if (way == Way::pixels) return conv::pixels_pay(g) && call.in[3].absent() ? nullptr : "for 13 to 16 outputs, without a residual";
-  return conv::detour(g, call.integer(conv2d_attr::exact) != 0).algorithm == conv::panels ? "turning the images would not pay" : nullptr;
+  return conv::detour(g, call.integer(conv2d_attr::exact) != 0).pays ? nullptr : "turning the images would not pay";
 }
 
 const Op op_conv2d = {"conv2d", conv2d_attrs, conv2d_attr::count_, 2, 4, 1, check, refuse, workspace};

@@ -145,16 +145,23 @@ RowsLayout rows_layout(const Geometry& g) {
 
 OuterLayout outer_layout(const Geometry& g) {
   OuterLayout l = {};
-  l.height = plus(times(g.oh - 1, g.sh), (g.r - 1) * g.dh + 1);
   l.width = plus(times(g.ow - 1, g.sw), (g.s - 1) * g.dw + 1);
   l.x_pixel = spread(round_up(g.c, group_pixels)), l.y_pixel = spread(round_up(g.o, group_pixels));
-  const int64_t x = times(times(l.height, l.width), l.x_pixel * 4), y = times(g.pixels, l.y_pixel * 4);
+  const auto seen = [&](int64_t rows) { return plus(times(rows - 1, g.sh), (g.r - 1) * g.dh + 1); };
+  const auto bytes = [&](int64_t rows) { return plus(times(times(seen(rows), l.width), l.x_pixel * 4), times(rows * g.ow, l.y_pixel * 4)); };
   // Images that are turned together. Each time all sums are gone through again: small ones leave the images in L2. (Writing dw each time instead: 61, not 88
   // GFLOP/s, of 48 to 32 channels, 16x16 at a stride of 2.)
-  const int64_t near = times(g.o, g.k) < 65536 ? int64_t(1) << 20 : int64_t(4) << 20;
-  l.images = at_least(at_most(g.n, near / at_least(plus(x, y), 1)), 1);
+  const bool small = times(g.o, g.k) < 65536;
+  const int64_t near = small ? int64_t(1) << 20 : int64_t(4) << 20, image = at_least(bytes(g.oh), 1);
+  l.images = at_least(at_most(g.n, near / image), 1);
+  // Of larger images as many rows as leave L2 room for the sums.
+  l.strips = small && image > near ? at_most(divide_up(image, near / 2), g.oh) : 1;
+  l.strip = divide_up(g.oh, l.strips);
+  l.strips = divide_up(g.oh, l.strip);
+  l.height = seen(l.strip);
+  const int64_t x = times(times(l.height, l.width), l.x_pixel * 4), y = times(l.strip * g.ow, l.y_pixel * 4);
   // Pixels of a block, up to eight lines each, that stay in L2 over all taps.
-  l.band = at_most(at_least(512 / g.ow, 1), g.oh);
+  l.band = at_most(at_least(512 / g.ow, 1), l.strip);
   l.c_block = channel_block(g);
   const int64_t others = times(g.groups, divide_up(g.cg, l.c_block));
   l.o_blocks = out_blocks(g.og, others);
@@ -165,7 +172,7 @@ OuterLayout outer_layout(const Geometry& g) {
   l.x = shared.take(times(l.images, x));
   l.y = shared.take(times(l.images, y));
   shared.take(panel_width * 4);                     // what the last panel reads beyond the last pixel
-  l.kept = l.images < g.n;
+  l.kept = l.images < g.n || l.strips > 1;
   slice.take(times(taps, l.c_block * 4));           // dw of one output, turned
   l.sums = l.kept ? shared.take(times(units, l.unit)) : slice.take(l.unit);
   l.part = shared.at;
@@ -178,7 +185,9 @@ PointsLayout points_layout(const Geometry& g) {
   PointsLayout l = {};
   l.panels = divide_up(g.cg, group_pixels);
   const int64_t image = times(times(g.groups, l.panels), times(g.pixels, group_pixels * 4));
-  l.images = at_least(at_most(g.n, (int64_t(4) << 20) / at_least(image, 1)), 1);
+  // Turned once for all of a small dw's tiles, they stay in L2.
+  const int64_t near = times(g.o, g.cg) <= 65536 ? int64_t(512) << 10 : int64_t(4) << 20;
+  l.images = at_least(at_most(g.n, near / at_least(image, 1)), 1);
   l.block = divide_up(g.pixels, divide_up(g.pixels, 512));
   l.row = round_up(l.block, group_pixels) + group_pixels;
   l.parts = at_most(times(g.groups, divide_up(g.og, 4)), most_parts);

@@ -99,11 +99,12 @@ WinogradLayout wgrad_winograd_layout(const Geometry& g);
 
 // wgrad with channels in the lanes (wgrad_outer.h).
 struct OuterLayout {
-  int64_t height, width;      // of what is seen of x
+  int64_t height, width;      // of what is seen of x in a strip
+  int64_t strip, strips;      // rows of dy that are turned at a time; in an image
   int64_t x_pixel, y_pixel;   // elements between pixels, channels last
-  int64_t images, band;       // turned at a time; rows of dy that pass while a tap's sums stay in registers
+  int64_t images, band;       // turned at a time, whole ones; rows of dy that pass while a tap's sums stay in registers
   int64_t c_block, o_blocks;  // channels of a unit of work, blocks of outputs of a group
-  bool kept;                  // sums of all units stay until the last images
+  bool kept;                  // sums of all units stay until the last strip or images
   int64_t unit;               // bytes of a unit's sums
   int64_t parts, x, y, sums, part, slice;
   size_t bytes;

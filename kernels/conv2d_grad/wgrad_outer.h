@@ -27,16 +27,19 @@ inline Status run(const Call& call, const conv::Geometry& g) {
   const int64_t taps = g.r * g.s, flops = 2 * g.n * g.o * g.pixels * g.k, c_blocks = conv::divide_up(g.cg, l.c_block);
   const int64_t step = g.sw * l.x_pixel, row = g.sh * l.width * l.x_pixel;      // of x, from one output's pixel to the next, from row to row
 
-  for (int64_t first = 0; first < g.n; first += l.images) {
-    const int64_t images = conv::at_most(l.images, g.n - first);
-    parallel(call, images * l.height, flops / 8, [&](int64_t unit) {
+  const int64_t groups_of_images = conv::divide_up(g.n, l.images), passes = groups_of_images * l.strips;
+  for (int64_t pass = 0; pass < passes; pass++) {
+    const int64_t first = pass / l.strips * l.images, images = conv::at_most(l.images, g.n - first);
+    const int64_t top = pass % l.strips * l.strip, lines = conv::at_most(l.strip, g.oh - top);
+    parallel(call, images * l.height, flops / passes / 8, [&](int64_t unit) {
       const int64_t i = unit / l.height, h = unit % l.height;
-      turn({x.as<float>() + (first + i) * g.c * g.h * g.w, g.c, g.h, g.w}, h - g.top, 1, -g.left, 1, l.width, seen + unit * l.width * l.x_pixel, l.x_pixel);
-      if (h < g.oh)
-        turn({dy.as<float>() + (first + i) * g.o * g.pixels, g.o, g.oh, g.ow}, h, 1, 0, 1, g.ow, out + (i * g.oh + h) * g.ow * l.y_pixel, l.y_pixel);
+      turn({x.as<float>() + (first + i) * g.c * g.h * g.w, g.c, g.h, g.w}, top * g.sh + h - g.top, 1, -g.left, 1, l.width,
+           seen + unit * l.width * l.x_pixel, l.x_pixel);
+      if (h < lines)
+        turn({dy.as<float>() + (first + i) * g.o * g.pixels, g.o, g.oh, g.ow}, top + h, 1, 0, 1, g.ow, out + (i * l.strip + h) * g.ow * l.y_pixel, l.y_pixel);
     });
     const int64_t units = g.groups * l.o_blocks * c_blocks;
-    parallel(call, l.parts, flops, [&](int64_t part) {
+    parallel(call, l.parts, flops / passes, [&](int64_t part) {
       float* const turned = reinterpret_cast<float*>(work + l.part + part * l.slice);
       for (int64_t unit = part * units / l.parts; unit < (part + 1) * units / l.parts; unit++) {
         const int64_t group = unit / l.o_blocks / c_blocks, c = unit / l.o_blocks % c_blocks * l.c_block, channels = conv::at_most(l.c_block, g.cg - c);
@@ -46,18 +49,18 @@ inline Status run(const Call& call, const conv::Geometry& g) {
         const float* const x0 = seen + group * g.cg + c;
         float* const to = dw.as<float>() + ((group * g.og + o) * g.cg + c) * taps;
         float* const sums = reinterpret_cast<float*>(work + l.sums + (l.kept ? unit * l.unit : l.part + part * l.slice));
-        const bool last = first + images == g.n;
-        bool add = first > 0;
+        const bool last = pass + 1 == passes;
+        bool add = pass > 0;
         for (int64_t i = 0; i < images; i++)
-          for (int64_t h = 0; h < g.oh; h += l.band, add = true) {
-            const int64_t rows = conv::at_most(l.band, g.oh - h);
+          for (int64_t h = 0; h < lines; h += l.band, add = true) {
+            const int64_t rows = conv::at_most(l.band, lines - h);
             for (int64_t r = 0; r < g.r; r++)
               for (int64_t s = 0; s < g.s; s++) {
                 // dw's lines, which nobody else fetches in time: rows of it lie pages apart.
-                if (last && i + 1 == images && h + rows == g.oh)
+                if (last && i + 1 == images && h + rows == lines)
                   for (int64_t q = 0; q < outs; q++)
                     for (int64_t j = 0; j < channels; j += 16) __builtin_prefetch(to + q * g.cg * taps + (r * g.s + s) * channels + j, 1, 2);
-                const float* const y1 = y0 + (i * g.oh + h) * g.ow * l.y_pixel;
+                const float* const y1 = y0 + (i * l.strip + h) * g.ow * l.y_pixel;
                 const float* const x1 = x0 + ((i * l.height + h * g.sh + r * g.dh) * l.width + s * g.dw) * l.x_pixel;
                 float* const tap = sums + (r * g.s + s) * outs * l.c_block;
                 for (int64_t j = 0; j < channels; j += tile_columns)

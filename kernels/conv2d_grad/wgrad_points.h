@@ -17,7 +17,7 @@ namespace wgrad_points {
 inline void turn_panel(const conv::Geometry& g, const float* x, int64_t n, float* to) {
   if (n < panel_columns) std::memset(to, 0, size_t(g.pixels * panel_columns) * sizeof(float));
   if (g.sh == 1 && g.sw == 1) {
-    for (int64_t j = 0; j < g.pixels; j += 64) transpose(x + j, g.h * g.w, n, conv::at_most(64, g.pixels - j), to + j * panel_columns, panel_columns);
+    transpose_all(x, g.h * g.w, n, g.pixels, to, panel_columns);
     return;
   }
   // Number by number, each on a page of its own, this was a third of the time of a stride of 2.
@@ -35,7 +35,7 @@ inline void turn_panel(const conv::Geometry& g, const float* x, int64_t n, float
         else
           for (int64_t q = 0; q < count; q++) seen[c * most + q] = from[q * g.sw];
       }
-      transpose(seen, most, n, count, to, panel_columns);
+      transpose_all(seen, most, n, count, to, panel_columns);
       to += count * panel_columns;
     }
 }

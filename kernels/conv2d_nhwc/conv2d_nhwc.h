@@ -90,7 +90,8 @@ ACCELNN_INLINE bool in_lanes(const Geometry& g) { return in_lanes(g.groups, g.o)
 // conv2d by way of channels last: the image turned, the weights packed, the result turned back, in the call's workspace. Worth it where the algorithm
 // saves more than that: never for `panels`, to which the columns of conv2d are equal.
 struct Detour {
-  int algorithm;                        // panels: not worth it
+  bool pays;
+  int algorithm;
   int64_t x, packed, y, inner;          // offsets in the workspace
   size_t bytes;
 };

@@ -107,7 +107,8 @@ def _conv2d_backward(channels_last: bool, function: Callable[..., Any] = torch.c
     def prepare(x: Inputs, a: Any, w: Any) -> Any:
         g, dy = x.note, tensor(x.note["dy"])
         if channels_last:
-            a, w, dy = (t.contiguous(memory_format=torch.channels_last) for t in (a, w, dy))
+            last = torch.channels_last if a.dim() == 4 else torch.channels_last_3d
+            a, w, dy = (t.contiguous(memory_format=last) for t in (a, w, dy))
         a, w = a.detach().requires_grad_(), w.detach().requires_grad_()
         y = function(a, w, None, stride=g["stride"], padding=g["padding"], dilation=g["dilation"], groups=g["groups"])
         return lambda: torch.autograd.grad(y, (a, w), dy, retain_graph=True)
@@ -199,6 +200,10 @@ WORKS: dict[str, dict[str, Make]] = {
     "dynamic_qmatmul": {"torch dyn": _dynamic_linear},
     "conv2d": {"torch NCHW": _returning(_conv2d(False)), "torch NHWC": _returning(_conv2d(True))},
     "conv2d_backward": {"torch NCHW": _returning(_conv2d_backward(False)), "torch NHWC": _returning(_conv2d_backward(True))},
+    "conv3d_backward": {f"torch {layout}": _returning(_conv2d_backward(layout == "NHWC", torch.conv3d)) for layout in ("NCHW", "NHWC")},
+    "conv_transpose3d_backward": {
+        f"torch {layout}": _returning(_conv2d_backward(layout == "NHWC", torch.conv_transpose3d)) for layout in ("NCHW", "NHWC")
+    },
     "conv_transpose2d_backward": {f"torch {layout}": _returning(_conv2d_backward(layout == "NHWC", torch.conv_transpose2d)) for layout in ("NCHW", "NHWC")},
     "attention": {"torch sdpa": _returning(_attention)},
     "attention_backward": {"torch.grad": _returning(_attention_backward)},
