@@ -152,7 +152,7 @@ inline Status batch_norm(const Call& call) {
             sweep_channels<R, W>(
                 y + before, places, [&](int64_t i, int k) INLINED { return fma(zeroed(x + before + i, k) - m, splat(by), splat(shift)); },
                 [&](int64_t i, int u, int k) INLINED {
-                  call_for(x + next + i);
+                  call_for(x + next + i), call_near(x + from + i + relay_near);
                   const vf t = zeroed(x + from + i, k) - pivot;
                   away[u] += t;
                   squares[u] = fma(t, t, squares[u]);
@@ -266,7 +266,8 @@ inline Status batch_norm_grad(const Call& call) {
                   return ((zeroed(dy + before + i, k) - k1) - ((zeroed(x + before + i, k) - mb) * sb) * k2) * scale;
                 },
                 [&](int64_t i, int u, int k) INLINED {
-                  call_for(dy + next + i), call_for(x + next + i);
+                  call_for(dy + next + i), call_for(x + next + i), call_near(dy + from + i + relay_near), call_near(x + from + i + relay_near);
+                  if constexpr (W) call_for(dy + next - d.s + i), call_for(x + next - d.s + i);
                   const vf g = zeroed(dy + from + i, k);
                   g_sum[u] += g;
                   gz_sum[u] = fma(g, (zeroed(x + from + i, k) - mh) * sh, gz_sum[u]);

@@ -19,7 +19,7 @@ ACCELNN_INLINE void relay_rows(const float* x, float* y, int64_t n, int64_t begi
                                float* mean) {
   const bool past = holds_floats(y);
   float m = 0, s = 0;                   // of the row that is written
-  relay<1>(begin, end, y + end * n, [&](int64_t r, Seam& seam, auto writes) INLINED {
+  relay(begin, end, y + end * n, [&](int64_t r, Seam& seam, auto writes) INLINED {
     const float *here = x + within(r, begin, end) * n, *before = x + (r - 1) * n;
     float* to = y + (r - 1) * n;
     vf sum[4] = {}, d[4] = {}, q[4] = {};
@@ -63,7 +63,7 @@ ACCELNN_INLINE void relay_grad_rows(const float* dy, const float* x, const float
                                     const float* w, float* dw, float* db) {
   const bool past = holds_floats(dx);
   float c1 = 0, c2 = 0;                 // rstd mean g and rstd mean (g z) of the row that is written
-  relay<1>(begin, end, dx + end * n, [&](int64_t r, Seam& seam, auto writes) INLINED {
+  relay(begin, end, dx + end * n, [&](int64_t r, Seam& seam, auto writes) INLINED {
     const int64_t row = within(r, begin, end), before = within(r - 1, begin, end);
     const float *gh = dy + row * n, *xh = x + row * n, *gb = dy + before * n, *xb = x + before * n;
     const float mh = mean ? mean[row] : 0.0f, mb = mean ? mean[before] : 0.0f, sb = rstd[before];

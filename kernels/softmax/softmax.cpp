@@ -121,7 +121,7 @@ const char* refuse_short(const Row& row, const Call& c) {
 }
 size_t workspace_softmax(const Call& c, const Row& row) {
   const int64_t classes = c.in[0].shape[c.in[0].rank - 1];
-  return row.tile_m == 2 && c.in[0].count() >= softmax_large_floats ? size_t(2 * softmax_large_parts * softmax_room(classes)) * sizeof(float) : 0;
+  return row.tile_m == 2 && c.in[0].count() >= softmax_large_floats ? size_t(softmax_large_parts * softmax_room(classes)) * sizeof(float) : 0;
 }
 
 }  // namespace

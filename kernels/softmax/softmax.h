@@ -11,9 +11,9 @@
 
 namespace accelnn {
 
-// Rows longer than this have kernels of their own (wide.h). Parts of a call whose result goes past the caches: two rows of exponentials each.
+// Rows longer than this have kernels of their own (wide.h). Parts of a call whose result goes past the caches: a room each for a row of exponentials, and
+// for a vector and a number a piece of it, which has 128 floats or more.
 constexpr int64_t softmax_short = 16, softmax_large_parts = 16, softmax_large_floats = 4 << 20;
-// A row of them, half a page off the next one's: a load 4 KiB behind a store waits for it (6144 x 4096: 8.0 ms).
-ACCELNN_INLINE int64_t softmax_room(int64_t c) { return (c + 1023) / 1024 * 1024 + 512; }
+ACCELNN_INLINE int64_t softmax_room(int64_t c) { return (c + c / 16 + 128) / 16 * 16; }
 
 }  // namespace accelnn

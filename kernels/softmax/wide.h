@@ -2,6 +2,7 @@
 // program.
 #pragma once
 #include "softmax/cached.h"
+#include "softmax/generic.h"
 #include "softmax/softmax.h"
 #include "softmax/softmax_axis.h"
 #include "softmax/softmax_axis_grad.h"
@@ -33,40 +34,65 @@ template <class F> ACCELNN_INLINE void over_parts(const Call& call, int64_t item
   });
 }
 
-// Past the caches, rows that three of fit into L2 (relay.h): the maximum of row r, exponentials of r - 1, result of r - 2.
-constexpr int64_t relayed_row = 32768;
+// Past the caches (relay.h) a row is read once, in the loop that writes the one before it: piece by piece its maximum so far, and exponentials below that;
+// what a piece lacks to the row's own maximum is part of its factor. Only exponentials lie in L2, and in the place of those that were just read:
+// 1024 x 32000 in 6.8 ms, 88 % of a copy's speed. Not so, slower:
+// - maximum of row r, exponentials of r - 1, result of r - 2 in one loop, exponentials of two rows in turn: 15.4 ms (9 to 14 on other days: as pages happened
+//   to lie in L2), 11 with lines called for into L1 too; logarithms, which keep none: 7.4;
+// - pieces, but exponentials of two rows in turn: 11.1; in 8 KiB that are always in L1 (wrong results): 7.3 to 8.1;
+// - exponentials computed again for the result: 12 multiply-adds a vector, the time that a copy has for it.
+// Pieces of 8, 16, 32 vectors: 7.0, 6.6, 6.8 ms, 8192 x 4096 8.3, 7.7, 7.5; without a call into L1 as far as the next piece 11.9; without one into L2 14.1.
+// Rows of 1000: 70 % (8.6 ms, as with three sweeps): seams and ends of rows, some 200 of 980 cycles.
+constexpr int64_t piece = 32 * lanes, piece_near = 2 * piece + 256, piece_ahead = 4096;
+constexpr int64_t relayed_row = 160 << 10;
 ACCELNN_INLINE bool relays(const Rows& r) {
-  return r.c >= 4 * lanes && r.c <= relayed_row && r.count >= 8 * softmax_large_parts && r.count * r.c >= softmax_large_floats;
+  return r.c >= 4 * lanes && r.c <= relayed_row && r.count >= 4 * softmax_large_parts && r.count * r.c >= softmax_large_floats;
 }
-// Exponentials are kept for the result in `room`, two rows; logarithms need none. (Computed again instead: 11 to 12 ms instead of 6 to 8, 25 M floats.)
+// (In the caches it is slower than cached.h: 64 x 1000 23 us instead of 18.5, 512 x 512 70 and 60; logarithms 16.3 and 15.8, 72 and 63.)
+// room: softmax_room(c), for exponentials, maxima of pieces and, a vector each, their factors; logarithms need none.
 template <bool logarithm> ACCELNN_INLINE void relay_softmax(const float* x, float* y, int64_t c, int64_t begin, int64_t end, float* room) {
   const bool past = holds_floats(y);
-  float top = 0, top_before = 0, given = 0;       // of rows r - 1, r - 2; 1 / sum or log sum of r - 2
-  relay<2>(begin, end, y + end * c, [&](int64_t r, Seam& seam, auto writes) INLINED {
-    const float *first = x + within(r, begin, end) * c, *second = x + within(r - 1, begin, end) * c, *third = x + (r - 2) * c;
-    float *kept = room + ((r - 1) & 1) * softmax_room(c), *to = y + (r - 2) * c;
-    const float* ready = room + (r & 1) * softmax_room(c);
-    vf m[4] = {lowest(), lowest(), lowest(), lowest()}, s[4] = {};
+  const int64_t pieces = (c + piece - 1) / piece;
+  float *factors = room + (c + lanes - 1) / lanes * lanes, *tops = factors + (pieces + 1) * lanes;
+  const auto top_of_piece = [&](const float* row, int64_t at) INLINED { return top_of(row + at, c - at < piece ? c - at : piece); };
+  float top_before = 0, given = 0;                // of the row that is written: maximum and log sum
+  vf coming = top_of_piece(x + begin * c, 0);     // maximum of the piece that is next
+  relay(begin, end, y + end * c, [&](int64_t r, Seam& seam, auto writes) INLINED {
+    const float *first = x + within(r, begin, end) * c, *following = x + within(r + 1, begin, end) * c, *before = x + (r - 1) * c;
+    float* to = y + (r - 1) * c;
+    vf s[4] = {}, top = splat(-__FLT_MAX__);      // finite: exponentials of -inf are 0 below it
     const auto read = [&](int64_t i, int u, int k) INLINED {
-      call_for(first + i + relay_ahead);
-      m[u] = larger(or_lowest(first + i, k), m[u]);
-    };
-    const auto compute = [&](int64_t i, int u, int k) INLINED {
-      call_near(second + i + relay_near);
-      const vf v = exp_below(or_lowest(second + i, k) - top);
-      if constexpr (!logarithm) put_lanes(kept + i, v, k);
+      if ((u == 0 || k < lanes) && (i & (piece - 1)) == 0) {
+        if (coming[0] > top[0]) {                 // some log(pieces) times a row
+          const vf less = exp_below(top - coming);
+#pragma GCC unroll 4
+          for (int q = 0; q < 4; q++) s[q] = s[q] * less;
+          top = coming;
+        }
+        if constexpr (!logarithm) tops[i / piece] = top[0];
+        coming = i + piece < c ? top_of_piece(first, i + piece) : top_of_piece(following, 0);
+      }
+      call_near(first + i + piece_near), call_for(first + i + piece_ahead);
+      const vf v = exp_below(or_lowest(first + i, k) - top);
+      if constexpr (!logarithm) put_lanes(room + i, v, k);
       s[u] += v;
     };
     const auto result = [&](int64_t i, int k) INLINED {
-      call_near((logarithm ? third : ready) + i + relay_near);
-      if constexpr (logarithm) return (zeroed(third + i, k) - top_before) - given;
-      else return zeroed(ready + i, k) * given;
+      if constexpr (logarithm) return (zeroed(before + i, k) - top_before) - given;
+      else {
+        const int64_t in = i & (piece - 1), next = in > piece - lanes ? in - (piece - lanes) : 0;      // lanes of the next piece
+        return zeroed(room + i, k) * load(factors + i / piece * lanes + next);
+      }
     };
-    if constexpr (decltype(writes)::value) sweep_together(to, c, past, seam, result, read, compute);
-    else sweep_together(c, read, compute);
-    given = logarithm ? log(splat(total(s)))[0] : 1.0f / total(s);
-    top_before = top;
-    top = max_across(larger(larger(m[0], m[1]), larger(m[2], m[3])))[0];
+    if constexpr (decltype(writes)::value) sweep_together(to, c, past, seam, result, read);
+    else sweep_together(c, read);
+    if constexpr (logarithm) given = log(splat(total(s)))[0], top_before = top[0];
+    else {
+      const float scale = 1.0f / total(s);
+      in_lanes(pieces, [&](int64_t i, int k) INLINED { put_lanes(tops + i, exp_below(zeroed(tops + i, k) - top) * scale, k); });
+      for (int64_t n = 0; n < pieces; n++) store(factors + n * lanes, splat(tops[n]));
+      store(factors + pieces * lanes, splat(tops[pieces - 1]));
+    }
   });
 }
 template <bool logarithm> ACCELNN_INLINE Status relay_softmax(const Call& call, const Rows& r) {
@@ -74,7 +100,7 @@ template <bool logarithm> ACCELNN_INLINE Status relay_softmax(const Call& call, 
   const float* x = call.in[0].as<float>();
   float *y = call.out[0].as<float>(), *room = static_cast<float*>(call.work);
   parallel(call, parts, r.count * r.c * 16, [&](int64_t part) {
-    relay_softmax<logarithm>(x, y, r.c, r.count * part / parts, r.count * (part + 1) / parts, room + 2 * part * softmax_room(r.c));
+    relay_softmax<logarithm>(x, y, r.c, r.count * part / parts, r.count * (part + 1) / parts, room + (logarithm ? 0 : part * softmax_room(r.c)));
   });
   return {};
 }
@@ -120,6 +146,25 @@ inline Status log_softmax_wide(const Call& call) {
   return {};
 }
 
+// In the caches a row is summed in the loop that writes the one before it: 128 x 1000 in 25 us, 27 with one loop after the other, 512 x 512 46 and 52;
+// logarithms 25 and 28, 48 and 53. Not so, slower: one after the other with the next row called for (512 x 512: 61), with lines of the result called for while
+// the sum is taken (61). Past them it gains nothing: 32768 x 1000 16.3 ms, 14.9 in turn (70 % of a copy's speed); 1024 x 32000 14.1 and 13.8, 15.4 with
+// calls 16 KiB ahead.
+template <bool logarithm> ACCELNN_INLINE void relay_grad(const float* dy, const float* y, float* dx, int64_t c, int64_t begin, int64_t end) {
+  vf sum = {};                                    // of the row that is written
+  relay(begin, end, dx + end * c, [&](int64_t r, Seam& seam, auto writes) INLINED {
+    const int64_t here = within(r, begin, end) * c, before = (r - 1) * c;
+    vf s[4] = {};
+    const auto read = [&](int64_t i, int u, int k) INLINED {
+      if constexpr (logarithm) s[u] += zeroed(dy + here + i, k);
+      else s[u] = fma(zeroed(dy + here + i, k), zeroed(y + here + i, k), s[u]);
+    };
+    const auto result = [&](int64_t i, int k) INLINED { return grad_of<logarithm>(zeroed(dy + before + i, k), zeroed(y + before + i, k), sum); };
+    if constexpr (decltype(writes)::value) sweep_together(dx + before, c, false, seam, result, read);
+    else sweep_together(c, read);
+    sum = sum_across((s[0] + s[1]) + (s[2] + s[3]));
+  });
+}
 template <bool logarithm> ACCELNN_INLINE Status rows_grad(const Call& call) {
   const Rows r = rows_of(call.in[0]);
   const float *dy = call.in[0].as<float>(), *y = call.in[1].as<float>();
@@ -127,7 +172,8 @@ template <bool logarithm> ACCELNN_INLINE Status rows_grad(const Call& call) {
   const int64_t worth = r.count * r.c * (logarithm ? 12 : 9);
   if (!goes_past(dx, 3 * r.count * r.c)) {
     over_ranges(call, r.count, worth, [&](int64_t begin, int64_t end) {
-      rows_of_grad<logarithm>(dy + begin * r.c, y + begin * r.c, dx + begin * r.c, end - begin, r.c);
+      if (r.c >= 4 * lanes) relay_grad<logarithm>(dy, y, dx, r.c, begin, end);
+      else rows_of_grad<logarithm>(dy + begin * r.c, y + begin * r.c, dx + begin * r.c, end - begin, r.c);
     });
     return {};
   }
