@@ -60,10 +60,30 @@ struct Ahead {
 };
 constexpr int64_t ahead = 2048, shortly = 192;
 
+// Which way through the groups. A load whose address ends in the same 12 bits as that of a store before it that has not reached the cache waits for it:
+// with y 64 to 320 bytes behind x in this sense (Zen 4; nothing at 512) 16 floats of exp take 4.4 ns instead of 3.1, of tanh 5.7 instead of 4.7. An array
+// with a header in front of a page beside one without is such a pair. Downwards, the stores before are those above.
+struct Sweep { int64_t first, step; };
+constexpr uintptr_t close_by = 512;
+constexpr int64_t turn_floats = 512;     // looking costs some ns
+ACCELNN_APART inline Sweep sweep_of(const Code* code, int n_code, int64_t n) {
+  int up = 0, down = 0;
+  for (const Code* y = code; y != code + n_code; y++) {
+    if (!y->to || !y->to_mask) continue;
+    for (const Code* s = code; s != code + n_code; s++)
+      for (int k = 0; k < 3; k++) {
+        if (!s->in[k] || !s->mask[k]) continue;
+        const uintptr_t behind = (reinterpret_cast<uintptr_t>(y->to) - reinterpret_cast<uintptr_t>(s->in[k])) % 4096;
+        up += behind && behind < close_by, down += behind > 4096 - close_by;
+      }
+  }
+  return up > down ? Sweep{n - group, -group} : Sweep{0, group};
+}
+
 // A program of one instruction: no jump for each group, and the function's constants stay in registers. A million floats on one thread, ratio to
 // onnxruntime: exp 0.74 -> 0.83, tanh 0.71 -> 0.76, sigmoid 0.89 -> 1.18. What is left of exp is its multiply-adds: 3.2 ns for 16 floats, of 3.5.
-template <int operands, class F> __attribute__((noinline)) void run_one(const Code& s, int64_t n) {
-  for (int64_t j = 0; j < n; j += group) {
+template <int operands, class F> __attribute__((noinline)) void run_one(const Code& s, int64_t n, Sweep sweep) {
+  for (int64_t j = sweep.first; n > 0; n -= group, j += sweep.step) {
     vf a[4], b[4], c[4], x[4];
     const auto read = [&](int k, vf* v) __attribute__((always_inline)) {
       const float* p = s.in[k] + (j & s.mask[k]);
@@ -81,17 +101,17 @@ template <int operands, class F> __attribute__((noinline)) void run_one(const Co
   }
 }
 // Only what is arithmetic enough: the others wait for memory.
-template <bool full> ACCELNN_INLINE bool ran_alone(const Code& s, int64_t n) {
+template <bool full> ACCELNN_INLINE bool ran_alone(const Code& s, int64_t n, Sweep sweep) {
   switch (s.opcode) {
-    case op_exp: return run_one<1, pointwise_function::f_exp>(s, n), true;
-    case op_tanh: return run_one<1, pointwise_function::f_tanh>(s, n), true;
-    case op_sigmoid: return run_one<1, pointwise_function::f_sigmoid>(s, n), true;
-    case op_erf: return run_one<1, pointwise_function::f_erf>(s, n), true;
+    case op_exp: return run_one<1, pointwise_function::f_exp>(s, n, sweep), true;
+    case op_tanh: return run_one<1, pointwise_function::f_tanh>(s, n, sweep), true;
+    case op_sigmoid: return run_one<1, pointwise_function::f_sigmoid>(s, n, sweep), true;
+    case op_erf: return run_one<1, pointwise_function::f_erf>(s, n, sweep), true;
     case op_gelu:
-      if constexpr (full) run_one<1, pointwise_function::f_gelu>(s, n);
+      if constexpr (full) run_one<1, pointwise_function::f_gelu>(s, n, sweep);
       return full;
     case op_silu:
-      if constexpr (full) run_one<1, pointwise_function::f_silu>(s, n);
+      if constexpr (full) run_one<1, pointwise_function::f_silu>(s, n, sweep);
       return full;
     default: return false;
   }
@@ -99,8 +119,9 @@ template <bool full> ACCELNN_INLINE bool ran_alone(const Code& s, int64_t n) {
 
 template <bool full> ACCELNN_APART void run_code(const Code* code, int n_code, int64_t n, const Ahead& soon) {
   const Code* const end = code + n_code;
-  if (n_code == 1 && n > group && !soon.n && !code->past && code->to && ran_alone<full>(*code, n)) return;
-  for (int64_t j = 0; j < n; j += group) {
+  const Sweep sweep = n >= turn_floats && !soon.n ? sweep_of(code, n_code, n) : Sweep{0, group};
+  if (n_code == 1 && n > group && !soon.n && !code->past && code->to && ran_alone<full>(*code, n, sweep)) return;
+  for (int64_t j = sweep.first; n > 0; n -= group, j += sweep.step) {
     for (int k = 0; k < soon.n; k++)
 #pragma GCC unroll 4
       for (int u = 0; u < int(group); u += 16) {
