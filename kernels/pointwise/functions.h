@@ -162,6 +162,12 @@ FUNCTION(clamp, clamp_of(a, b, c))
 FUNCTION(within, truth((a > b) & (a < c)))
 FUNCTION(gate, accelnn::select(a > 0.0f, b, splat(0.0f)))
 FUNCTION(expm1, expm1_of(a))
+// Two in a row (generic.h): both round.
+FUNCTION(mul_add, a* b + c)
+FUNCTION(mul_sub, a* b - c)
+FUNCTION(sub_of_mul, c - a * b)
+FUNCTION(add_mul, (a + b) * c)
+FUNCTION(sub_mul, (a - b) * c)
 #undef FUNCTION
 
 }  // namespace pointwise_function
