@@ -76,7 +76,7 @@ ACCELNN_APART inline Sweep sweep_of(const Code* code, int n_code, int64_t n) {
 }
 
 // A program of one instruction: no jump for each group, and the function's constants stay in registers. A million floats on one thread, ratio to
-// onnxruntime: exp 0.74 -> 0.83, tanh 0.71 -> 0.76, sigmoid 0.89 -> 1.18; since then, by vec.h's functions of today and without waiting loads, 1.16, 1.11, 1.57.
+// onnxruntime: exp 0.74 -> 0.83, tanh 0.71 -> 0.76, sigmoid 0.89 -> 1.18; now, by vec.h's functions of today and without waiting loads, 1.16, 1.11, 1.57.
 template <int operands, class F> __attribute__((noinline)) void run_one(const Code& s, int64_t n, Sweep sweep) {
   for (int64_t j = sweep.first; n > 0; n -= group, j += sweep.step) {
     vf a[4], b[4], c[4], x[4];
