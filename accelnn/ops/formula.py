@@ -70,6 +70,8 @@ class Functions:
         """exp(x) - 1: by way of tanh(x / 2) where the difference would lose digits."""
         if isinstance(x, np.ndarray) or np.isscalar(x):
             return np.expm1(x)
+        if isinstance(x, Number):
+            return x.emit("expm1")
         t = self.tanh(x * 0.5)
         return self.select(self.abs(x) < 1.0, 2.0 * t / (1.0 - t), self.exp(x) - 1.0)
 

@@ -50,7 +50,7 @@ INTERPRET: dict[str, Any] = {
     "sqrt": lambda a, *_: np.sqrt(a), "exp": lambda a, *_: np.exp(a), "log": lambda a, *_: np.log(a), "tanh": lambda a, *_: np.tanh(a),
     "rsqrt": lambda a, *_: 1 / np.sqrt(a), "log1p": lambda a, *_: np.log1p(a), "square": lambda a, *_: a * a, "reciprocal": lambda a, *_: 1 / a,
     "floor": lambda a, *_: np.floor(a), "rint": lambda a, *_: np.rint(a), "sign": lambda a, *_: np.sign(a), "sin": lambda a, *_: np.sin(a),
-    "cos": lambda a, *_: np.cos(a),
+    "cos": lambda a, *_: np.cos(a), "expm1": lambda a, *_: np.expm1(a),
     "sigmoid": lambda a, *_: 1 / (1 + np.exp(-a)), "erf": lambda a, *_: OPS["erf"].reference(a), "relu": lambda a, *_: np.maximum(a, 0),
     "pow": lambda a, b, _: np.power(a, b), "select": lambda a, b, c: np.where(a != 0, b, c),
     "eq": lambda a, b, _: (a == b) * 1.0, "ne": lambda a, b, _: (a != b) * 1.0, "lt": lambda a, b, _: (a < b) * 1.0,

@@ -1,4 +1,5 @@
-// Size classes of 4 steps a power of two (at most 25 % waste), a free list each, one lock. Blocks carry their class in the 64 bytes before them.
+// Size classes of 4 steps a power of two (at most 25 % waste), a free list each, one lock. Blocks carry their class in the 64 bytes before them; large ones
+// begin on a page: 64 bytes behind one they lay so beside arrays without a header that loads waited for stores (pointwise/generic.h, Sweep).
 #include "alloc.h"
 #include <pthread.h>
 #include <cstdlib>
@@ -40,6 +41,11 @@ pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 Block* free_list[n_classes];
 AllocatorStats stats;
 
+// From what the system gave to where a block's own bytes begin.
+constexpr size_t page = 4096;
+size_t front(size_t bytes) { return bytes >= huge_page ? page : sizeof(Block); }
+void* start_of(Block* block) { return reinterpret_cast<char*>(block + 1) - front(block->bytes); }
+
 struct Class {
   int index;
   size_t bytes;
@@ -59,7 +65,7 @@ void free_all_locked() {
       head = block->next;
       stats.cached -= int64_t(block->bytes);
       ACCELNN_SHOW(block + 1, block->bytes);
-      free(block);
+      free(start_of(block));
     }
 }
 
@@ -81,7 +87,7 @@ void* allocate(size_t bytes) {
     return block + 1;
   }
 
-  const size_t total = c.bytes + sizeof(Block);
+  const size_t total = c.bytes + front(c.bytes);
   void* fresh = nullptr;
   if (posix_memalign(&fresh, total >= huge_page ? huge_page : alignment, total)) fresh = nullptr;
 #ifdef MADV_HUGEPAGE
@@ -92,7 +98,7 @@ void* allocate(size_t bytes) {
   if (!fresh) stats.live -= int64_t(c.bytes);
   pthread_mutex_unlock(&lock);
   if (!fresh) return nullptr;
-  block = static_cast<Block*>(fresh);
+  block = reinterpret_cast<Block*>(static_cast<char*>(fresh) + front(c.bytes)) - 1;
   block->bytes = c.bytes;
   block->index = c.index;
   ACCELNN_HIDE(reinterpret_cast<char*>(block + 1) + bytes, c.bytes - bytes);
@@ -114,7 +120,7 @@ void release(void* p) {
   pthread_mutex_unlock(&lock);
   if (keep) return;
   ACCELNN_SHOW(p, block->bytes);
-  free(block);
+  free(start_of(block));
 }
 
 AllocatorStats allocator_stats() {

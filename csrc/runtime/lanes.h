@@ -50,13 +50,6 @@ template <int step> ACCELNN_INLINE vf sum_across_(vf v) {
   return v;
 }
 ACCELNN_INLINE vf sum_across(vf v) { return sum_across_<lanes / 2>(v); }
-ACCELNN_INLINE vf larger(vf a, vf b) {                                                 // one instruction on x86
-#if defined(__AVX512F__)
-  return reinterpret_cast<vf>(_mm512_maskz_max_ps(__mmask16(-1), reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));      // g++ makes two of it
-#else
-  return a > b ? a : b;
-#endif
-}
 template <int step> ACCELNN_INLINE vf max_across_(vf v) {
   v = larger(v, rotate<step>(v));
   if constexpr (step > 1) return max_across_<step / 2>(v);

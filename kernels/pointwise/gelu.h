@@ -18,10 +18,7 @@ template <int n> ACCELNN_INLINE vf polynomial(const float (&c)[n], vf u) {
   return n % 2 ? accelnn::fma(q, u, p) : accelnn::fma(p, u, q);
 }
 // low <= x <= high by two instructions; NaN stays.
-ACCELNN_INLINE vf clamp_of(vf x, vf low, vf high) {
-  x = low > x ? low : x;
-  return high < x ? high : x;
-}
+ACCELNN_INLINE vf clamp_of(vf x, vf low, vf high) { return smaller(high, larger(low, x)); }
 // 1/2 + x P(x^2) for |x| <= edge, P a minimax polynomial in u = 2 (x / edge)^2 - 1, so that no coefficient is large. One polynomial for both
 // gelu and its slope: erf alone has two branches and an exp, and the slope another exp (65536 floats: gelu 49 -> 28 us, its gradient 78 -> 34).
 template <int n> ACCELNN_INLINE vf step_of(vf x, float edge, const float (&c)[n]) {

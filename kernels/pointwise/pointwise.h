@@ -10,7 +10,7 @@
 //   it is written, whatever the program. Any other overlap of an output with an input or another output is refused.
 // Alignment: none needed. Empty shapes: nothing is written. Results do not depend on strides, threads or how the range is cut into tiles.
 // Error: every instruction rounds to float32. add, sub, mul, div, min, max, sqrt, comparisons, rounding: as IEEE (fma: one rounding, two in the base
-//   row; rsqrt: two roundings). exp, log, tanh, sigmoid, erf: within 3 ulp; log1p 4 ulp. sin, cos: 2e-7 absolute for |x| <= 8192, growing with |x|
+//   row; rsqrt: two roundings). exp, log, tanh, sigmoid, erf, expm1: within 3 ulp; log1p 4 ulp. sin, cos: 2e-7 absolute for |x| <= 8192, growing with |x|
 //   above. pow(a, b) = exp(b log|a|): 3 ulp + |b log|a|| * 1.5 ulp relative, 0 below 1.2e-38; a < 0 (-inf too) wants an
 //   integer b, else NaN; pow(-1, +-inf) is NaN.
 //   exp gives 0 below -87.34. gelu: 1.2e-7 |a| and an ulp, 0 below -5.25; its slope 2.4e-7 absolute, 0 below -5.75. silu, its slope: 4 ulp and

@@ -80,6 +80,7 @@ double value_of(int64_t opcode, double a, double b, double c) {
     case op_clamp: return bounded(a, b, c);
     case op_within: return a > b && a < c;
     case op_gate: return a > 0 ? b : 0;
+    case op_expm1: return std::expm1(a);
   }
   return NAN;
 }

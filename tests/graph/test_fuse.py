@@ -13,6 +13,7 @@ from accelnn import _C
 from accelnn.core.dtypes import DType
 from accelnn.core.errors import Error
 from accelnn.core.registry import OPS
+from accelnn.core.tensor import apply
 from accelnn.ops.matmul import gamma
 
 
@@ -89,3 +90,30 @@ def test_a_transformer_layer_has_no_pass_of_its_own_for_residuals_and_activation
     np.testing.assert_allclose(forward(x).numpy(), net(x).numpy(), rtol=1e-5, atol=1e-5)
     assert "pointwise" not in forward.plan(x).plan.ops
     assert len(forward.plan(x).hoisted) == 6, "query, key and value weights are windows of one: packed too"
+
+
+CHAINS = {
+    "a temporary as a gate's second operand": lambda a, b, c: apply("relu_grad", a.exp(), b + 1.0),
+    "mul, add": lambda a, b, c: (a * b + c).abs(), "mul, sub": lambda a, b, c: (a * b - c).abs(), "sub of mul": lambda a, b, c: (c - a * b).abs(),
+    "add, mul": lambda a, b, c: ((a + b) * c).abs(), "sub, mul": lambda a, b, c: (c * (a - b)).abs(), "a sum read twice": lambda a, b, c: (s := a + b) * c - s,
+    "with numbers": lambda a, b, c: (a * 0.5 + b).relu() * c - a + 0.25, "both operands": lambda a, b, c: (s := a * b) + s,
+    "a temporary as the third": lambda a, b, c: (t := a.tanh()) * c.sigmoid() + t,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fn", CHAINS.values(), ids=CHAINS.keys())
+def test_a_chain_has_the_bits_of_its_ops(fn: Callable[..., Any]) -> None:
+    a, b, c = (an.tensor(np.random.default_rng(i).standard_normal((5, 333), np.float32)) for i in range(3))
+    assert np.array_equal(an.compile(fn)(a, b, c).numpy(), fn(a, b, c).numpy())
+
+
+def test_addresses_change_no_bit() -> None:
+    """Loads beside stores of the same low address bits make the kernel go the other way."""
+    memory = np.empty(4096 // 4 + 2000, np.float32)
+    x = np.random.default_rng(0).standard_normal(1900, np.float32)
+    want, chain = an.tensor(x).tanh().numpy(), an.compile(lambda t: (t * 0.5 + 1.0).relu() - t)
+    wanted = chain(an.tensor(x)).numpy()
+    for at in range(0, 1024, 16):
+        memory[at : at + x.size] = x
+        moved = an.asarray(memory[at : at + x.size])
+        assert np.array_equal(moved.tanh().numpy(), want) and np.array_equal(chain(moved).numpy(), wanted)

@@ -84,6 +84,14 @@ def log1p(s: Step, x: str) -> str:
     return str(s.add("Where", s.add("Less", s.add("Abs", x), half), s.add("Where", same, x, near), s.add("Log", u)))
 
 
+def expm1(s: Step, x: str) -> str:
+    """e^x - 1, exact near 0: 2 t / (1 - t) with t = tanh(x / 2)."""
+    one = s.const(1.0)
+    t = s.add("Tanh", s.add("Mul", x, s.const(0.5)))
+    near = s.add("Div", s.add("Add", t, t), s.add("Sub", one, t))
+    return str(s.add("Where", s.add("Less", s.add("Abs", x), one), near, s.add("Sub", s.add("Exp", x), one)))
+
+
 class Run:
     """The instructions of one program: each value as a float, and as a bool where it is one."""
 
@@ -139,7 +147,7 @@ def _slope(kind: str) -> Callable[..., str]:
 MORE: dict[str, Callable[..., str]] = {
     "fma": lambda s, r, a, b, c: s.add("Add", s.add("Mul", r.number(a), r.number(b)), r.number(c)),
     "rsqrt": lambda s, r, a, b, c: s.add("Reciprocal", s.add("Sqrt", r.number(a))),
-    "log1p": lambda s, r, a, b, c: log1p(s, r.number(a)),
+    "log1p": lambda s, r, a, b, c: log1p(s, r.number(a)), "expm1": lambda s, r, a, b, c: expm1(s, r.number(a)),
     "square": lambda s, r, a, b, c: s.add("Mul", r.number(a), r.number(a)),
     "select": lambda s, r, a, b, c: s.add("Where", r.truth(a), r.number(b), r.number(c)),
     "silu": lambda s, r, a, b, c: s.add("Mul", r.number(a), s.add("Sigmoid", r.number(a))),
