@@ -30,4 +30,5 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
 
 
 __all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "common_subexpressions", "fold", "fold_batch_norm", "fold_live_batch_norm", "fuse_epilogues",
-           "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize", "run_passes", "simplify", "straighten", "sparsify_convolutions"]  # fmt: skip
+           "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize", "run_passes", "simplify",
+           "straighten", "sparsify_convolutions"]  # fmt: skip
