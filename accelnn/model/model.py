@@ -48,18 +48,18 @@ class Model:
             except ValueError as reason:        # an empty file
                 raise FormatError(f"{os.fspath(path)}: {reason}") from reason
         model = cls.__new__(cls)
-        model._open(_C.View.share(np.frombuffer(mapped, np.uint8), DType.uint8))
+        model._open(_C.View.share(np.frombuffer(mapped, np.uint8), DType.uint8), mapped=True)
         if not model.plan.graph():
             raise FormatError(f"{os.fspath(path)}: the file has no graph (it was stripped for a binary); it can be run by an executable only")
         return model
 
-    def _open(self, file: _C.View, graph: Graph | None = None) -> None:
-        self.plan = _C.Plan(file)      # refuses what is not a sound file
+    def _open(self, file: _C.View, graph: Graph | None = None, mapped: bool = False) -> None:
+        self.plan = _C.Plan(file, mapped)      # refuses what is not a sound file
         self.file = file.numpy().data
         self._graph = graph
         self._lowered: Graph | None = None
         self.ledger: dict[str, dict[str, float]] = {}  # what compression cost, where compress() made this
-        self.runner = _C.Runner(self._convert_and_run)  # Tensors go straight to the plan
+        self.runner = _C.Runner(self._convert_and_run, self._convert_and_run_feed)  # what the plan can read as it is goes straight to it
         self.runner.remember(self.plan, (), None)
         self.inputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(0)]
         self.outputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(1)]
@@ -85,6 +85,9 @@ class Model:
 
     def run(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         """By names, as onnxruntime does it."""
+        return self.runner.run(feed)
+
+    def _convert_and_run_feed(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         names = [name for name, _ in self.inputs]
         if sorted(names) != sorted(feed):
             raise ShapeError(f"run: inputs {names} expected, got {sorted(feed)}")
