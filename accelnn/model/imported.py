@@ -13,7 +13,7 @@ import numpy as np
 from ..core.dims import Assumption, Dim
 from ..core.errors import DTypeError, Error, GraphError, ShapeError
 from ..core.tensor import Tensor
-from ..formats.onnx import Importer, ValueNeeded, open_model
+from ..formats.onnx import Importer, ValueNeeded, model_of, open_model
 from .model import Model
 from .profile import Report
 
@@ -27,9 +27,10 @@ class ImportedModel:
     on, the shapes then or the value of an input, chooses the Plan: the last few are kept."""
 
     def __init__(self, proto: Any, folder: str = "", dims: Mapping[str, int | Dim] | None = None) -> None:
-        self.proto, self.folder, self.dims = proto, folder, dict(dims or {})
-        weights = {t.name for t in proto.graph.initializer}
-        self._open([i.name for i in proto.graph.input if i.name not in weights], [o.name for o in proto.graph.output])
+        self.proto, self.folder, self.dims = model_of(proto), folder, dict(dims or {})
+        graph = self.proto.graph
+        weights = {t.name for t in graph.initializer}
+        self._open([i.name for i in graph.input if i.name not in weights], [o.name for o in graph.output])
 
     def _open(self, inputs: list[str], outputs: list[str]) -> None:
         """The Plan for all sizes, if it can be had."""

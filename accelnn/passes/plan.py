@@ -14,7 +14,9 @@ from ..core.dims import AnySize, Dim, Size
 from ..core.dtypes import DType
 from ..core.errors import GraphError
 from ..core.graph import Graph, Node
+from ..core.lazy import Lazy
 from ..core.registry import KERNELS
+from ..core.tensor import Tensor
 from .plan_memory import END, Buffer, Schedule, Window, schedule
 
 ALIGN = 64
@@ -100,7 +102,14 @@ class _Writer:
         """(offset, bytes) in the weights. Equal constants lie there once: a quantized network repeats its zero points layer after layer."""
         if id(tensor) in self.offsets:
             return self.offsets[id(tensor)], tensor.spec.dtype.itemsize * int(np.prod(tensor.shape, dtype=np.int64))
-        raw = np.ascontiguousarray(tensor.numpy(raw=True)).reshape(-1).view(np.uint8)
+        if isinstance(tensor, Lazy):
+            offset = -(-self.weight_bytes // ALIGN) * ALIGN
+            size = tensor.spec.dtype.itemsize * int(np.prod(tensor.shape, dtype=np.int64))
+            self.weight_bytes = offset + size
+            self.weights.append((offset, tensor))
+            self.offsets[id(tensor)] = offset
+            return offset, size
+        raw = _bytes_of(tensor)
         known = self.contents.setdefault((raw.size, _C.checksum(raw)), [])
         offset = next((at for at, other in known if np.array_equal(other, raw)), None)
         if offset is None:
@@ -173,9 +182,16 @@ class _Writer:
         return container([(SECTIONS[name], count, data) for name, count, data in body])
 
 
+def _bytes_of(x: Any) -> np.ndarray:
+    if not isinstance(x, Tensor):
+        return np.frombuffer(x, np.uint8)
+    found: np.ndarray = np.ascontiguousarray(x.numpy(raw=True)).reshape(-1).view(np.uint8)
+    return found
+
+
 @dataclass(frozen=True)
 class Pieces:
-    """Bytes that lie in several places: (offset, bytes); zeros between them."""
+    """Bytes that lie in several places: (offset, bytes or a Tensor); zeros between them."""
 
     size: int
     pieces: list[tuple[int, Any]]
@@ -194,8 +210,9 @@ def container(sections: Sequence[tuple[int, int, bytes | Pieces]]) -> _C.View:
     end = HEADER.size
     for start, raw in [(end, table), *places]:
         file[end:start] = 0
-        end = start + len(raw)
-        file[start:end] = np.frombuffer(raw, np.uint8)
+        part = _bytes_of(raw)
+        end = start + len(part)
+        file[start:end] = part
     file[end:] = 0
     file[: HEADER.size] = np.frombuffer(HEADER.pack(b"ACCELPLN", _C.plan_version, len(sections), at, _C.checksum(file[HEADER.size :])), np.uint8)
     return view
