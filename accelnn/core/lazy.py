@@ -3,36 +3,65 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import _C
+from .dispatch import lower
 from .dtypes import as_dtype
-from .graph import Spec
+from .graph import Node, Spec
+from .registry import OPS
 from .tensor import Tensor
 
 LARGE = 1 << 18  # bytes: a megabyte that is touched for the first time costs 1.5 ms, which a small one's bookkeeping does not
 
 
 class Lazy(Tensor):
-    """A literal whose `view` is made anew whenever it is asked for."""
+    """A literal whose `view` is made anew whenever it is asked for: `fill(view)` writes the numbers, `window()` knows a cheaper way where there is one."""
 
-    __slots__ = ("make",)
+    __slots__ = ("fill", "window")
 
-    def __init__(self, spec: Spec, make: Callable[[], Any]) -> None:
+    def __init__(self, spec: Spec, fill: Callable[[Any], None], window: Callable[[], Any] | None = None) -> None:
         super().__init__(None, literal=True)
         self._spec = spec
-        self.make = make
+        self.fill, self.window = fill, window
 
     @property
-    def view(self) -> Any:  # type: ignore[override]
-        return self.make()
+    def view(self) -> Any:
+        if self.window is not None:
+            return self.window()
+        made = _C.View.empty(self.spec.shape, self.spec.dtype)
+        self.fill(made)
+        return made
+
+    def _concrete(self, what: str) -> Any:
+        return self.view
 
     @property
     def is_traced(self) -> bool:
         return False
+
+
+def computed(node: Node, operands: Sequence[Tensor | None]) -> Lazy:
+    """The only output of an op on literals."""
+    op = OPS[node.op]
+
+    def lowered() -> tuple[tuple[Any, ...], Any]:
+        return lower(op, [None if t is None else t.view for t in operands], node.attrs, node.outputs)
+
+    def window() -> Any:
+        return lowered()[1]
+
+    def fill(out: Any) -> None:
+        inputs, attrs = lowered()
+        if op.view is not None:
+            out.numpy()[...] = attrs.numpy()
+        else:
+            _C.call_into(op.number, inputs, attrs, (out,))
+
+    return Lazy(node.outputs[0], fill, window if op.view is not None else None)
 
 
 def file_of(array: np.ndarray) -> mmap.mmap | None:
@@ -51,19 +80,16 @@ def in_file(array: np.ndarray) -> Tensor | None:
         return None
     dtype = as_dtype(array.dtype)
 
-    def make() -> Any:
-        view = _C.View.empty(array.shape, dtype)
-        view.numpy()[...] = array.view(dtype.storage)
+    def fill(out: Any) -> None:
+        out.numpy()[...] = array.view(dtype.storage)
         forget(array, file)
-        return view
 
-    return Lazy(Spec(array.shape, dtype), make)
+    return Lazy(Spec(array.shape, dtype), fill)
 
 
 def forget(array: np.ndarray, file: mmap.mmap) -> None:
     """The array's pages need not stay in this process; who looks again finds them again."""
     page = mmap.PAGESIZE
     begin = array.__array_interface__["data"][0] - np.frombuffer(file, np.uint8).__array_interface__["data"][0]
-    start, end = -(-begin // page) * page, (begin + array.nbytes) // page * page
-    if end > start:
-        file.madvise(mmap.MADV_DONTNEED, start, end - start)
+    start, end = begin // page * page, -(-(begin + array.nbytes) // page) * page
+    file.madvise(mmap.MADV_DONTNEED, start, min(end, len(file)) - start)

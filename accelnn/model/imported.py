@@ -6,16 +6,20 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _C
 from ..core.dims import Assumption, Dim
 from ..core.errors import DTypeError, Error, GraphError, ShapeError
 from ..core.tensor import Tensor
 from ..formats.onnx import Importer, ValueNeeded, model_of, open_model
 from .model import Model
 from .profile import Report
+
+if TYPE_CHECKING:
+    from .pending import Pending
 
 KEPT = 8  # plans of special shapes
 
@@ -41,8 +45,11 @@ class ImportedModel:
         self.general: Model | None = None
         self.assumed: frozenset[Assumption] = frozenset()
         self.why = ""
+        self.runner = _C.Runner(self._call, self._call_feed)
         try:
             self.general, self.assumed = self._plan({}, {})
+            if not self.assumed and [n for n, _ in self.general.inputs] == inputs:
+                self.runner.remember(self.general.plan, (), None)  # what its Plan can read as it is goes straight to it
         except ValueNeeded as needed:
             self.by_value, self.why = needed.names, needed.why
         except Error as reason:
@@ -92,12 +99,24 @@ class ImportedModel:
 
     def __call__(self, *args: Any) -> Any:
         """One Tensor for one output, else a tuple."""
+        return self.runner(*args)
+
+    def _call(self, *args: Any) -> Any:
         feed = self._feed(args)
         model = self.model_for(feed)
         return model(*[feed[n] for n, _ in model.inputs])
 
     def run(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         """By names, as onnxruntime does it."""
+        return self.runner.run(feed)
+
+    def run_async(self, feed: Mapping[str, Any]) -> Pending:
+        """`run`, in another thread and without the interpreter's lock: see Model.run_async."""
+        from .pending import start
+
+        return start(self.run, feed)
+
+    def _call_feed(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         if sorted(feed) != sorted(self.input_names):
             raise ShapeError(f"run: inputs {self.input_names} expected, got {sorted(feed)}")
         arrays = {name: _array(name, x) for name, x in feed.items()}

@@ -6,7 +6,7 @@ import mmap
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from ..passes import DEPLOY, run_passes
 from ..passes.plan import SECTIONS, sections, write_plan
 from ..passes.plan_memory import schedule
 from .profile import Report, add_shares, cost, memory, sizes_of
+
+if TYPE_CHECKING:
+    from .pending import Pending
 
 
 class Model:
@@ -86,6 +89,13 @@ class Model:
     def run(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         """By names, as onnxruntime does it."""
         return self.runner.run(feed)
+
+    def run_async(self, feed: Mapping[str, Any]) -> Pending:
+        """`run`, begun now in another thread and without the interpreter's lock. What it returns has concurrent.futures.Future's methods (`result()`,
+        `add_done_callback`, `cancel` of what has not begun) and can be awaited. The arrays are read where they lie: leave them alone until it is done."""
+        from .pending import start  # its imports cost 10 ms
+
+        return start(self.run, feed)
 
     def _convert_and_run_feed(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         names = [name for name, _ in self.inputs]

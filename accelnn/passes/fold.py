@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..core.dims import product
 from ..core.dispatch import contiguous, run
 from ..core.graph import Graph, Node, Spec, Value, rewrite, symbolic, users
-from ..core.lazy import LARGE, Lazy
+from ..core.lazy import LARGE, computed
 from ..core.registry import OPS
 from ..core.tensor import Tensor, tensor
 from .build import constant
@@ -25,24 +24,21 @@ def fold(graph: Graph) -> Graph:
             return None
         tensors = [None if v is None else v.node.data for v in inputs]
         if len(node.outputs) == 1 and nbytes(node.outputs[0]) >= LARGE and (node.op in CHEAP or OPS[node.op].program is not None):
-            return [constant(Lazy(node.outputs[0], lambda: _computed(node, tensors)[0]), node.label)]
-        return [constant(Tensor(view, literal=True), node.label) for view in _computed(node, tensors)]
+            return [constant(computed(node, tensors), node.label)]
+        views = [None if t is None else t.view for t in tensors]
+        return [constant(Tensor(contiguous(view), literal=True), node.label) for view in run(OPS[node.op], views, node.attrs, node.outputs)]
 
     return rewrite(graph, change)
 
 
 # Ops that only move numbers: of large weights they are done when the Plan is written, one weight after the other. What lies between a file and its Plan
 # (dequantized, transposed, packed) then never exists as a whole.
-CHEAP = {"permute", "reshape", "slice", "alias", "detach", "copy", "cast", "pointwise", "dequantize_linear", "matmul_pack", "conv2d_pack", "recurrent_pack"}
+CHEAP = {"permute", "reshape", "slice", "alias", "detach", "copy", "cast", "concat", "pointwise", "dequantize_linear", "matmul_pack", "conv2d_pack",
+         "recurrent_pack"}  # fmt: skip
 
 
 def nbytes(spec: Spec) -> int:
     return product(spec.shape) * spec.dtype.itemsize  # type: ignore[return-value]
-
-
-def _computed(node: Node, tensors: Sequence[Tensor | None]) -> list[Any]:
-    views = [None if t is None else t.view for t in tensors]
-    return [contiguous(view) for view in run(OPS[node.op], views, node.attrs, node.outputs)]
 
 
 OUTPUT_AXIS = {"conv2d": 0, "matmul": 1}  # of the weights of products that a scale of their outputs can go into

@@ -28,6 +28,7 @@ STORAGE = {"temporary": 0, "input": 1, "output": 2, "state": 3, "constant": 4}
 ATTR_KINDS = {"integer": 0, "real": 1, "integers": 2}
 NO_VALUE = 0xFFFFFFFF
 MAX_RANK = 8
+MUCH = 1 << 22  # bytes: what making so much has taken is given back to the system
 
 
 class _Writer:
@@ -103,12 +104,11 @@ class _Writer:
         if id(tensor) in self.offsets:
             return self.offsets[id(tensor)], tensor.spec.dtype.itemsize * int(np.prod(tensor.shape, dtype=np.int64))
         if isinstance(tensor, Lazy):
-            offset = -(-self.weight_bytes // ALIGN) * ALIGN
-            size = tensor.spec.dtype.itemsize * int(np.prod(tensor.shape, dtype=np.int64))
-            self.weight_bytes = offset + size
-            self.weights.append((offset, tensor))
-            self.offsets[id(tensor)] = offset
-            return offset, size
+            at, size = -(-self.weight_bytes // ALIGN) * ALIGN, _size(tensor)
+            self.weight_bytes = at + size
+            self.weights.append((at, tensor))
+            self.offsets[id(tensor)] = at
+            return at, size
         raw = _bytes_of(tensor)
         known = self.contents.setdefault((raw.size, _C.checksum(raw)), [])
         offset = next((at for at, other in known if np.array_equal(other, raw)), None)
@@ -182,6 +182,10 @@ class _Writer:
         return container([(SECTIONS[name], count, data) for name, count, data in body])
 
 
+def _size(x: Any) -> int:
+    return int(np.prod(np.asarray(x.shape, np.int64))) * x.spec.dtype.itemsize if isinstance(x, Tensor) else len(x)
+
+
 def _bytes_of(x: Any) -> np.ndarray:
     if not isinstance(x, Tensor):
         return np.frombuffer(x, np.uint8)
@@ -204,16 +208,24 @@ def container(sections: Sequence[tuple[int, int, bytes | Pieces]]) -> _C.View:
         start = -(-at // ALIGN) * ALIGN
         at = start + (data.size if isinstance(data, Pieces) else len(data))
         table += SECTION.pack(kind, count, start, at - start)
-        places += [(start + offset, raw) for offset, raw in (data.pieces if isinstance(data, Pieces) else [(0, data)])]
+        places += [(start + offset, start + offset + _size(raw), raw) for offset, raw in (data.pieces if isinstance(data, Pieces) else [(0, data)])]
     view = _C.View.empty((at,), DType.uint8)
     file = view.numpy()
+    places = [(HEADER.size, HEADER.size + len(table), table), *places]
     end = HEADER.size
-    for start, raw in [(end, table), *places]:
+    for start, stop, _ in places:
         file[end:start] = 0
-        part = _bytes_of(raw)
-        end = start + len(part)
-        file[start:end] = part
+        end = stop
     file[end:] = 0
+    # The largest first, while little of the file has been touched: making it may take as much memory again.
+    for start, stop, raw in sorted(places, key=lambda p: p[0] - p[1]):
+        if isinstance(raw, Lazy):
+            shape: Any = raw.shape
+            raw.fill(_C.View.share(file[start:stop].view(raw.dtype.storage).reshape(shape), raw.dtype))
+        else:
+            file[start:stop] = _bytes_of(raw)
+        if stop - start >= MUCH:
+            _C.release_cached_memory()
     file[: HEADER.size] = np.frombuffer(HEADER.pack(b"ACCELPLN", _C.plan_version, len(sections), at, _C.checksum(file[HEADER.size :])), np.uint8)
     return view
 

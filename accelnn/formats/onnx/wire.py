@@ -48,9 +48,8 @@ DEFAULTS: dict[str, Any] = {"int": 0, "float": 0.0, "double": 0.0, "text": "", "
 
 def _type(name: str, one_of: tuple[str, ...] = (), /, **fields: Any) -> type[Message]:
     """A message type; fields: name=(number, kind) or (number, kind, message type)."""
-    kind = type(name, (Message,), {"ONE_OF": one_of})
-    kind.FIELDS = {f[0]: (n, f[1], f[2] if len(f) > 2 else None) for n, f in fields.items()}
-    return kind
+    table = {f[0]: (n, f[1], f[2] if len(f) > 2 else None) for n, f in fields.items()}
+    return type(name, (Message,), {"ONE_OF": one_of, "FIELDS": table})
 
 
 Entry = _type("Entry", key=(1, "text"), value=(2, "text"))
