@@ -1,4 +1,4 @@
-"""Model: a network whose weights stand still, as a Plan; and compile, compress, load, save."""
+"""Model: a network whose weights stand still, as a Plan; and load, save. What a run does not need (compile, compress, importers) is imported when asked for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import Any
 
 from ..core.dims import Dim
 from ..core.errors import GraphError
-from .compiled import compile
-from .compress import compress
-from .exported import from_torch
 from .model import Model, freeze, save
 
 
@@ -43,4 +40,4 @@ def save_onnx(model: Any, path: str | os.PathLike[str], example: Any = None, ops
     write(model.graph, path, opset, external_over)
 
 
-__all__ = ["Model", "compile", "compress", "freeze", "from_torch", "load", "save", "save_onnx"]
+__all__ = ["Model", "freeze", "load", "save", "save_onnx"]
