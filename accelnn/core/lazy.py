@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,22 +20,45 @@ LARGE = 1 << 18  # bytes: a megabyte that is touched for the first time costs 1.
 
 
 class Lazy(Tensor):
-    """A literal whose `view` is made anew whenever it is asked for: `fill(view)` writes the numbers, `window()` knows a cheaper way where there is one."""
+    """A literal whose `view` is made anew whenever it is asked for: `fill(view)` writes the numbers, `window()` knows a cheaper way where there is one.
+    `operands`: what they are made of."""
 
-    __slots__ = ("fill", "window")
+    __slots__ = ("fill", "operands", "window")
 
-    def __init__(self, spec: Spec, fill: Callable[[Any], None], window: Callable[[], Any] | None = None) -> None:
+    def __init__(self, spec: Spec, fill: Callable[[Any], None], window: Callable[[], Any] | None = None, operands: Sequence[Tensor | None] = ()) -> None:
         super().__init__(None, literal=True)
         self._spec = spec
-        self.fill, self.window = fill, window
+        self.fill, self.window, self.operands = fill, window, operands
 
     @property
     def view(self) -> Any:
+        known = _kept.views.get(self)
+        if known is not None:
+            return known
         if self.window is not None:
-            return self.window()
-        made = _C.View.empty(self.spec.shape, self.spec.dtype)
-        self.fill(made)
+            made = self.window()
+        else:
+            made = _C.View.empty(self.spec.shape, self.spec.dtype)
+            self.fill(made)
+        if self in _kept.views:
+            _kept.views[self] = made
         return made
+
+    def write(self, out: Any) -> None:
+        """The numbers into memory of their shape. What several steps on the way read is made once: an LSTM's gates are four slices of one matrix."""
+        uses: dict[Lazy, int] = {}
+        waiting: list[Tensor | None] = [self]
+        while waiting:
+            t = waiting.pop()
+            if isinstance(t, Lazy):
+                uses[t] = uses.get(t, 0) + 1
+                if uses[t] == 1:
+                    waiting += t.operands
+        _kept.views.update((t, None) for t, n in uses.items() if n > 1)
+        try:
+            self.fill(out)
+        finally:
+            _kept.views.clear()
 
     def _concrete(self, what: str) -> Any:
         return self.view
@@ -42,6 +66,16 @@ class Lazy(Tensor):
     @property
     def is_traced(self) -> bool:
         return False
+
+
+class _Kept(threading.local):
+    """While one is written: views that are needed again."""
+
+    def __init__(self) -> None:
+        self.views: dict[Lazy, Any] = {}
+
+
+_kept = _Kept()
 
 
 def computed(node: Node, operands: Sequence[Tensor | None]) -> Lazy:
@@ -61,7 +95,7 @@ def computed(node: Node, operands: Sequence[Tensor | None]) -> Lazy:
         else:
             _C.call_into(op.number, inputs, attrs, (out,))
 
-    return Lazy(node.outputs[0], fill, window if op.view is not None else None)
+    return Lazy(node.outputs[0], fill, window if op.view is not None else None, operands)
 
 
 def file_of(array: np.ndarray) -> mmap.mmap | None:
@@ -93,3 +127,10 @@ def forget(array: np.ndarray, file: mmap.mmap) -> None:
     begin = array.__array_interface__["data"][0] - np.frombuffer(file, np.uint8).__array_interface__["data"][0]
     start, end = begin // page * page, -(-(begin + array.nbytes) // page) * page
     file.madvise(mmap.MADV_DONTNEED, start, min(end, len(file)) - start)
+
+
+def read(array: np.ndarray) -> None:
+    """Somebody has looked at all of an array that may lie in a file."""
+    file = file_of(array) if array.nbytes >= LARGE else None
+    if file is not None:
+        forget(array, file)

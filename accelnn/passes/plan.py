@@ -221,11 +221,13 @@ def container(sections: Sequence[tuple[int, int, bytes | Pieces]]) -> _C.View:
     for start, stop, raw in sorted(places, key=lambda p: p[0] - p[1]):
         if isinstance(raw, Lazy):
             shape: Any = raw.shape
-            raw.fill(_C.View.share(file[start:stop].view(raw.dtype.storage).reshape(shape), raw.dtype))
+            raw.write(_C.View.share(file[start:stop].view(raw.dtype.storage).reshape(shape), raw.dtype))
         else:
             file[start:stop] = _bytes_of(raw)
         if stop - start >= MUCH:
             _C.release_cached_memory()
+    if at >= MUCH // 4:
+        _C.release_cached_memory()
     file[: HEADER.size] = np.frombuffer(HEADER.pack(b"ACCELPLN", _C.plan_version, len(sections), at, _C.checksum(file[HEADER.size :])), np.uint8)
     return view
 

@@ -149,15 +149,18 @@ class Call:
 
     def numbers(self, x: Any, what: str) -> list[Any]:
         """The elements of a known value: ints (or Sizes), floats, bools."""
+        return self.known(x, what).ravel().tolist()
+
+    def known(self, x: Any, what: str) -> np.ndarray:
         array = numbers(x)
         if array is None:
             self.scope.need(x, f"{self}: {what} is computed from data; the network's shapes would depend on it")
         assert array is not None
-        return array.ravel().tolist()
+        return array
 
     def value(self, x: Any, what: str) -> np.ndarray:
         """The array of a known value."""
-        self.numbers(x, what)
+        self.known(x, what)
         return np.asarray(x)
 
     def sizes(self, x: Any, what: str) -> list[Any]:

@@ -114,10 +114,9 @@ def _(c: Call, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, p
     """With weights made float32 again, and data that stay it."""
     from .recurrent import imported
 
-    def weights(q: Any, scale: Any, zero: Any) -> np.ndarray:
-        array, step, offset = (np.asarray(c.value(v, "weights"), np.float32) for v in (q, scale, zero))
-        step, offset = (v.reshape(v.shape[0], 1, -1) if v.ndim else v for v in (step, offset))
-        return np.ascontiguousarray(((array - offset) * step).swapaxes(1, 2))
+    def weights(q: Any, scale: Any, zero: Any) -> Tensor:
+        step, offset = (t.reshape(t.shape[0], 1, -1) if t.ndim else t for t in (c.tensor(scale).float(), c.tensor(zero).float()))
+        return ((c.tensor(q).float() - offset) * step).transpose(1, 2)
 
     return imported("lstm", c, x, weights(w, w_scale, w_zero), weights(r, r_scale, r_zero), b, lengths, h0, c0, p)
 
