@@ -12,7 +12,7 @@ import numpy as np
 from .. import _C
 from ..core.dims import AnySize, Dim, Size
 from ..core.dtypes import DType
-from ..core.errors import GraphError
+from ..core.errors import AttributeValueError, GraphError, ShapeError
 from ..core.graph import Graph, Node
 from ..core.lazy import Lazy
 from ..core.registry import KERNELS
@@ -143,6 +143,8 @@ class _Writer:
             if a["kind"] == "real":
                 raw = struct.pack("<d", value)
             elif a["kind"] == "integer":
+                if not -(1 << 63) <= int(value) < 1 << 63:
+                    raise AttributeValueError(f"{op}: {a['name']} = {value} needs more than 64 bits")
                 raw = struct.pack("<q", int(value))
             else:
                 count = len(value)
@@ -168,6 +170,8 @@ class _Writer:
             self.row("ports", struct.pack("<II", kind, self.value(w)) + self.text(name))
 
     def assemble(self, n_calls: int, graph_json: bytes) -> _C.View:
+        if any(not -(1 << 63) <= n < 1 << 63 for n in self.numbers):
+            raise ShapeError("a size or an attribute of the network needs more than 64 bits")
         dims = b"".join(self.text(d.name) + struct.pack("<qq", d.lower, d.upper) for d in self.dims)
         body: list[tuple[str, int, bytes | Pieces]] = [
             ("strings", len(self.strings), bytes(self.strings)),
