@@ -33,9 +33,10 @@ def one(engine: str, name: str, path: str, threads: int) -> dict[str, Any]:
     """In a process of its own: bytes and seconds."""
     given = cases()
     open_ = opener(engine, threads)
+    inputs = given.MODELS[name]("")[0]  # "": the file's first input
     before, began = status("VmRSS"), time.perf_counter()
     names, run, facts = open_(path)
-    feed = {k: v for k, v in given.MODELS[name](names[0])[0].items() if k in names}
+    feed = {k or names[0]: v for k, v in inputs.items() if (k or names[0]) in names}
     run(feed)
     taken = time.perf_counter() - began
     found: dict[str, Any] = {"peak": status("VmHWM") - before, "after": status("VmRSS") - before, "seconds": taken}
@@ -95,6 +96,10 @@ def saved(path: Path, name: str, folder: str) -> Path:
     return target
 
 
+def cpu() -> str:
+    return next(line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
@@ -122,7 +127,8 @@ def main() -> None:
               f"{ours['peak'] / theirs['peak']:6.2f} {ours['seconds'] * 1e3:7.0f} {theirs['seconds'] * 1e3:7.0f} | {made['peak'] / mib:7.1f} "
               f"{made['peak'] / max(need, 1):7.2f} {made['seconds'] * 1e3:7.0f}", flush=True)  # fmt: skip
     if args.json:
-        Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
+        about = {"date": time.strftime("%Y-%m-%d"), "threads": args.threads, "cpu": cpu()}
+        Path(args.json).write_text(json.dumps({**about, "files": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,19 @@ def in_file(array: np.ndarray) -> Tensor | None:
     return Lazy(Spec(array.shape, dtype), fill)
 
 
+def made_of(array: np.ndarray, spec: Spec, fill: Callable[[np.ndarray], None]) -> Tensor:
+    """The literal that `fill(out)` writes from an array, at once or, where that is large and lies in a file, when it is asked for."""
+    file = file_of(array) if array.nbytes >= LARGE else None
+
+    def write(out: Any) -> None:
+        fill(out.numpy())
+        if file is not None:
+            forget(array, file)
+
+    lazy = Lazy(spec, write)
+    return lazy if file is not None else Tensor(lazy.view, literal=True)
+
+
 def forget(array: np.ndarray, file: mmap.mmap) -> None:
     """The array's pages need not stay in this process; who looks again finds them again."""
     page = mmap.PAGESIZE
