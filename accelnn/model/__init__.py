@@ -12,7 +12,9 @@ from .model import Model, freeze, save
 
 
 def load(path: str | os.PathLike[str], dims: Mapping[str, int | Dim] | None = None) -> Any:
-    """A Model from a `.accel` file, or an ImportedModel from an `.onnx` file (extra: onnx). dims: sizes for the named dimensions of an ONNX model."""
+    """A Model from a `.accel` file, or an ImportedModel from an `.onnx` file. dims: sizes for the named dimensions of an ONNX model.
+
+    Large weights are read where the file is mapped, while the model lives: who replaces it writes beside it and renames."""
     if os.fspath(path).endswith(".onnx"):
         from .imported import load_onnx
 

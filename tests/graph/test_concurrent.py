@@ -110,3 +110,30 @@ def test_python_goes_on_while_a_plan_runs(threads: Any) -> None:
         steps += 1
         time.sleep(0.0005)
     assert pending.result(60) and steps >= 3
+
+
+def test_arrays_that_fit_go_straight_to_the_plan(monkeypatch: Any) -> None:
+    """No line of Python between: what is converted would go through _views."""
+    x = np.ones((2, 3), np.float32)
+    model = an.freeze(lambda a, b: (a + b, a * b), (x, x))
+    (first, _), (second, _) = model.inputs
+    want = [y.numpy().tobytes() for y in model(x, x)]
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("converted")
+
+    monkeypatch.setattr(type(model), "_views", never)
+    for a in (x, an.tensor(x), x[:, ::-1][:, ::-1]):
+        assert [y.numpy().tobytes() for y in model(a, x)] == want
+        found = model.run({second: x, first: a})
+        assert [y.numpy().tobytes() for y in found.values()] == want and list(found) == [n for n, _ in model.outputs]
+    for a in (x.astype(np.float64), x.astype(">f4"), np.asfortranarray(x), x[:, ::-1], x.tolist()):
+        with pytest.raises(AssertionError, match="converted"):
+            model.run({first: a, second: x})
+    monkeypatch.undo()
+    assert [y.numpy().tobytes() for y in model(x.astype(">f4"), np.asfortranarray(x))] == want
+    for wrong in ({first: x}, {first: x, second: x, "third": x}, {first: x, "other": x}):
+        with pytest.raises(Error, match="inputs"):
+            model.run(wrong)
+    with pytest.raises(Error, match="input"):
+        model.run({first: x.astype(np.int64), second: x})
