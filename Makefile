@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/stamps
 
-.PHONY: help build demo test wheel bench lint fuzz proof cross parity models clean
+.PHONY: help build demo test wheel bench lint fuzz fuzz-models proof cross parity models clean
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -67,9 +67,15 @@ wheel: $(STAMP)/base
 fuzz: $(STAMP)/test build
 	sh tests/fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
+#: make fuzz-models  mutated real ONNX and .accel files, FUZZ_SECONDS each (needs make models)
+fuzz-models: $(STAMP)/models build
+	$(BIN)/python tests/fuzz/models.py onnx $(or $(FUZZ_SECONDS),60)
+	$(BIN)/python tests/fuzz/models.py accel $(or $(FUZZ_SECONDS),60)
+
 #: make proof    what takes long: longer fuzzing, sanitizers (.ci/run calls it after make test)
 proof: $(STAMP)/test build
 	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600)
+	$(MAKE) --no-print-directory fuzz-models FUZZ_SECONDS=$$(($(or $(FUZZ_SECONDS),600) / 5))
 	$(BIN)/python -m pytest --import-mode=importlib -q tests -m proof $(ARGS)
 
 #: make cross    adds the cross compiler (ziglang) to .venv; make parity torch, onnx and onnxruntime; make models packages with ONNX files to try

@@ -23,7 +23,7 @@ matmul = _OPS["matmul"].call  # the operator @, with every operand of the op: ma
 # Rooms that a program may not need: imported when they are first named.
 _LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice", "bench": ".bench"}
 _LAZY_NAMES = {"compile": ".model.compiled", "load": ".model", "save": ".model", "save_onnx": ".model", "freeze": ".model", "Model": ".model",
-               "compress": ".model", "from_torch": ".model", "build": ".deploy.build", "check_grads": ".core.check", "Dim": ".core.dims",
+               "compress": ".model.compress", "from_torch": ".model.exported", "build": ".deploy.build", "check_grads": ".core.check", "Dim": ".core.dims",
                "explain": ".core.dispatch", "set_num_threads": ".core.device", "get_num_threads": ".core.device"}  # fmt: skip
 
 

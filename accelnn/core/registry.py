@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _C
 from .dims import Shape
-from .errors import GraphError
+from .errors import GraphError, ShapeError
 from .graph import Spec
 
 Strides = tuple[Any, ...]
@@ -63,6 +63,9 @@ class Program:
         return flat
 
 
+VARARGS = 4  # inspect.CO_VARARGS, whose import costs more
+
+
 @dataclass(eq=False)
 class Op:
     """One operation.
@@ -111,6 +114,11 @@ class Op:
 
     def specs(self, inputs: Sequence[Spec | None], attrs: dict[str, Any]) -> tuple[Spec, ...]:
         """The Specs of the outputs."""
+        code = getattr(self.program, "__code__", None)
+        if code is not None and not code.co_flags & VARARGS:  # shape rules of elementwise functions take any number of operands
+            names = [n for n in code.co_varnames[1 : code.co_argcount] if n not in attrs]
+            if not len(names) - len(self.program.__defaults__ or ()) <= len(inputs) <= len(names):  # type: ignore[union-attr]
+                raise ShapeError(f"{self.name}: {len(inputs)} operands; it takes {', '.join(names)}")
         out = self.shape(*inputs, **attrs)
         return (out,) if isinstance(out, Spec) else tuple(out)
 

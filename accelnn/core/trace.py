@@ -39,13 +39,13 @@ class Trace:
 
     def value_of(self, x: Tensor) -> Value:
         """The graph value that reading `x` means at this point."""
-        if x.view is None:
-            assert x.node is not None
-            return Value(x.node, x.index)
         if x.literal:
             if id(x) not in self.constants:
                 self.constants[id(x)] = Node("constant", (), {}, (x.spec,), data=x)
             return Value(self.constants[id(x)])
+        if x.view is None:
+            assert x.node is not None
+            return Value(x.node, x.index)
         if id(x) not in self.states:
             self.states[id(x)] = Node("state", (), {}, (x.spec,), data=x)
             self.current[id(x)] = Value(self.states[id(x)])

@@ -154,7 +154,7 @@ SPARED = re.compile("x86_(avx512|avxvnni|amx)$")
 
 def rows_for(plan: bytes, arch: str) -> dict[str, list[str]]:
     """The rows that a program for `arch` may choose from: by op and dtype, best first. Left out are references, which are for tests, and where there is
-    a row for AVX512-VNNI those for AVX-512 without it (a twentieth of an int8 program), AVX-VNNI and AMX (4 KB together): such machines take that of
+    an exact row for AVX512-VNNI those for AVX-512 without it (a twentieth of an int8 program), AVX-VNNI and AMX (4 KB together): such machines take that of
     AVX2 or of AVX512-VNNI instead, with equal bits."""
     wanted: dict[str, set[str]] = {}
     for op, dtype in calls(plan):
@@ -165,5 +165,6 @@ def rows_for(plan: bytes, arch: str) -> dict[str, list[str]]:
         rows = [row for row in table["rows"] if (row["dtype"] in dtypes or "" in dtypes) and row["device"] == "cpu" and row["exactness"] != "reference"]
         names = [row["name"] for row in rows if not toolchain.is_foreign(row["name"], arch)]
         if names:
-            chosen[table["name"]] = [n for n in names if not (beside := SPARED.search(n)) or n.replace(beside[0], "x86_vnni") not in names]
+            exact = {row["name"] for row in rows if row["exactness"] == "exact"}     # others add in another order: Python's bits would not be the program's
+            chosen[table["name"]] = [n for n in names if n not in exact or not (beside := SPARED.search(n)) or n.replace(beside[0], "x86_vnni") not in names]
     return chosen

@@ -1,4 +1,4 @@
-"""Model: a network whose weights stand still, as a Plan; and compile, compress, load, save."""
+"""Model: a network whose weights stand still, as a Plan; and load, save. What a run does not need (compile, compress, importers) is imported when asked for."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 from ..core.dims import Dim
 from ..core.errors import GraphError
-from .compiled import compile
-from .compress import compress
-from .exported import from_torch
 from .model import Model, freeze, save
 
 
 def load(path: str | os.PathLike[str], dims: Mapping[str, int | Dim] | None = None) -> Any:
-    """A Model from a `.accel` file, or an ImportedModel from an `.onnx` file (extra: onnx). dims: sizes for the named dimensions of an ONNX model."""
+    """A Model from a `.accel` file, or an ImportedModel from an `.onnx` file. dims: sizes for the named dimensions of an ONNX model.
+
+    Large weights are read where the file is mapped, while the model lives: who replaces it writes beside it and renames."""
     if os.fspath(path).endswith(".onnx"):
         from .imported import load_onnx
 
@@ -43,4 +42,4 @@ def save_onnx(model: Any, path: str | os.PathLike[str], example: Any = None, ops
     write(model.graph, path, opset, external_over)
 
 
-__all__ = ["Model", "compile", "compress", "freeze", "from_torch", "load", "save", "save_onnx"]
+__all__ = ["Model", "freeze", "load", "save", "save_onnx"]

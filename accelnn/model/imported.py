@@ -6,16 +6,20 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _C
 from ..core.dims import Assumption, Dim
 from ..core.errors import DTypeError, Error, GraphError, ShapeError
 from ..core.tensor import Tensor
-from ..formats.onnx import Importer, ValueNeeded, open_model
+from ..formats.onnx import Importer, ValueNeeded, model_of, open_model
 from .model import Model
 from .profile import Report
+
+if TYPE_CHECKING:
+    from .pending import Pending
 
 KEPT = 8  # plans of special shapes
 
@@ -27,9 +31,10 @@ class ImportedModel:
     on, the shapes then or the value of an input, chooses the Plan: the last few are kept."""
 
     def __init__(self, proto: Any, folder: str = "", dims: Mapping[str, int | Dim] | None = None) -> None:
-        self.proto, self.folder, self.dims = proto, folder, dict(dims or {})
-        weights = {t.name for t in proto.graph.initializer}
-        self._open([i.name for i in proto.graph.input if i.name not in weights], [o.name for o in proto.graph.output])
+        self.proto, self.folder, self.dims = model_of(proto), folder, dict(dims or {})
+        graph = self.proto.graph
+        weights = {t.name for t in graph.initializer}
+        self._open([i.name for i in graph.input if i.name not in weights], [o.name for o in graph.output])
 
     def _open(self, inputs: list[str], outputs: list[str]) -> None:
         """The Plan for all sizes, if it can be had."""
@@ -40,8 +45,11 @@ class ImportedModel:
         self.general: Model | None = None
         self.assumed: frozenset[Assumption] = frozenset()
         self.why = ""
+        self.runner = _C.Runner(self._call, self._call_feed)
         try:
             self.general, self.assumed = self._plan({}, {})
+            if not self.assumed and [n for n, _ in self.general.inputs] == inputs:
+                self.runner.remember(self.general.plan, (), None)  # what its Plan can read as it is goes straight to it
         except ValueNeeded as needed:
             self.by_value, self.why = needed.names, needed.why
         except Error as reason:
@@ -91,12 +99,24 @@ class ImportedModel:
 
     def __call__(self, *args: Any) -> Any:
         """One Tensor for one output, else a tuple."""
+        return self.runner(*args)
+
+    def _call(self, *args: Any) -> Any:
         feed = self._feed(args)
         model = self.model_for(feed)
         return model(*[feed[n] for n, _ in model.inputs])
 
     def run(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         """By names, as onnxruntime does it."""
+        return self.runner.run(feed)
+
+    def run_async(self, feed: Mapping[str, Any]) -> Pending:
+        """`run`, in another thread and without the interpreter's lock: see Model.run_async."""
+        from .pending import start
+
+        return start(self.run, feed)
+
+    def _call_feed(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         if sorted(feed) != sorted(self.input_names):
             raise ShapeError(f"run: inputs {self.input_names} expected, got {sorted(feed)}")
         arrays = {name: _array(name, x) for name, x in feed.items()}

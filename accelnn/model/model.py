@@ -6,7 +6,7 @@ import mmap
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from ..passes import DEPLOY, run_passes
 from ..passes.plan import SECTIONS, sections, write_plan
 from ..passes.plan_memory import schedule
 from .profile import Report, add_shares, cost, memory, sizes_of
+
+if TYPE_CHECKING:
+    from .pending import Pending
 
 
 class Model:
@@ -48,18 +51,18 @@ class Model:
             except ValueError as reason:        # an empty file
                 raise FormatError(f"{os.fspath(path)}: {reason}") from reason
         model = cls.__new__(cls)
-        model._open(_C.View.share(np.frombuffer(mapped, np.uint8), DType.uint8))
+        model._open(_C.View.share(np.frombuffer(mapped, np.uint8), DType.uint8), mapped=True)
         if not model.plan.graph():
             raise FormatError(f"{os.fspath(path)}: the file has no graph (it was stripped for a binary); it can be run by an executable only")
         return model
 
-    def _open(self, file: _C.View, graph: Graph | None = None) -> None:
-        self.plan = _C.Plan(file)      # refuses what is not a sound file
+    def _open(self, file: _C.View, graph: Graph | None = None, mapped: bool = False) -> None:
+        self.plan = _C.Plan(file, mapped)      # refuses what is not a sound file
         self.file = file.numpy().data
         self._graph = graph
         self._lowered: Graph | None = None
         self.ledger: dict[str, dict[str, float]] = {}  # what compression cost, where compress() made this
-        self.runner = _C.Runner(self._convert_and_run)  # Tensors go straight to the plan
+        self.runner = _C.Runner(self._convert_and_run, self._convert_and_run_feed)  # what the plan can read as it is goes straight to it
         self.runner.remember(self.plan, (), None)
         self.inputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(0)]
         self.outputs = [(p["name"], Spec(p["shape"], DType(p["dtype"]))) for p in self.plan.ports(1)]
@@ -85,6 +88,16 @@ class Model:
 
     def run(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         """By names, as onnxruntime does it."""
+        return self.runner.run(feed)
+
+    def run_async(self, feed: Mapping[str, Any]) -> Pending:
+        """`run`, begun now in another thread and without the interpreter's lock. What it returns has concurrent.futures.Future's methods (`result()`,
+        `add_done_callback`, `cancel` of what has not begun) and can be awaited. The arrays are read where they lie: leave them alone until it is done."""
+        from .pending import start  # its imports cost 10 ms
+
+        return start(self.run, feed)
+
+    def _convert_and_run_feed(self, feed: Mapping[str, Any]) -> dict[str, Tensor]:
         names = [name for name, _ in self.inputs]
         if sorted(names) != sorted(feed):
             raise ShapeError(f"run: inputs {names} expected, got {sorted(feed)}")

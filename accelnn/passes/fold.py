@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.dims import product
 from ..core.dispatch import contiguous, run
-from ..core.graph import Graph, Node, Value, rewrite, symbolic, users
+from ..core.graph import Graph, Node, Spec, Value, rewrite, symbolic, users
+from ..core.lazy import LARGE, computed
 from ..core.registry import OPS
 from ..core.tensor import Tensor, tensor
 from .build import constant
@@ -20,11 +22,23 @@ def fold(graph: Graph) -> Graph:
         known = [v is None or v.node.op == "constant" for v in inputs]
         if node.is_source or not inputs or not all(known) or node.op == "expand" or symbolic(s.shape for s in node.outputs):
             return None
-        views = [None if v is None else v.node.data.view for v in inputs]
-        results = run(OPS[node.op], views, node.attrs, node.outputs)
-        return [constant(Tensor(contiguous(view), literal=True), node.label) for view in results]
+        tensors = [None if v is None else v.node.data for v in inputs]
+        if len(node.outputs) == 1 and nbytes(node.outputs[0]) >= LARGE and (node.op in CHEAP or OPS[node.op].program is not None):
+            return [constant(computed(node, tensors), node.label)]
+        views = [None if t is None else t.view for t in tensors]
+        return [constant(Tensor(contiguous(view), literal=True), node.label) for view in run(OPS[node.op], views, node.attrs, node.outputs)]
 
     return rewrite(graph, change)
+
+
+# Ops that only move numbers: of large weights they are done when the Plan is written, one weight after the other. What lies between a file and its Plan
+# (dequantized, transposed, packed) then never exists as a whole.
+CHEAP = {"permute", "reshape", "slice", "alias", "detach", "copy", "cast", "concat", "pointwise", "dequantize_linear", "matmul_pack", "conv2d_pack",
+         "recurrent_pack"}  # fmt: skip
+
+
+def nbytes(spec: Spec) -> int:
+    return product(spec.shape) * spec.dtype.itemsize  # type: ignore[return-value]
 
 
 OUTPUT_AXIS = {"conv2d": 0, "matmul": 1}  # of the weights of products that a scale of their outputs can go into

@@ -12,9 +12,11 @@ import numpy as np
 from .. import _C
 from ..core.dims import AnySize, Dim, Size
 from ..core.dtypes import DType
-from ..core.errors import GraphError
+from ..core.errors import AttributeValueError, GraphError, ShapeError
 from ..core.graph import Graph, Node
+from ..core.lazy import Lazy
 from ..core.registry import KERNELS
+from ..core.tensor import Tensor
 from .plan_memory import END, Buffer, Schedule, Window, schedule
 
 ALIGN = 64
@@ -26,6 +28,7 @@ STORAGE = {"temporary": 0, "input": 1, "output": 2, "state": 3, "constant": 4}
 ATTR_KINDS = {"integer": 0, "real": 1, "integers": 2}
 NO_VALUE = 0xFFFFFFFF
 MAX_RANK = 8
+MUCH = 1 << 22  # bytes: what making so much has taken is given back to the system
 
 
 class _Writer:
@@ -100,7 +103,13 @@ class _Writer:
         """(offset, bytes) in the weights. Equal constants lie there once: a quantized network repeats its zero points layer after layer."""
         if id(tensor) in self.offsets:
             return self.offsets[id(tensor)], tensor.spec.dtype.itemsize * int(np.prod(tensor.shape, dtype=np.int64))
-        raw = np.ascontiguousarray(tensor.numpy(raw=True)).reshape(-1).view(np.uint8)
+        if isinstance(tensor, Lazy):
+            at, size = -(-self.weight_bytes // ALIGN) * ALIGN, _size(tensor)
+            self.weight_bytes = at + size
+            self.weights.append((at, tensor))
+            self.offsets[id(tensor)] = at
+            return at, size
+        raw = _bytes_of(tensor)
         known = self.contents.setdefault((raw.size, _C.checksum(raw)), [])
         offset = next((at for at, other in known if np.array_equal(other, raw)), None)
         if offset is None:
@@ -134,6 +143,8 @@ class _Writer:
             if a["kind"] == "real":
                 raw = struct.pack("<d", value)
             elif a["kind"] == "integer":
+                if not -(1 << 63) <= int(value) < 1 << 63:
+                    raise AttributeValueError(f"{op}: {a['name']} = {value} needs more than 64 bits")
                 raw = struct.pack("<q", int(value))
             else:
                 count = len(value)
@@ -159,6 +170,8 @@ class _Writer:
             self.row("ports", struct.pack("<II", kind, self.value(w)) + self.text(name))
 
     def assemble(self, n_calls: int, graph_json: bytes) -> _C.View:
+        if any(not -(1 << 63) <= n < 1 << 63 for n in self.numbers):
+            raise ShapeError("a size or an attribute of the network needs more than 64 bits")
         dims = b"".join(self.text(d.name) + struct.pack("<qq", d.lower, d.upper) for d in self.dims)
         body: list[tuple[str, int, bytes | Pieces]] = [
             ("strings", len(self.strings), bytes(self.strings)),
@@ -173,9 +186,20 @@ class _Writer:
         return container([(SECTIONS[name], count, data) for name, count, data in body])
 
 
+def _size(x: Any) -> int:
+    return int(np.prod(np.asarray(x.shape, np.int64))) * x.spec.dtype.itemsize if isinstance(x, Tensor) else len(x)
+
+
+def _bytes_of(x: Any) -> np.ndarray:
+    if not isinstance(x, Tensor):
+        return np.frombuffer(x, np.uint8)
+    found: np.ndarray = np.ascontiguousarray(x.numpy(raw=True)).reshape(-1).view(np.uint8)
+    return found
+
+
 @dataclass(frozen=True)
 class Pieces:
-    """Bytes that lie in several places: (offset, bytes); zeros between them."""
+    """Bytes that lie in several places: (offset, bytes or a Tensor); zeros between them."""
 
     size: int
     pieces: list[tuple[int, Any]]
@@ -188,15 +212,26 @@ def container(sections: Sequence[tuple[int, int, bytes | Pieces]]) -> _C.View:
         start = -(-at // ALIGN) * ALIGN
         at = start + (data.size if isinstance(data, Pieces) else len(data))
         table += SECTION.pack(kind, count, start, at - start)
-        places += [(start + offset, raw) for offset, raw in (data.pieces if isinstance(data, Pieces) else [(0, data)])]
+        places += [(start + offset, start + offset + _size(raw), raw) for offset, raw in (data.pieces if isinstance(data, Pieces) else [(0, data)])]
     view = _C.View.empty((at,), DType.uint8)
     file = view.numpy()
+    places = [(HEADER.size, HEADER.size + len(table), table), *places]
     end = HEADER.size
-    for start, raw in [(end, table), *places]:
+    for start, stop, _ in places:
         file[end:start] = 0
-        end = start + len(raw)
-        file[start:end] = np.frombuffer(raw, np.uint8)
+        end = stop
     file[end:] = 0
+    # The largest first, while little of the file has been touched: making it may take as much memory again.
+    for start, stop, raw in sorted(places, key=lambda p: p[0] - p[1]):
+        if isinstance(raw, Lazy):
+            shape: Any = raw.shape
+            raw.write(_C.View.share(file[start:stop].view(raw.dtype.storage).reshape(shape), raw.dtype))
+        else:
+            file[start:stop] = _bytes_of(raw)
+        if stop - start >= MUCH:
+            _C.release_cached_memory()
+    if at >= MUCH // 4:
+        _C.release_cached_memory()
     file[: HEADER.size] = np.frombuffer(HEADER.pack(b"ACCELPLN", _C.plan_version, len(sections), at, _C.checksum(file[HEADER.size :])), np.uint8)
     return view
 

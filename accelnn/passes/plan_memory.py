@@ -6,7 +6,7 @@ their sizes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.dims import AnySize, Shape, product
@@ -204,4 +204,32 @@ def schedule(graph: Graph) -> Schedule:
     p.node = None
     p.outputs()
     p.updates()
+    take_over(p.s)
     return p.s
+
+
+def take_over(s: Schedule) -> None:
+    """A pointwise result is written where an operand of its shape lies that nobody reads again: where activations are largest that halves what is alive,
+    and the store finds its lines in the cache."""
+    heir: dict[int, Buffer] = {}
+
+    def now(w: Window | None) -> Window | None:
+        return w if w is None or id(w.buffer) not in heir else replace(w, buffer=heir[id(w.buffer)])
+
+    for i, call in enumerate(s.calls):
+        call.inputs, call.outputs = [now(w) for w in call.inputs], [now(w) for w in call.outputs]
+        if call.op != "pointwise":
+            continue
+        taken: set[int] = set()
+        for k, out in enumerate(call.outputs):
+            if out is None or out.buffer.storage != "temporary" or not out.whole or min(out.buffer.touched) != i:
+                continue
+            for w in call.inputs:
+                if w is None or id(w.buffer) in taken or w.buffer.storage != "temporary" or max(w.buffer.touched) != i:
+                    continue
+                if all(x is None or x.buffer is not w.buffer or (x.whole and x.spec == out.spec) for x in call.inputs):
+                    taken.add(id(w.buffer))
+                    heir[id(out.buffer)] = w.buffer
+                    w.buffer.touched += out.buffer.touched
+                    call.outputs[k] = replace(out, buffer=w.buffer)
+                    break

@@ -1,4 +1,5 @@
 // Calls any op by number and lists the tables: no line here knows a particular op.
+#include <malloc.h>
 #include <algorithm>
 #include <array>
 #include <string>
@@ -263,7 +264,12 @@ void bind_ops(py::module_& m) {
     borrow_team(reinterpret_cast<TeamParallel>(parallel), reinterpret_cast<TeamMost>(most));
   };
   m.def("borrow_team", borrow, py::arg("parallel"), py::arg("most"));
-  m.def("release_cached_memory", &release_cached);
+  m.def("release_cached_memory", [] {
+    release_cached();
+#ifdef __GLIBC__
+    malloc_trim(0);                       // glibc keeps freed blocks of up to 32 MB otherwise
+#endif
+  });
 }
 
 }  // namespace accelnn

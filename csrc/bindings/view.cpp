@@ -19,13 +19,6 @@ void refuse(Code code, const std::string& sentence) {
   __builtin_unreachable();
 }
 
-static int64_t byte_count(const TensorView& t) {
-  int64_t n = int64_t(size_of(t.dtype));
-  for (int i = 0; i < t.rank; i++)
-    if (t.shape[i] < 0 || __builtin_mul_overflow(n, t.shape[i], &n)) refuse(Code::shape, std::string("impossible shape ") + describe(t).text);
-  return n;
-}
-
 void shape_from(py::handle shape, TensorView* t) {
   const py::sequence s = py::reinterpret_borrow<py::sequence>(shape);
   const size_t n = s.size();
@@ -34,16 +27,26 @@ void shape_from(py::handle shape, TensorView* t) {
   for (size_t i = 0; i < n; i++) t->shape[i] = py::cast<int64_t>(s[i]);
 }
 
+Status make_view(const TensorView& like, View* v) {
+  v->t = like;
+  v->t.set_contiguous();
+  int64_t bytes = int64_t(size_of(like.dtype));
+  for (int i = 0; i < like.rank; i++)
+    ACCELNN_CHECK(like.shape[i] >= 0 && !__builtin_mul_overflow(bytes, like.shape[i], &bytes), shape, "impossible shape %s", describe(like).text);
+  v->storage = std::make_shared<Storage>();
+  v->storage->bytes = bytes;
+  v->t.data = v->storage->data = allocate(size_t(bytes));
+  ACCELNN_CHECK(v->t.data, memory, "no memory for %s", describe(like).text);
+  return {};
+}
+
 View empty_view(const int64_t* shape, int rank, DType dtype) {
+  TensorView t;
+  t.dtype = dtype;
+  t.rank = rank;
+  for (int i = 0; i < rank; i++) t.shape[i] = shape[i];
   View v;
-  v.t.dtype = dtype;
-  v.t.rank = rank;
-  for (int i = 0; i < rank; i++) v.t.shape[i] = shape[i];
-  v.t.set_contiguous();
-  v.storage = std::make_shared<Storage>();
-  v.storage->bytes = byte_count(v.t);
-  v.t.data = v.storage->data = allocate(size_t(v.storage->bytes));
-  if (!v.t.data) refuse(Code::memory, std::string("no memory for ") + describe(v.t).text);
+  require(make_view(t, &v));
   return v;
 }
 

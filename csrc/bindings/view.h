@@ -45,6 +45,7 @@ void require(const Status& s);            // throws StatusError
 void set_python_error() noexcept;         // in a catch block: the exception under way becomes Python's
 
 View empty_view(const int64_t* shape, int rank, DType dtype);
+Status make_view(const TensorView& like, View* v);     // fresh memory; nothing of Python is touched
 void shape_from(py::handle shape, TensorView* t);      // a sequence of ints >= 0
 
 // Empty, or what is wrong with ACCELNN_ISA and ACCELNN_KERNEL: a typing error must not look like a measurement. Calls and plans refuse to run then.

@@ -392,6 +392,12 @@ void Run::patch(Binding* b) {
 
 Status Run::run(const TensorView* inputs, const TensorView* outputs, const TensorView* states, Pool* pool, int64_t* nanoseconds) {
   ACCELNN_TRY(find_or_make(inputs, states));
+  return run_bound(inputs, outputs, states, pool, nanoseconds);
+}
+
+const TensorView& Run::output(int i) const { return current_->ports[plan_->first_port(PortKind::output) + i]; }
+
+Status Run::run_bound(const TensorView* inputs, const TensorView* outputs, const TensorView* states, Pool* pool, int64_t* nanoseconds) {
   ACCELNN_TRY(take_pointers(inputs, outputs, states));
   ACCELNN_TRY(check_overlap());
   ACCELNN_TRY(grow_arena());

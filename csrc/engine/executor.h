@@ -33,8 +33,10 @@ class Plan {
  public:
   // borrow: the bytes outlive the Plan, and are used where they lie if they start at a multiple of 64 (else copied). Who runs it often
   // calls settle(): a mapped file answers its first question ten times sooner without.
-  // allocated: bytes in allocate()'s memory, which has huge pages already. `tables` outlives the Plan, too.
+  // mapped: as borrow, in a private mapping of a file: settle() gives its pages back. allocated: bytes in allocate()'s memory, which has huge pages
+  // already. `tables` outlives the Plan, too.
   enum class Keep { borrow,
+                    mapped,
                     allocated,
                     copy };
   static Status open(const void* bytes, size_t n, const Table* const* tables, int n_tables, Keep keep, Plan** plan);
@@ -104,6 +106,7 @@ class Plan {
   mutable void* own_weights_ = nullptr;         // copy of the weights in huge pages, or null
   mutable const char* weights_ = nullptr;
   mutable bool settled_ = true;         // the weights lie where they stay
+  bool mapped_ = false;                 // the bytes are a file's, which can be read again
   Array<char> names_;
   Array<DimInfo> dims_;
   Array<DimSource> dim_source_;
@@ -131,6 +134,9 @@ class Run {
   Status bind(const TensorView* inputs, const TensorView* states);
   // One pass over the calls. `pool` may be null (one thread). `nanoseconds`, if given, gets the time of each of n_calls() calls.
   Status run(const TensorView* inputs, const TensorView* outputs, const TensorView* states, Pool* pool, int64_t* nanoseconds = nullptr);
+  // The same after a bind() for these very inputs and states, which told what the outputs look like.
+  Status run_bound(const TensorView* inputs, const TensorView* outputs, const TensorView* states, Pool* pool, int64_t* nanoseconds = nullptr);
+  const TensorView& output(int i) const;                // data null
 
   // Of the latest binding (after bind or run): the shapes in `call` are those of that binding.
   bool bound() const { return current_ != nullptr; }

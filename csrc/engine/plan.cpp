@@ -1,6 +1,7 @@
 // The Plan's half of executor.h: what holds for every machine and every input shape.
 #include "executor.h"
 #include "text.h"
+#include <sys/mman.h>
 
 namespace accelnn {
 
@@ -58,7 +59,8 @@ Plan::~Plan() {
 
 Status Plan::build(const Table* const* tables, int n_tables, Keep keep) {
   weights_ = file_.weights.at;
-  settled_ = keep != Keep::borrow || own_ || file_.weights.count <= worth_huge_pages;
+  mapped_ = keep == Keep::mapped && !own_;
+  settled_ = (keep != Keep::borrow && keep != Keep::mapped) || own_ || file_.weights.count <= worth_huge_pages;
   ACCELNN_TRY(dims_.resize(file_.dims.count));
   ACCELNN_TRY(dim_source_.resize(file_.dims.count));
   ACCELNN_TRY(ports_.resize(file_.ports.count));
@@ -70,9 +72,17 @@ Status Plan::build(const Table* const* tables, int n_tables, Keep keep) {
 
 void Plan::settle() const {
   if (__atomic_exchange_n(&settled_, true, __ATOMIC_ACQ_REL)) return;
-  void* room = allocate(size_t(file_.weights.count));
+  char* const room = static_cast<char*>(allocate(size_t(file_.weights.count)));
   if (!room) return;                    // then they stay in small pages
-  memcpy(room, file_.weights.at, size_t(file_.weights.count));
+  constexpr int64_t step = int64_t(2) << 20, page = int64_t(1) << 16;      // the largest that Arm has
+  for (int64_t at = 0; at < file_.weights.count; at += step) {
+    const int64_t n = file_.weights.count - at < step ? file_.weights.count - at : step;
+    const char* const from = file_.weights.at + at;
+    memcpy(room + at, from, size_t(n));
+    if (!mapped_) continue;             // else the process would hold them twice. A Run that still reads there finds the file's bytes again.
+    const uintptr_t begin = (reinterpret_cast<uintptr_t>(from) + page - 1) & -uintptr_t(page), end = reinterpret_cast<uintptr_t>(from + n) & -uintptr_t(page);
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
   own_weights_ = room;
   __atomic_store_n(&weights_, static_cast<const char*>(room), __ATOMIC_RELEASE);
 }

@@ -5,6 +5,6 @@
 
 from .call import Call, ValueNeeded, register
 from .importer import Importer
-from .reader import open_model, parse
+from .reader import model_of, open_model, parse
 
-__all__ = ["Call", "Importer", "ValueNeeded", "open_model", "parse", "register"]
+__all__ = ["Call", "Importer", "ValueNeeded", "model_of", "open_model", "parse", "register"]

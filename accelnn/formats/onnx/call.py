@@ -12,6 +12,7 @@ from ...core.dims import Size
 from ...core.dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
 from ...core.errors import DTypeError, FormatError, UnsupportedError
 from ...core.graph import Node
+from ...core.lazy import in_file
 from ...core.tensor import Tensor, apply, asarray, tensor
 from ...ops import cat, cumsum
 from .values import numbers, symbolic
@@ -148,15 +149,18 @@ class Call:
 
     def numbers(self, x: Any, what: str) -> list[Any]:
         """The elements of a known value: ints (or Sizes), floats, bools."""
+        return self.known(x, what).ravel().tolist()
+
+    def known(self, x: Any, what: str) -> np.ndarray:
         array = numbers(x)
         if array is None:
             self.scope.need(x, f"{self}: {what} is computed from data; the network's shapes would depend on it")
         assert array is not None
-        return array.ravel().tolist()
+        return array
 
     def value(self, x: Any, what: str) -> np.ndarray:
         """The array of a known value."""
-        self.numbers(x, what)
+        self.known(x, what)
         return np.asarray(x)
 
     def sizes(self, x: Any, what: str) -> list[Any]:
@@ -211,6 +215,9 @@ def literal(array: np.ndarray, dtype: Any = None) -> Tensor:
             dtype = as_dtype(array.dtype)
         except DTypeError:
             raise DTypeError(f"constants of {array.dtype}, for which accelnn has no kernels") from None
+    stored = in_file(array) if dtype == as_dtype(array.dtype) else None
+    if stored is not None:
+        return stored
     if array.dtype.kind in "fiub" and as_dtype(array.dtype) == as_dtype(dtype):
         fresh = asarray(np.ascontiguousarray(array).reshape(array.shape))      # weights are read where the file's bytes lie
     else:

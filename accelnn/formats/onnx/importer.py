@@ -15,7 +15,7 @@ from ...core.trace import Trace, recording
 from ..naming import named
 from . import handlers  # noqa: F401  (fills HANDLERS)
 from .call import HANDLERS, ONNX_DOMAINS, Call, ValueNeeded, literal
-from .reader import attributes, dtype_of, to_numpy
+from .reader import attributes, attributes_of, dtype_of, model_of, to_numpy
 
 Dims = Mapping[str, "int | Dim"]
 
@@ -83,7 +83,8 @@ class Importer:
 
     def __init__(self, model: Any, folder: str = "", dims: Dims | None = None, given: Mapping[str, np.ndarray] | None = None,
                  shapes: Mapping[str, tuple[int, ...]] | None = None) -> None:  # fmt: skip
-        self.model, self.folder = model, folder
+        self.model = model = model_of(model)
+        self.folder = folder
         self.dims, self.given, self.shapes = dict(dims or {}), dict(given or {}), dict(shapes or {})
         self.opsets = {("" if o.domain in ONNX_DOMAINS else o.domain): int(o.version) for o in model.opset_import} or {"": 1}
         self.functions = {(f.domain if f.domain not in ONNX_DOMAINS else "", f.name): f for f in model.functions}
@@ -165,11 +166,12 @@ class Importer:
             stack += [v.node for v in n.inputs if v is not None]
         raise ValueNeeded(sorted(names), why) if names else FormatError(why)
 
-    def node(self, node: Any, scope: Scope) -> None:
+    def node(self, node: Any, scope: Scope, given: Mapping[str, Any] | None = None) -> None:
+        """`given`: the attributes of the call of a function that the node is in."""
         domain = "" if node.domain in ONNX_DOMAINS else node.domain
         path = node.name or (node.output[0] if node.output else node.op_type)
         inputs = [scope[i] if i else None for i in node.input]
-        call = Call(node.op_type, domain, self.opsets.get(domain, 1), attributes(node, self.folder), node.output, path, scope)
+        call = Call(node.op_type, domain, self.opsets.get(domain, 1), attributes(node, self.folder, given), node.output, path, scope)
         handler = HANDLERS.get((domain, node.op_type))
         self.trace.path.append(path)
         try:
@@ -199,33 +201,10 @@ class Importer:
         try:
             inner = Scope(self)
             inner.values.update(zip(f.input, [*inputs, *[None] * (len(f.input) - len(inputs))]))
-            defaults = {a.name: a for a in f.attribute_proto}
+            call.ignore(*f.attribute, *(a.name for a in f.attribute_proto))
+            given = {**attributes_of(f.attribute_proto, str(call), self.folder), **call.attrs}
             for n in ordered(f.node, inner):
-                self.node(_filled(n, call, defaults), inner)
+                self.node(n, inner, given)
             return tuple(inner[o] for o in f.output)
         finally:
             self.opsets = before
-
-
-def _filled(node: Any, call: Call, defaults: dict[str, Any]) -> Any:
-    """A function's node with its attribute references resolved."""
-    if not any(a.ref_attr_name for a in node.attribute):
-        return node
-    import onnx
-
-    fresh = type(node)()
-    fresh.CopyFrom(node)
-    del fresh.attribute[:]
-    for a in node.attribute:
-        if not a.ref_attr_name:
-            fresh.attribute.append(a)
-        elif a.ref_attr_name in call.attrs:
-            fresh.attribute.append(onnx.helper.make_attribute(a.name, call.attrs[a.ref_attr_name]))
-        elif a.ref_attr_name in defaults:
-            default = type(a)()
-            default.CopyFrom(defaults[a.ref_attr_name])
-            default.name = a.name
-            fresh.attribute.append(default)
-    return fresh
-
-

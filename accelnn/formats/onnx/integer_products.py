@@ -13,6 +13,8 @@ import numpy as np
 from ... import ops
 from ...core.dims import product
 from ...core.dtypes import DType
+from ...core.graph import Spec
+from ...core.lazy import file_of, made_of, read
 from ...core.tensor import Tensor, apply
 from ...ops.arithmetic import calculate
 from ...ops.conv import GEOMETRY
@@ -43,11 +45,21 @@ def signed(c: Call, w: Any, zero: Any, axis: int) -> tuple[Any, Tensor | None]:
     array, offset = numbers(w), np.zeros((), np.int32) if zero is None else numbers(zero)
     if array is not None and offset is not None:
         shape = [-1 if d == axis % array.ndim else 1 for d in range(array.ndim)] if offset.size > 1 else [1] * array.ndim
-        centred = array.astype(np.int32) - offset.astype(np.int32).reshape(shape)
-        if not centred.size or (centred.min() >= -128 and centred.max() <= 127):
-            return centred.astype(np.int8), None
+        others = tuple(d for d in range(array.ndim) if shape[d] == 1)
+        low, high = (f(axis=others).astype(np.int32) - offset.astype(np.int32).ravel() for f in (array.min, array.max)) if array.size else (np.zeros(1),) * 2
+        fits = low.min(initial=0) >= -128 and high.max(initial=0) <= 127
+        read(array)
+        if fits:                                                       # then the subtraction of bytes is right whatever it carries
+            plain = array.dtype == np.int8 and not offset.any()        # as most files have them: they stay where they lie
+            return array if plain else (array.view(np.uint8) - offset.astype(np.int64).astype(np.uint8).reshape(shape)).view(np.int8), None
         if array.dtype == np.uint8:
-            return (array ^ 128).view(np.int8), c.tensor(np.asarray(offset.astype(np.int32) - 128))
+            raw = array
+
+            def turned(out: np.ndarray) -> None:
+                np.bitwise_xor(raw, 128, out=out.view(np.uint8))
+
+            made = (raw ^ 128).view(np.int8) if file_of(raw) is None else made_of(raw, Spec(raw.shape, DType.int8), turned)
+            return made, c.tensor(np.asarray(offset.astype(np.int32) - 128))
         return array, c.tensor(offset.astype(np.int32))
     t = c.tensor(w)
     left = None if zero is None else c.tensor(zero).to(DType.int32)

@@ -11,12 +11,13 @@ import numpy as np
 
 from .... import ops
 from ....core.dtypes import DType
+from ....core.lazy import LARGE, file_of
 from ....core.tensor import Tensor, apply
 from ....ops.arithmetic import calculate
 from ....ops.elementwise import broadcast
 from ..call import Call, narrowed, register, wide
 from ..exact import is_narrow
-from ..reader import dtype_of
+from ..reader import dtype_of, storage_of
 from ..values import EXACT, PLAIN, numbers, settled, symbolic
 
 MOST = 1 << 14  # elements of float arrays that are computed here; larger ones are left to the kernels (passes/fold.py)
@@ -170,12 +171,10 @@ def cast(c: Call, x: Any, to: int) -> Any:
         if to in (6, 7, 12, 13):
             return array
         return c.tensor(x)  # says why not
-    if array is not None and array.dtype.kind in "fiub" and (here(x) is not None or array.dtype == np.float64):
-        from onnx import helper
-
-        if to not in (8, 16):
-            with np.errstate(all="ignore"):
-                return array.astype(helper.tensor_dtype_to_np_dtype(to))
+    large = array is not None and array.nbytes >= LARGE and file_of(array) is not None  # a weight: done when the Plan is written
+    if array is not None and array.dtype.kind in "fiub" and (here(x) is not None or array.dtype == np.float64) and not large and to not in (8, 16):
+        with np.errstate(all="ignore"):
+            return array.astype(storage_of(to))
     return c.tensor(x).to(dtype_of(to, "the result"))
 
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from .... import ops
 from ....core.dtypes import DType
+from ....core.graph import Spec
+from ....core.lazy import made_of
 from ....core.tensor import Tensor
 from ....ops.arithmetic import calculate
 from ....ops.arrange import cut
@@ -114,10 +116,18 @@ def _(c: Call, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, p
     """With weights made float32 again, and data that stay it."""
     from .recurrent import imported
 
-    def weights(q: Any, scale: Any, zero: Any) -> np.ndarray:
-        array, step, offset = (np.asarray(c.value(v, "weights"), np.float32) for v in (q, scale, zero))
-        step, offset = (v.reshape(v.shape[0], 1, -1) if v.ndim else v for v in (step, offset))
-        return np.ascontiguousarray(((array - offset) * step).swapaxes(1, 2))
+    def weights(q: Any, scale: Any, zero: Any) -> Tensor:
+        array, step, offset = c.value(q, "weights"), *(np.asarray(c.value(v, "weights"), np.float32) for v in (scale, zero))
+        step, offset = (v.reshape(v.shape[0], 1, -1) if v.ndim else v.reshape(1, 1, 1) for v in (step, offset))
+
+        def fill(out: np.ndarray) -> None:
+            for d in range(len(array)):  # a direction at a time
+                one = array[d].astype(np.float32)
+                one -= offset[d % len(offset)]
+                one *= step[d % len(step)]
+                out[d] = one.T
+
+        return made_of(array, Spec((array.shape[0], array.shape[2], array.shape[1]), DType.float32), fill)
 
     return imported("lstm", c, x, weights(w, w_scale, w_zero), weights(r, r_scale, r_zero), b, lengths, h0, c0, p)
 

@@ -12,6 +12,7 @@ from ....core.tensor import Tensor, apply
 from ....ops.arithmetic import calculate
 from ....ops.arrange import cut
 from ..call import Call, axis_of, counted, rank_of, register, shape_of
+from ..reader import storage_of
 from ..values import numbers, settled, symbolic, vector
 from .arithmetic import MOST, chosen
 
@@ -304,9 +305,7 @@ def _(c: Call, x: Any, k: Any = None) -> Any:
 
 @register("EyeLike")
 def _(c: Call, x: Any) -> Any:
-    import onnx
-
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(c.attrs["dtype"]) if "dtype" in c.attrs else x.dtype.storage if isinstance(x, Tensor) else x.dtype
+    dtype = storage_of(c.attrs["dtype"]) if "dtype" in c.attrs else x.dtype.storage if isinstance(x, Tensor) else x.dtype
     h, w = shape_of(x)
     if not (isinstance(h, int) and isinstance(w, int)):
         raise c.refuse("an identity of unknown size")

@@ -11,19 +11,18 @@ from .... import ops
 from ....core.tensor import Tensor, apply
 from ....ops.arrange import cut
 from ..call import Call, axis_of, register
+from ..reader import storage_of
 
 WINDOWS = {"HannWindow": (0.5, 0.5, 0.0), "HammingWindow": (25 / 46, 21 / 46, 0.0), "BlackmanWindow": (0.42, 0.5, 0.08)}
 MOST_POINTS = 4096          # of a transform whose matrix is made: 128 MB
 
 
 def _window(c: Call, size: Any) -> np.ndarray:
-    import onnx
-
     n = int(c.number(size, "size"))
     angles = 2 * np.pi * np.arange(n) / (n if c.get("periodic", 1) else max(n - 1, 1))
     a, b, d = WINDOWS[c.op]
     y = a - b * np.cos(angles) + d * np.cos(2 * angles)
-    return y.astype(onnx.helper.tensor_dtype_to_np_dtype(c.get("output_datatype", 1)))
+    return y.astype(storage_of(c.get("output_datatype", 1)))
 
 
 for _name in WINDOWS:
@@ -214,8 +213,6 @@ def _(c: Call, x: Any, image: Any, block: Any) -> Any:
 
 @register("MelWeightMatrix")
 def _(c: Call, bins: Any, length: Any, rate: Any, low: Any, high: Any) -> Any:
-    import onnx
-
     n, points, sampled = (int(c.number(v, "sizes")) for v in (bins, length, rate))
     edges = [2595 * math.log10(1 + float(c.number(v, "edges")) / 700) for v in (low, high)]
     mel = edges[0] + np.arange(n + 2) * (edges[1] - edges[0]) / (n + 2)
@@ -228,7 +225,7 @@ def _(c: Call, bins: Any, length: Any, rate: Any, low: Any, high: Any) -> Any:
             y[a : b + 1, i] = (np.arange(a, b + 1) - a) / (b - a)
         if d > b:
             y[b:d, i] = (d - np.arange(b, d)) / (d - b)
-    return y.astype(onnx.helper.tensor_dtype_to_np_dtype(c.get("output_datatype", 1)))
+    return y.astype(storage_of(c.get("output_datatype", 1)))
 
 
 @register("TensorScatter")
