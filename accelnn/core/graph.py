@@ -24,7 +24,8 @@ class Spec(NamedTuple):
 class Node:
     """One op call. `inputs` are Values (or None for an operand that is left out); `outputs` their Specs.
 
-    The sources of a graph are Nodes without inputs: `input`, `constant` (data: a Tensor) and `state` (data: the Tensor whose buffer it is)."""
+    The sources of a graph are Nodes without inputs: `input`, `constant` (data: a Tensor) and `state` (data: the Tensor whose buffer it is).
+    Flows are `branch` and `loop` (core/flow.py; data: a tuple of Graphs, their bodies); every other node is a call of an op."""
 
     __slots__ = ("op", "inputs", "attrs", "outputs", "label", "data", "saved", "versions", "frozen", "__weakref__")
 
@@ -37,6 +38,10 @@ class Node:
     @property
     def is_source(self) -> bool:
         return self.op in ("input", "constant", "state")
+
+    @property
+    def is_flow(self) -> bool:
+        return self.op in ("branch", "loop")
 
     def __repr__(self) -> str:
         return f"{self.op}{self.attrs or ''} -> {', '.join(map(repr, self.outputs))}"
@@ -109,9 +114,19 @@ class Graph:
                 results.append(f"%{numbers[Value(node, i)]}: {spec}")
             attrs = "".join(f" {k}={v}" for k, v in node.attrs.items())
             lines.append(f"{', '.join(results)} = {node.op}({args}){attrs}{'  # ' + node.label if node.label else ''}")
+            for body in node.data if node.is_flow else ():
+                lines += ["  {", *("  " + line for line in str(body).splitlines()), "  }"]
         lines.append(f"return {', '.join(f'%{numbers[v]}' for v in self.outputs)}")
         lines += [f"%{numbers[Value(s)]} <- %{numbers[v]}" for s, v in self.updates]
         return "\n".join(lines)
+
+
+def every_node(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph and of the bodies in it."""
+    for node in graph.nodes():
+        yield node
+        for body in node.data if node.is_flow else ():
+            yield from every_node(body)
 
 
 _watched: list[list[dict[Value, Value]]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..core.graph import Graph
+from .flow import everywhere
 from .fold import fold, fold_batch_norm
 from .fuse import fuse_epilogues, fuse_pointwise
 from .idioms import recognize
@@ -24,9 +25,10 @@ DEPLOY: tuple[Pass, ...] = (*TIDY, *FUSE, sparsify_convolutions, layout, fuse_po
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
     for each in passes:
-        graph = each(graph)
+        graph = everywhere(each, graph)
     return graph
 
 
-__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "common_subexpressions", "fold", "fold_batch_norm", "fold_live_batch_norm", "fuse_epilogues",
-           "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize", "run_passes", "simplify", "sparsify_convolutions"]  # fmt: skip
+__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "common_subexpressions", "everywhere", "fold", "fold_batch_norm", "fold_live_batch_norm",
+           "fuse_epilogues", "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize", "run_passes", "simplify",
+           "sparsify_convolutions"]  # fmt: skip

@@ -18,7 +18,7 @@ def fold(graph: Graph) -> Graph:
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         known = [v is None or v.node.op == "constant" for v in inputs]
-        if node.is_source or not inputs or not all(known) or node.op == "expand" or symbolic(s.shape for s in node.outputs):
+        if node.is_source or node.is_flow or not inputs or not all(known) or node.op == "expand" or symbolic(s.shape for s in node.outputs):
             return None
         views = [None if v is None else v.node.data.view for v in inputs]
         results = run(OPS[node.op], views, node.attrs, node.outputs)

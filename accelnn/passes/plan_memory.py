@@ -58,15 +58,29 @@ class ScheduledCall:
 
 
 @dataclass
+class ScheduledFlow:
+    """What decides whether or how often calls run (csrc/engine/plan.h, Flow). blocks: (first call, calls); slices: (whole, part, whether it is written)."""
+
+    op: str
+    condition: Window | None = None
+    trips: Window | None = None
+    counter: Window | None = None
+    most: AnySize = 0
+    blocks: list[tuple[int, int]] = field(default_factory=list)
+    slices: list[tuple[Window, Window, bool]] = field(default_factory=list)
+
+
+@dataclass
 class Schedule:
     calls: list[ScheduledCall] = field(default_factory=list)
     inputs: list[Window] = field(default_factory=list)
     outputs: list[Window] = field(default_factory=list)
     states: list[Window] = field(default_factory=list)
     state_nodes: list[Node] = field(default_factory=list)
+    flows: list[ScheduledFlow] = field(default_factory=list)  # by their first calls, an outer one before those in it
 
 
-class _Scheduler:
+class Scheduler:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.s = Schedule()
@@ -107,6 +121,18 @@ class _Scheduler:
         else:
             window = self.fresh(spec, "constant", data=node.data)
         self.windows[Value(node)] = window
+
+    def nodes(self, graph: Graph) -> None:
+        """The graph's calls; its inputs have windows already."""
+        from .plan_flow import FLOWS
+
+        for node in graph.nodes():
+            if node.is_flow:
+                FLOWS[node.op](self, node)
+            elif not node.is_source:
+                self.call(node)
+            elif node.op != "input":
+                self.source(node)
 
     def call(self, node: Node) -> None:
         self.node = node
@@ -191,16 +217,10 @@ class _Scheduler:
 
 def schedule(graph: Graph) -> Schedule:
     """Calls, windows and lifetimes for a graph."""
-    p = _Scheduler(graph)
+    p = Scheduler(graph)
     for node in graph.inputs:
         p.source(node)
-    for node in graph.nodes():
-        if node.op == "input":
-            continue
-        if node.is_source:
-            p.source(node)
-        else:
-            p.call(node)
+    p.nodes(graph)
     p.node = None
     p.outputs()
     p.updates()

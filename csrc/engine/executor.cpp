@@ -44,6 +44,7 @@ struct Run::Binding {
   Array<BoundCall> calls;
   Array<Patch> patches;                 // by slot: the views whose data moves with that port (slot n_ports: the arena)
   Array<int64_t> first_patch;           // n_slots + 1
+  Array<int64_t> most_steps;            // of every flow
   Array<char*> seen;                    // the base that the views of a slot were made for
   int64_t arena_bytes = 0, workspace_offset = 0, workspace_bytes = 0;
   uint64_t used = 0;
@@ -258,7 +259,7 @@ Status Run::evaluate_values(const Binding& b, const Array<Place>& places, Array<
 Status Run::bind_calls(Binding* b, const Array<Place>& places, const Array<TensorView>& values) {
   const plan::File& f = plan_->file_;
   const int64_t n_slots = plan_->total_ports() + 1;
-  ACCELNN_TRY(b->views.resize(plan_->n_views_));
+  ACCELNN_TRY(b->views.resize(plan_->n_views_ + 3 * f.flows.count + 2 * f.slices.count));
   ACCELNN_TRY(b->calls.resize(f.calls.count));
   ACCELNN_TRY(b->first_patch.resize(n_slots + 1));
   for (TensorView& v : b->views) v = absent_view();
@@ -272,6 +273,18 @@ Status Run::bind_calls(Binding* b, const Array<Place>& places, const Array<Tenso
         const uint32_t value = f.operands[c.first_operand + k];
         if (value != plan::no_value) visit(plan_->calls_[i].first_view + (k < c.n_in ? k : k - c.n_in + uint32_t(op.max_in)), value);
       }
+    }
+    uint32_t view = uint32_t(plan_->n_views_);
+    for (const plan::Flow& w : f.flows) {
+      const uint32_t of_flow[] = {w.condition, w.trips, w.counter};
+      for (const uint32_t value : of_flow) {
+        if (value != plan::no_value) visit(view, value);
+        view++;
+      }
+    }
+    for (const plan::Slice& s : f.slices) {
+      visit(view++, s.whole);
+      visit(view++, s.part);
     }
   };
   each_operand([&](uint32_t view, uint32_t value) {
@@ -303,7 +316,9 @@ Status Run::bind_calls(Binding* b, const Array<Place>& places, const Array<Tenso
     if (int64_t(bytes) > b->workspace_bytes) b->workspace_bytes = int64_t(bytes);
   }
   b->arena_bytes = b->workspace_offset + round_up(b->workspace_bytes);
-  return {};
+  if (!f.flows.count) return {};
+  ACCELNN_TRY(b->most_steps.resize(f.flows.count));
+  return flow_code.bind(f, b->dims.data(), b->views.data() + plan_->n_views_, b->most_steps.data());
 }
 
 Status Run::bind(const TensorView* inputs, const TensorView* states) { return find_or_make(inputs, states); }
@@ -396,25 +411,46 @@ Status Run::run(const TensorView* inputs, const TensorView* outputs, const Tenso
   ACCELNN_TRY(check_overlap());
   ACCELNN_TRY(grow_arena());
   patch(current_);
+  const plan::File& f = plan_->file_;
+  const int64_t n = current_->calls.size();
+  if (nanoseconds && n) memset(nanoseconds, 0, size_t(n) * sizeof *nanoseconds);
   if (pool) pool->begin_run();
   Status result;
-  int64_t started = nanoseconds ? now_ns() : 0;
-  for (int64_t i = 0; i < current_->calls.size(); i++) {
-    BoundCall& bound = current_->calls[i];
-    bound.call.pool = pool;
-    Status s = bound.row->run(bound.call);
-    if (__builtin_expect(!s.ok(), 0)) {
-      result = in_call(s, i, plan_->label(int(i)));
-      break;
-    }
-    if (nanoseconds) {
-      const int64_t now = now_ns();
-      nanoseconds[i] = now - started;
-      started = now;
-    }
+  if (__builtin_expect(!f.flows.count, 1)) {
+    result = run_calls(0, n, pool, nanoseconds);
+  } else {
+    struct Pass : Calls {
+      Run* run;
+      Pool* pool;
+      int64_t* nanoseconds;
+    } pass;
+    pass.run = this;
+    pass.pool = pool;
+    pass.nanoseconds = nanoseconds;
+    pass.some = [](const Calls* who, int64_t first, int64_t end) -> Status {
+      const Pass& p = *static_cast<const Pass*>(who);
+      return p.run->run_calls(first, end, p.pool, p.nanoseconds);
+    };
+    result = flow_code.run(f, current_->views.data() + plan_->n_views_, current_->most_steps.data(), step_limit_, &pass);
   }
   if (pool) pool->end_run();
   return result;
+}
+
+Status Run::run_calls(int64_t first, int64_t end, Pool* pool, int64_t* nanoseconds) {
+  int64_t started = nanoseconds ? now_ns() : 0;
+  for (int64_t i = first; i < end; i++) {
+    BoundCall& bound = current_->calls[i];
+    bound.call.pool = pool;
+    Status s = bound.row->run(bound.call);
+    if (__builtin_expect(!s.ok(), 0)) return in_call(s, i, plan_->label(int(i)));
+    if (nanoseconds) {
+      const int64_t now = now_ns();
+      nanoseconds[i] += now - started;
+      started = now;
+    }
+  }
+  return {};
 }
 
 CallInfo Run::call(int i) const {

@@ -1,6 +1,7 @@
 #include "reader.h"
 #include <cstring>
 #include "array.h"
+#include "flow.h"
 
 namespace accelnn {
 namespace plan {
@@ -127,11 +128,13 @@ Status Reader::sections() {
       case SectionKind::calls: ACCELNN_TRY(take(s, base, max_count, &f.calls)); break;
       case SectionKind::blocks: ACCELNN_TRY(take(s, base, max_count, &f.blocks)); break;
       case SectionKind::ports: ACCELNN_TRY(take(s, base, max_ports, &f.ports)); break;
+      case SectionKind::flows: ACCELNN_TRY(take(s, base, max_flows, &f.flows)); break;
+      case SectionKind::slices: ACCELNN_TRY(take(s, base, max_count, &f.slices)); break;
       default: FORMAT(s.kind > 64, "section %u is of unknown kind %u", i, s.kind);
     }
   }
-  FORMAT(f.blocks.count == 1 && f.blocks[0].first_call == 0 && f.blocks[0].n_calls == f.calls.count, "version 1 has one block, of all %lld calls",
-         ll(f.calls.count));
+  FORMAT((f.blocks.count == 1 || f.flows.count) && f.blocks.count && f.blocks[0].first_call == 0 && f.blocks[0].n_calls == f.calls.count,
+         "block 0 is not of all %lld calls, or there are others", ll(f.calls.count));
   return {};
 }
 
@@ -229,8 +232,8 @@ Status Reader::touch(uint32_t value, int64_t call, bool writes) {
     written[at] = 1;
   } else {
     // What no call has written may hold an earlier run's data: not dangerous, but not a result of this run's inputs either.
-    FORMAT(written[at] || (b.storage != Storage::temporary && b.storage != Storage::output), "call %lld reads buffer %u before any call writes it",
-           ll(call), at);
+    FORMAT(written[at] || f.flows.count || (b.storage != Storage::temporary && b.storage != Storage::output),
+           "call %lld reads buffer %u before any call writes it", ll(call), at);
   }
   return {};
 }
@@ -317,6 +320,11 @@ Status read(const void* bytes, size_t n, File* file) {
   ACCELNN_TRY(r.values());
   ACCELNN_TRY(r.attrs());
   ACCELNN_TRY(r.calls());
+  for (int64_t i = 0; i < file->flows.count; i++) ACCELNN_TRY(r.expression(file->flows[i].most, "flow", i));
+  if (file->flows.count) {
+    ACCELNN_CHECK(&flow_code, unsupported, "this program was built without branches and loops, which the Plan has");
+    ACCELNN_TRY(flow_code.check(*file, r.written.data()));
+  }
   return r.ports();
 }
 

@@ -12,6 +12,8 @@ constexpr int64_t max_count = 1 << 20;              // elements of any table
 constexpr int64_t max_temporaries = 1 << 15;        // placing them is quadratic
 constexpr int64_t max_ports = 1 << 16;
 constexpr int64_t max_dims = 1 << 10;
+constexpr int64_t max_flows = 1 << 14;
+constexpr int max_depth = 32;                       // of blocks in blocks
 constexpr int64_t max_terms = 64;
 constexpr int64_t max_text = 1024;
 constexpr uint32_t max_sections = 64;
@@ -38,6 +40,8 @@ struct File {
   Span<CallRecord> calls;
   Span<Block> blocks;
   Span<Port> ports;
+  Span<Flow> flows;
+  Span<Slice> slices;
 };
 
 // `bytes` is 64-byte aligned and outlives `file`, which points into it.
