@@ -1,6 +1,5 @@
 #include "flow.h"
 #include <cstring>
-#include "array.h"
 
 extern "C" const char accelnn_flow = 1;
 
@@ -147,7 +146,19 @@ struct Walk {
   }
 };
 
-Status check(const File& f, uint8_t* written) {
+template <class T> Status take(const Span<char>& section, int64_t limit, Span<T>* span) {
+  FORMAT(section.count % int64_t(sizeof(T)) == 0 && section.count / int64_t(sizeof(T)) <= limit, "a section of %lld bytes for elements of %zu, of which %lld may be",
+         ll(section.count), sizeof(T), ll(limit));
+  span->at = reinterpret_cast<const T*>(section.at);
+  span->count = section.count / int64_t(sizeof(T));
+  return {};
+}
+
+Status check(File* file, uint8_t* written) {
+  ACCELNN_TRY(take(file->flow_section, max_flows, &file->flows));
+  ACCELNN_TRY(take(file->slice_section, max_count, &file->slices));
+  const File& f = *file;
+  for (int64_t i = 0; i < f.flows.count; i++) ACCELNN_TRY(check_expression(f, f.flows[i].most, "flow", i));
   Walk walk{f, written, {}, 0, 0, 1, 0, {}, 0};
   memset(written, 0, size_t(f.buffers.count));
   ACCELNN_TRY(walk.trail.resize(f.operands.count + f.flows.count + f.slices.count));
@@ -160,7 +171,23 @@ Status check(const File& f, uint8_t* written) {
 // No view was given: absent, or of one element of this type.
 bool is_one(const TensorView& v, bool given, DType dtype) { return !given || (v.dtype == dtype && v.count() == 1); }
 
-Status bind(const File& f, const int64_t* dims, const TensorView* views, int64_t* most) {
+int64_t n_views(const File& f) { return 3 * f.flows.count + 2 * f.slices.count; }
+
+void values(const File& f, uint32_t* at) {
+  for (const Flow& w : f.flows) {
+    *at++ = w.condition;
+    *at++ = w.trips;
+    *at++ = w.counter;
+  }
+  for (const Slice& s : f.slices) {
+    *at++ = s.whole;
+    *at++ = s.part;
+  }
+}
+
+Status bind(const File& f, const int64_t* dims, const TensorView* views, Array<int64_t>* most_steps) {
+  ACCELNN_TRY(most_steps->resize(f.flows.count));
+  int64_t* const most = most_steps->data();
   const TensorView* slice = views + 3 * f.flows.count;
   for (int64_t i = 0; i < f.flows.count; i++, views += 3) {
     const Flow& w = f.flows[i];
@@ -184,8 +211,8 @@ struct Runner {
   const File& f;
   const TensorView *views, *slices;
   const int64_t* most;
-  int64_t most_steps;
-  const Calls* calls;
+  int64_t limit;
+  const Pass& pass;
 
   // `flow`: the first that does not stand before the block. Afterwards the first behind it.
   Status range(const Block& b, int64_t* flow) {
@@ -193,7 +220,7 @@ struct Runner {
     for (int64_t at = b.first_call; at < end;) {
       const bool stops = *flow < f.flows.count && f.blocks[f.flows[*flow].block].first_call < end;
       const int64_t next = stops ? f.blocks[f.flows[*flow].block].first_call : end;
-      if (next > at) ACCELNN_TRY(calls->some(calls, at, next));
+      if (next > at) ACCELNN_TRY((pass.run->*pass.calls)(at, next, pass.pool, pass.nanoseconds));
       at = next;
       if (stops) ACCELNN_TRY(one(flow, &at));
     }
@@ -217,7 +244,7 @@ struct Runner {
     *at = int64_t(body.first_call) + body.n_calls;
     const int64_t trips = w.trips == no_value || *v[1].as<int64_t>() > most[i] ? most[i] : *v[1].as<int64_t>();
     for (int64_t k = 0; k < trips && (w.condition == no_value || *v[0].as<uint8_t>()); k++) {
-      ACCELNN_CHECK(k < most_steps, bound, "a loop of more than %lld steps", ll(most_steps));
+      ACCELNN_CHECK(k < limit, bound, "a loop of more than %lld steps", ll(limit));
       if (w.counter != no_value) *v[2].as<int64_t>() = k;
       move(w, k, 0);
       *flow = i + 1;
@@ -245,13 +272,13 @@ struct Runner {
   }
 };
 
-Status run(const File& f, const TensorView* views, const int64_t* most, int64_t most_steps, const Calls* calls) {
+Status run(const File& f, const TensorView* views, const Array<int64_t>& most_steps, int64_t limit, const Pass& pass) {
   int64_t flow = 0;
-  return Runner{f, views, views + 3 * f.flows.count, most, most_steps, calls}.range(f.blocks[0], &flow);
+  return Runner{f, views, views + 3 * f.flows.count, most_steps.data(), limit, pass}.range(f.blocks[0], &flow);
 }
 
 }  // namespace
 
-const FlowCode flow_code = {check, bind, run};
+const FlowCode flow_code = {check, n_views, values, bind, run};
 
 }  // namespace accelnn

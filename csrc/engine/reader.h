@@ -40,13 +40,15 @@ struct File {
   Span<CallRecord> calls;
   Span<Block> blocks;
   Span<Port> ports;
-  Span<Flow> flows;
+  Span<Flow> flows;       // these by flow.cpp, out of the sections
   Span<Slice> slices;
+  Span<char> flow_section, slice_section;
 };
 
 // `bytes` is 64-byte aligned and outlives `file`, which points into it.
 Status read(const void* bytes, size_t n, File* file);
 
+Status check_expression(const File& file, Expr e, const char* what, int64_t i);
 // The value of an expression that read() has accepted. Overflow and division by zero are errors.
 Status evaluate(const File& file, Expr e, const int64_t* dims, int64_t* result);
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -180,28 +180,47 @@ def test_constants_around_a_body_are_packed_in_it() -> None:
     assert any(n.op == "matmul" and n.attrs["packed"] for n in flow.data[0].nodes())
 
 
-@pytest.mark.parametrize("f, specs, feed", [
-    (chosen, (B(), F(1, 3)), (np.array(True), X.reshape(1, 3))), (nested, (I(), F(3)), (np.array(5), X)),
-    (recurrence, (Spec((LENGTH, 2, 3), an.float32),), (RNG.normal(size=(6, 2, 3)).astype(np.float32),)),
-], ids=["branch", "nested", "scan"])  # fmt: skip
-def test_file_and_executable_give_the_same_bits(f: Any, specs: Any, feed: Any, tmp_path: Path) -> None:
-    m = one(f, *specs)
+class Case(NamedTuple):
+    f: Any
+    specs: tuple[Spec, ...]
+    feed: tuple[np.ndarray, ...]
+    wanted: Any
+
+
+SERIES, ROWS = 0.5 * RNG.normal(size=(7, 3)).astype(np.float32), RNG.normal(size=(6, 2, 3)).astype(np.float32)
+CASES = [
+    Case(chosen, (B(), F(1, 3)), (np.array(True), X.reshape(1, 3)), (2 * X.reshape(1, 3) @ W.numpy(), X.reshape(1, 3))),
+    Case(chosen, (B(), F(1, 3)), (np.array(False), X.reshape(1, 3)), (np.exp(2 * X.reshape(1, 3)), 2 * X.reshape(1, 3))),
+    Case(nested, (I(), F(3)), (np.array(5), X), (sum((i + j) * (1 + (i > 2)) for i in range(5) for j in range(i + 1)) * X,)),
+    Case(recurrence, (Spec((LENGTH, 2, 3), an.float32),), (ROWS,), sequence(ROWS)),
+    Case(steps, (I(), F(3), F(7, 3)), (np.array(6), X, SERIES), slowly(6, X, SERIES)),
+]
+
+
+def test_file_and_executable_give_the_same_bits(tmp_path: Path) -> None:
+    """All cases as one program: branches and loops side by side."""
+
+    def every(*inputs: Any) -> Any:
+        left = iter(inputs)
+        return tuple(y for case in CASES for y in case.f(*(next(left) for _ in case.specs)))
+
+    feed = [a for case in CASES for a in case.feed]
+    m = one(every, *(s for case in CASES for s in case.specs))
     m.save(tmp_path / "m.accel")
     again = an.load(tmp_path / "m.accel")
     assert str(again.graph) == str(m.lowered) and again.file == m.file
     results = m(*feed)
-    results = results if isinstance(results, tuple) else (results,)
-    found = again(*feed)
+    assert same(results, [w for case in CASES for w in case.wanted])
     an.build(tmp_path / "m.accel", tmp_path / "m")
     arguments: list[str] = []
     for (name, _), array in zip(m.inputs, feed):
         np.save(tmp_path / f"{name}.npy", array)
         arguments += ["--input", f"{name}={tmp_path / name}.npy"]
-    for i, (name, _) in enumerate(m.outputs):
-        arguments += ["--output", f"{name}={tmp_path / f'y{i}.npy'}"]
+    for name, _ in m.outputs:
+        arguments += ["--output", f"{name}={tmp_path / name}.npy"]
     subprocess.run([tmp_path / "m", *arguments], check=True, capture_output=True)
-    for i, (a, b) in enumerate(zip(results, found if isinstance(found, tuple) else (found,))):
-        assert a.numpy().tobytes() == b.numpy().tobytes() == np.load(tmp_path / f"y{i}.npy").tobytes()
+    for a, b, (name, _) in zip(results, again(*feed), m.outputs, strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes() == np.load(tmp_path / f"{name}.npy").tobytes()
 
 
 def test_what_does_not_fit_is_refused() -> None:
