@@ -33,7 +33,7 @@ class _Inner(Trace):
         self.made: dict[int, Node] = {}
 
     def value_of(self, x: Tensor) -> Value:
-        return self.around.value_of(x) if x.view is not None and not x.literal else super().value_of(x)
+        return self.around.value_of(x) if not x.literal and x.view is not None else super().value_of(x)
 
     def add(self, node: Node) -> tuple[Tensor, ...]:
         self.made[id(node)] = node

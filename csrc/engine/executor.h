@@ -141,7 +141,7 @@ class Run {
   int64_t bindings_made() const { return made_; }
   const void* binding() const { return current_; }      // which of the kept ones is in use
   void limit_memory(int64_t bytes) { memory_limit_ = bytes; }            // of the arena; otherwise what the machine has
-  void limit_steps(int64_t n) { step_limit_ = n; }                       // of a loop; otherwise as many as it takes
+  void limit_steps(int64_t n) { step_limit_ = n; }                       // of all loops of a run; otherwise as many as they take
 
   ~Run();                               // use close()
 

@@ -213,6 +213,7 @@ struct Runner {
   const int64_t* most;
   int64_t limit;
   const Pass& pass;
+  int64_t steps = 0;                    // of all loops
 
   // `flow`: the first that does not stand before the block. Afterwards the first behind it.
   Status range(const Block& b, int64_t* flow) {
@@ -244,7 +245,7 @@ struct Runner {
     *at = int64_t(body.first_call) + body.n_calls;
     const int64_t trips = w.trips == no_value || *v[1].as<int64_t>() > most[i] ? most[i] : *v[1].as<int64_t>();
     for (int64_t k = 0; k < trips && (w.condition == no_value || *v[0].as<uint8_t>()); k++) {
-      ACCELNN_CHECK(k < limit, bound, "a loop of more than %lld steps", ll(limit));
+      ACCELNN_CHECK(steps++ < limit, bound, "more than %lld steps of loops", ll(limit));
       if (w.counter != no_value) *v[2].as<int64_t>() = k;
       move(w, k, 0);
       *flow = i + 1;
