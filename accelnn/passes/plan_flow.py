@@ -117,6 +117,8 @@ def loop(p: Scheduler, node: Node) -> None:
     for w in (*around, *states):
         w.buffer.touched += [first, last]
     for call in p.s.calls[first:]:
+        if not conditional and trips is None:
+            call.times = call.times * attrs["most"]
         for each in (*call.inputs, *call.outputs):
             if each is not None and min(each.buffer.touched) < first:
                 each.buffer.touched.append(last)

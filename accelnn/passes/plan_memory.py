@@ -55,6 +55,7 @@ class ScheduledCall:
     outputs: list[Window | None]
     label: str
     node: Node | None = None  # that it computes, or copies an operand for; None: an output or a state at the end
+    times: AnySize = 1  # steps of the loops around it, as far as they are known
 
 
 @dataclass

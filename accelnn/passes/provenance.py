@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..core.graph import Graph, Node, Value, rewrites
+from ..core.graph import Graph, Node, Value, every_node, rewrites
 from ..core.registry import OPS
 from . import Pass, everywhere
 
@@ -37,8 +37,8 @@ class Step:
 
 
 def ops_of(graph: Graph) -> Counter[str]:
-    """How many nodes of each op."""
-    return Counter(n.op for n in graph.nodes() if not n.is_source)
+    """How many nodes of each op, those of bodies too."""
+    return Counter(n.op for n in every_node(graph) if not n.is_source)
 
 
 def _is_view(node: Node) -> bool:

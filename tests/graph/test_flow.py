@@ -249,6 +249,11 @@ def test_a_report_counts_every_step() -> None:
     m = one(nested, I(), F(3))
     rows = m.report(np.array(6), X, profile=True)
     assert len(rows) == m.plan.n_calls and all(r["ns"] >= 0 for r in rows) and sum(r["ns"] for r in rows) > 0
+    m = one(recurrence, Spec((LENGTH, 2, 3), an.float32))
+    few, many = ([r["flops"] for r in m.report(np.ones((n, 2, 3), np.float32), profile=True) if r["op"] == "matmul"] for n in (2, 10))
+    assert few == [2 * 2 * 2 * 3 * 3] and many == [5 * few[0]]
+    m = one(chosen, B(), F(1, 3))
+    assert "not run" in str(m.report(np.array(True), X.reshape(1, 3), profile=True))
 
 
 def test_a_graph_prints_its_bodies() -> None:
@@ -256,3 +261,8 @@ def test_a_graph_prints_its_bodies() -> None:
     bodies = tuple(Graph([n], [Value(n)]) for n in (Node("input", (), {}, (F(3),)), Node("input", (), {}, (F(3),))))
     text = str(Graph([c, x], [Value(Node("branch", (Value(c), Value(x)), {}, (F(3),), data=bodies))]))
     assert text.count("{") == text.count("}") == 2 and text.count("return") == 3
+
+
+def test_calibration_refuses_bodies() -> None:
+    with pytest.raises(Error, match="a branch .* in the network"):
+        an.compress(one(lambda x: chosen(x.sum() > 0.0, x), F(4, 3)), np.ones((4, 3), np.float32), quiet=True)
