@@ -78,7 +78,7 @@ def _looped(c: Call, body: Any, steps: Any, condition: Any, state: Sequence[Any]
         always = known is not None and numbers(going) is not None and bool(c.number(going, "the condition"))
         return None if always else c.tensor(going, DType.bool), _tensors(c, found[: len(state)]), _tensors(c, found[len(state) :])
 
-    if known is False:
+    if known is False or (isinstance(steps, int) and steps < 0):
         steps = 0
     limits: dict[str, Any] = {"trips": c.tensor(steps, DType.int64)} if isinstance(steps, Tensor) else {"most": ENDLESS if steps is None else steps}
     return loop(step, _tensors(c, state), (), condition=condition if isinstance(condition, Tensor) else None, **limits)
