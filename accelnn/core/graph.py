@@ -166,6 +166,40 @@ def rewrite(graph: Graph, change: Callable[[Node, list[Value | None]], Sequence[
     return Graph(graph.inputs, [new[v] for v in graph.outputs], [(s, new[v]) for s, v in graph.updates], graph.names)
 
 
+def substituted(graph: Graph, stand: dict[Value, Value]) -> Graph:
+    """A new graph in which `stand[v]` is read in place of v; what stands for values may be made of others that are replaced."""
+    fresh: dict[int, Node] = {}
+
+    def final(v: Value) -> Value:
+        while v in stand:
+            v = stand[v]
+        return v
+
+    def now(v: Value) -> Value:
+        found = final(v)
+        return Value(fresh[id(found.node)], found.index)
+
+    stack = [(n, False) for n in reversed([*graph.inputs, *(s for s, _ in graph.updates), *(final(v).node for v in graph.wanted())])]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in fresh:
+            continue
+        inputs = [None if v is None else final(v) for v in node.inputs]
+        if not ready:
+            stack.append((node, True))
+            stack.extend((v.node, False) for v in reversed(inputs) if v is not None and id(v.node) not in fresh)
+            continue
+        moved = [None if v is None else Value(fresh[id(v.node)], v.index) for v in inputs]
+        same = all(a == b for a, b in zip(moved, node.inputs))
+        fresh[id(node)] = node if same else Node(node.op, moved, node.attrs, node.outputs, node.label, node.data)
+    if _watched:
+        everything = [Value(n, i) for n in graph.nodes() for i in range(len(n.outputs))]
+        new = {v: now(v) for v in everything if id(final(v).node) in fresh}
+        for seen in _watched:
+            seen.append(new)
+    return Graph(graph.inputs, [now(v) for v in graph.outputs], [(s, now(v)) for s, v in graph.updates], graph.names)
+
+
 def users(graph: Graph) -> dict[Value, list[Node]]:
     """Who reads each value; a value that is an output or an update has an extra entry for each (its own node)."""
     found: dict[Value, list[Node]] = {}

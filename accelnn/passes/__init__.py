@@ -13,11 +13,12 @@ from .layout import as_eager, layout
 from .live_norm import fold_live_batch_norm
 from .pack import Hoisted, hoist, pack
 from .qconv import pack_convolutions
+from .recurrence import recognize_recurrence
 from .simplify import common_subexpressions, simplify
 from .sparse import sparsify_convolutions
 
 Pass = Callable[[Graph], Graph]
-TIDY: tuple[Pass, ...] = (fold, simplify, common_subexpressions, recognize)
+TIDY: tuple[Pass, ...] = (fold, simplify, common_subexpressions, recognize, recognize_recurrence)
 FUSE: tuple[Pass, ...] = (fold_batch_norm, fold_live_batch_norm, fold, fuse_epilogues)
 STANDARD: tuple[Pass, ...] = (*TIDY, *FUSE, layout, fuse_pointwise)
 DEPLOY: tuple[Pass, ...] = (*TIDY, *FUSE, sparsify_convolutions, layout, fuse_pointwise, pack, fold, pack_convolutions)
@@ -30,5 +31,5 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
 
 
 __all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "common_subexpressions", "everywhere", "fold", "fold_batch_norm", "fold_live_batch_norm",
-           "fuse_epilogues", "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize", "run_passes", "simplify",
+           "fuse_epilogues", "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize", "recognize_recurrence", "run_passes", "simplify",
            "sparsify_convolutions"]  # fmt: skip
