@@ -147,8 +147,8 @@ struct Walk {
 };
 
 template <class T> Status take(const Span<char>& section, int64_t limit, Span<T>* span) {
-  FORMAT(section.count % int64_t(sizeof(T)) == 0 && section.count / int64_t(sizeof(T)) <= limit, "a section of %lld bytes for elements of %zu, of which %lld may be",
-         ll(section.count), sizeof(T), ll(limit));
+  FORMAT(section.count % int64_t(sizeof(T)) == 0 && section.count / int64_t(sizeof(T)) <= limit, "a section of %lld bytes: at most %lld elements of %zu",
+         ll(section.count), ll(limit), sizeof(T));
   span->at = reinterpret_cast<const T*>(section.at);
   span->count = section.count / int64_t(sizeof(T));
   return {};
