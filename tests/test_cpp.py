@@ -14,7 +14,7 @@ import pytest
 from accelnn.deploy import toolchain
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = ("runtime", "text", "reader", "executor", "npy", "amx")
+PROGRAMS = ("runtime", "text", "reader", "executor", "flow", "npy", "amx")
 SANITIZERS = ("address,undefined", "thread")
 DEPLOY = ("csrc/deploy/npy.cpp", "csrc/deploy/appended.cpp")     # without main.cpp
 

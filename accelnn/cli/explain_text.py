@@ -37,7 +37,9 @@ def work(calls: Sequence[Mapping[str, Any]], ns: float) -> tuple[str, str]:
 
 def rate(call: Mapping[str, Any]) -> str:
     """Arithmetic where it does any to speak of, else bytes."""
-    ns = max(call["ns"], 1)
+    if not call["ns"]:
+        return "not run"
+    ns = call["ns"]
     if call["flops"] > 2 * call["bytes"]:
         return f"{three(call['flops'] / ns)} G{UNITS[call['peak']]}"
     return f"{three(call['bytes'] / ns)} GB/s"

@@ -24,7 +24,8 @@ class Spec(NamedTuple):
 class Node:
     """One op call. `inputs` are Values (or None for an operand that is left out); `outputs` their Specs.
 
-    The sources of a graph are Nodes without inputs: `input`, `constant` (data: a Tensor) and `state` (data: the Tensor whose buffer it is)."""
+    The sources of a graph are Nodes without inputs: `input`, `constant` (data: a Tensor) and `state` (data: the Tensor whose buffer it is).
+    Flows are `branch` and `loop` (core/flow.py; data: a tuple of Graphs, their bodies); every other node is a call of an op."""
 
     __slots__ = ("op", "inputs", "attrs", "outputs", "label", "data", "saved", "versions", "frozen", "__weakref__")
 
@@ -37,6 +38,10 @@ class Node:
     @property
     def is_source(self) -> bool:
         return self.op in ("input", "constant", "state")
+
+    @property
+    def is_flow(self) -> bool:
+        return self.op in ("branch", "loop")
 
     def __repr__(self) -> str:
         return f"{self.op}{self.attrs or ''} -> {', '.join(map(repr, self.outputs))}"
@@ -109,9 +114,19 @@ class Graph:
                 results.append(f"%{numbers[Value(node, i)]}: {spec}")
             attrs = "".join(f" {k}={v}" for k, v in node.attrs.items())
             lines.append(f"{', '.join(results)} = {node.op}({args}){attrs}{'  # ' + node.label if node.label else ''}")
+            for body in node.data if node.is_flow else ():
+                lines += ["  {", *("  " + line for line in str(body).splitlines()), "  }"]
         lines.append(f"return {', '.join(f'%{numbers[v]}' for v in self.outputs)}")
         lines += [f"%{numbers[Value(s)]} <- %{numbers[v]}" for s, v in self.updates]
         return "\n".join(lines)
+
+
+def every_node(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph and of the bodies in it."""
+    for node in graph.nodes():
+        yield node
+        for body in node.data if node.is_flow else ():
+            yield from every_node(body)
 
 
 _watched: list[list[dict[Value, Value]]] = []
@@ -149,6 +164,40 @@ def rewrite(graph: Graph, change: Callable[[Node, list[Value | None]], Sequence[
     for seen in _watched:
         seen.append(new)
     return Graph(graph.inputs, [new[v] for v in graph.outputs], [(s, new[v]) for s, v in graph.updates], graph.names)
+
+
+def substituted(graph: Graph, stand: dict[Value, Value]) -> Graph:
+    """A new graph in which `stand[v]` is read in place of v; what stands for values may be made of others that are replaced."""
+    fresh: dict[int, Node] = {}
+
+    def final(v: Value) -> Value:
+        while v in stand:
+            v = stand[v]
+        return v
+
+    def now(v: Value) -> Value:
+        found = final(v)
+        return Value(fresh[id(found.node)], found.index)
+
+    stack = [(n, False) for n in reversed([*graph.inputs, *(s for s, _ in graph.updates), *(final(v).node for v in graph.wanted())])]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in fresh:
+            continue
+        inputs = [None if v is None else final(v) for v in node.inputs]
+        if not ready:
+            stack.append((node, True))
+            stack.extend((v.node, False) for v in reversed(inputs) if v is not None and id(v.node) not in fresh)
+            continue
+        moved = [None if v is None else Value(fresh[id(v.node)], v.index) for v in inputs]
+        same = all(a == b for a, b in zip(moved, node.inputs))
+        fresh[id(node)] = node if same else Node(node.op, moved, node.attrs, node.outputs, node.label, node.data)
+    if _watched:
+        everything = [Value(n, i) for n in graph.nodes() for i in range(len(n.outputs))]
+        new = {v: now(v) for v in everything if id(final(v).node) in fresh}
+        for seen in _watched:
+            seen.append(new)
+    return Graph(graph.inputs, [now(v) for v in graph.outputs], [(s, now(v)) for s, v in graph.updates], graph.names)
 
 
 def users(graph: Graph) -> dict[Value, list[Node]]:

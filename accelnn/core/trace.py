@@ -57,7 +57,10 @@ class Trace:
 
     def record(self, op: Op, operands: Sequence[Tensor | None], attrs: dict[str, Any]) -> tuple[Tensor, ...]:
         values = [None if x is None else self.value_of(x) for x in operands]
-        node = Node(op.name, values, attrs, op.specs([None if v is None else v.spec for v in values], attrs), ".".join(filter(None, self.path)))
+        return self.add(Node(op.name, values, attrs, op.specs([None if v is None else v.spec for v in values], attrs), ".".join(filter(None, self.path))))
+
+    def add(self, node: Node) -> tuple[Tensor, ...]:
+        """The outputs of a node that was made here."""
         node.frozen = not mode.grad
         return tuple(Tensor(None, node, i) for i in range(len(node.outputs)))
 

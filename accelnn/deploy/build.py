@@ -18,7 +18,7 @@ from . import link, toolchain
 # csrc/engine/plan.h
 MAGIC = b"ACCELPLN"
 CALL, VALUE = struct.Struct("<10I"), struct.Struct("<IBBH136x")
-STRINGS, VALUES, OPERANDS, CALLS, WEIGHTS, NOT_FOR_THE_ENGINE = 1, 5, 7, 8, 11, 64
+STRINGS, VALUES, OPERANDS, CALLS, WEIGHTS, FLOWS, NOT_FOR_THE_ENGINE = 1, 5, 7, 8, 11, 12, 64
 ABSENT = 0xFFFFFFFF
 
 
@@ -72,7 +72,7 @@ def build(model: Any, out: str | Path, target: str = "native", static: str | boo
         if chain is None:
             link.append_to_runner(plan, made)
         else:
-            link.link(plan, rows, made, chain, lib)
+            link.link(plan, rows, made, chain, lib, any(kind == FLOWS and count for kind, count, _ in sections(plan)))
         if verify:
             from .verify import compare
             if lib and chain:

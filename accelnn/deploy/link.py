@@ -117,25 +117,28 @@ def families(ops: Iterable[str]) -> set[str]:
     return found
 
 
-def tables(rows: Rows) -> str:
-    """The list of ops of one program, each with just these rows: whatever no row reaches, the linker drops."""
+def tables(rows: Rows, flows: bool = False) -> str:
+    """The list of ops of one program, each with just these rows: whatever no row reaches, the linker drops; branches and loops unless the Plan has
+    `flows`."""
     names = "".join(f"extern const Row row_{row};\n" for used in rows.values() for row in used)
     ops = "".join(f"extern const Op op_{op};\n"
                   f"static const Row* const {op}_rows[] = {{{', '.join(f'&row_{row}' for row in used)}}};\n"
                   f"static const Table {op}_table = {{&op_{op}, {op}_rows, {len(used)}}};\n" for op, used in rows.items())
-    return (f'#include "engine/linked.h"\nnamespace accelnn {{\n{names}{ops}}}\n'
+    control = "extern const char* const accelnn_model_flow;\nconst char* const accelnn_model_flow = &accelnn_flow;\n"
+    return (f'#include "engine/flow.h"\n#include "engine/linked.h"\nnamespace accelnn {{\n{names}{ops}}}\n'
             f"extern const accelnn::Table* const accelnn_model_tables[] = {{{', '.join(f'&accelnn::{op}_table' for op in rows)}}};\n"
-            f"extern const int accelnn_n_model_tables = {len(rows)};\n")
+            f"extern const int accelnn_n_model_tables = {len(rows)};\n"
+            f"{control if flows else ''}")
 
 
-def link(plan: bytes, rows: Rows, out: Path, chain: tc.Toolchain, lib: bool = False) -> None:
+def link(plan: bytes, rows: Rows, out: Path, chain: tc.Toolchain, lib: bool = False, flows: bool = False) -> None:
     """Writes an executable, or with `lib` a static library, that holds the Plan and the rows (op -> names, best first)."""
     archive = library(chain, rows)
     with tempfile.TemporaryDirectory(prefix="accelnn-") as folder:
         work = Path(folder)
         (work / "plan.bin").write_bytes(plan)
         (work / "plan.S").write_text(tc.incbin("accelnn_model_begin", "accelnn_model_end", work / "plan.bin"))
-        (work / "tables.cpp").write_text(tables(rows))
+        (work / "tables.cpp").write_text(tables(rows, flows))
         objects = [str(work / "plan.o"), str(work / "tables.o")]
         generated = tc.Source("tables.cpp", "deploy", "base")
         _run([*chain.cxx, "-c", str(work / "plan.S"), "-o", objects[0]])

@@ -11,6 +11,7 @@ from .. import _C
 from ..core.dims import Dim, Quotient, Size
 from ..core.dtypes import DType
 from ..core.errors import Error, FormatError
+from ..core.flow import specs_of
 from ..core.graph import Graph, Node, Spec, Value
 from ..core.registry import OPS
 from ..core.tensor import Tensor
@@ -62,6 +63,12 @@ def _read_spec(s: Any) -> Spec:
 
 def encode(graph: Graph, offsets: dict[int, int]) -> bytes:
     """`offsets`: where the tensors of constants lie in the weights."""
+    document = _rows(graph, offsets)
+    document |= {"version": VERSION, "names": {"inputs": graph.input_names(), "outputs": graph.output_names()}}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _rows(graph: Graph, offsets: dict[int, int]) -> dict[str, Any]:
     nodes = graph.nodes()
     number = {id(n): i for i, n in enumerate(nodes)}
 
@@ -75,12 +82,12 @@ def encode(graph: Graph, offsets: dict[int, int]) -> bytes:
             row["offset"] = offsets[id(n.data)]
         elif n.op != "input":
             row |= {"inputs": [value(v) for v in n.inputs], "attrs": {k: _plain(v) for k, v in n.attrs.items()}}
+        if n.is_flow:
+            row["bodies"] = [_rows(body, offsets) for body in n.data]
         if n.label:
             row["label"] = n.label
         rows.append(row)
-    document = {"version": VERSION, "nodes": rows, "inputs": [number[id(n)] for n in graph.inputs], "outputs": [value(v) for v in graph.outputs],
-                "names": {"inputs": graph.input_names(), "outputs": graph.output_names()}}  # fmt: skip
-    return json.dumps(document, separators=(",", ":")).encode()
+    return {"nodes": rows, "inputs": [number[id(n)] for n in graph.inputs], "outputs": [value(v) for v in graph.outputs]}
 
 
 def decode(text: bytes, file: Any) -> Graph:
@@ -90,7 +97,9 @@ def decode(text: bytes, file: Any) -> Graph:
         document = json.loads(text)
         if document["version"] != VERSION:
             raise FormatError(f"graph section of version {document['version']}; this accelnn reads version {VERSION}")
-        return _decode(document, np.frombuffer(sections(file).get(SECTIONS["weights"], b""), np.uint8))
+        graph = _decode(document, np.frombuffer(sections(file).get(SECTIONS["weights"], b""), np.uint8))
+        graph.names = {k: [str(n) for n in document["names"][k]] for k in ("inputs", "outputs")}
+        return graph
     except FormatError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, Error) as reason:
@@ -109,12 +118,16 @@ def _decode(document: dict[str, Any], weights: np.ndarray) -> Graph:
         else:
             inputs = [None if v is None else _value(nodes, v) for v in row["inputs"]]
             attrs = {str(k): _thing(v) for k, v in row["attrs"].items()}
-            inferred = OPS[row["op"]].specs([None if v is None else v.spec for v in inputs], attrs)
+            node = Node(row["op"], inputs, attrs, specs, label)
+            if node.is_flow:
+                node.data = tuple(_decode(body, weights) for body in row["bodies"])
+                inferred = specs_of(node)
+            else:
+                inferred = OPS[row["op"]].specs([None if v is None else v.spec for v in inputs], attrs)
             if inferred != specs:
                 raise FormatError(f"node {len(nodes)} ({row['op']}): the file says {specs}, its operands give {inferred}")
-            nodes.append(Node(row["op"], inputs, attrs, specs, label))
-    names = {k: [str(n) for n in document["names"][k]] for k in ("inputs", "outputs")}
-    return Graph([nodes[i] for i in document["inputs"]], [_value(nodes, v) for v in document["outputs"]], [], names)
+            nodes.append(node)
+    return Graph([nodes[i] for i in document["inputs"]], [_value(nodes, v) for v in document["outputs"]])
 
 
 def _value(nodes: list[Node], v: Any) -> Value:

@@ -105,7 +105,7 @@ def _calls(rows: Sequence[dict[str, Any]], plan: Schedule, origins: Origins) -> 
         node = call.node
         serves = call.op == "copy" and node is not None and node.op != "copy"  # it copies an operand of the node
         op = call.op if node is None or serves else node.op
-        stands = [n for n in origins.get(id(node), {}) if OPS[n.op].view is None] if node is not None and not serves else []
+        stands = [n for n in origins.get(id(node), {}) if n.is_flow or OPS[n.op].view is None] if node is not None and not serves else []
         reads = sorted({writer[id(w.buffer)] for w in call.inputs if w is not None and id(w.buffer) in writer})
         for w in call.outputs:
             if w is not None:

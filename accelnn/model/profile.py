@@ -50,6 +50,11 @@ def _peak(specs: Sequence[Spec]) -> str:
 
 def cost(call: ScheduledCall, sizes: Mapping[str, int]) -> dict[str, Any]:
     """{"flops", "bytes", "weight_bytes", "peak"} of one call: by its op's own row where that says, else every operand and result once."""
+    once, times = _cost(call, sizes), number(call.times, sizes)
+    return {k: v if k == "peak" else v * times for k, v in once.items()} if times != 1 else once
+
+
+def _cost(call: ScheduledCall, sizes: Mapping[str, int]) -> dict[str, Any]:
     def known(spec: Spec) -> Spec:
         return Spec(number(spec.shape, sizes), spec.dtype)
 
@@ -109,6 +114,8 @@ def _cells(row: Mapping[str, Any], timed: bool) -> tuple[str, ...]:
     cells = (row["op"], row["label"], row["row"], ", ".join(o for o in row["outputs"] if o != "absent[]"))
     if not timed:
         return cells
-    ns = max(row["ns"], 1)
+    if not row["ns"]:
+        return (*cells, "", "", "", "not run")
+    ns = row["ns"]
     share = f"{100 * row['share']:.0f}% {row['bound_by']}" if "share" in row else ""
     return (*cells, f"{row['ns'] / 1e3:.2f}", f"{row['flops'] / ns:.1f}" if row["flops"] else "", f"{row['bytes'] / ns:.1f}", share)

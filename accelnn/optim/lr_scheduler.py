@@ -61,15 +61,19 @@ class _Factor(LRScheduler):
         raise AttributeValueError(f"{type(self).__name__} defines no factor()")
 
     def rate(self, t: Tensor) -> Tensor:
-        return self.base * self.factor(t)
+        found: Tensor = self.base * self.factor(t)
+        return found
 
 
 class LambdaLR(_Factor):
     """lr_lambda(t) -> factor; t is a Tensor, so that the formula can be compiled: write `where(t < 10, ...)`, not `if t < 10`."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[Any], Any]) -> None:
-        self.factor = lr_lambda  # type: ignore[method-assign]
+        self.lr_lambda = lr_lambda
         super().__init__(optimizer)
+
+    def factor(self, t: Tensor) -> Any:
+        return self.lr_lambda(t)
 
 
 class StepLR(_Factor):
@@ -147,7 +151,7 @@ class PolynomialLR(_Factor):
         return (1.0 - minimum(t, float(self.total_iters)) / float(self.total_iters)) ** self.power
 
 
-def _cosine(start: Any, end: Any, part: Any) -> Any:
+def _cosine(start: float, end: float, part: Tensor) -> Tensor:
     """From start to end along half a cosine; part in [0, 1]."""
     return end + (start - end) * 0.5 * (1.0 + (part * math.pi).cos())
 
@@ -199,7 +203,7 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer)
 
     def rate(self, t: Tensor) -> Tensor:
-        def between(start: float, end: float, a: float, b: float) -> Any:
+        def between(start: float, end: float, a: float, b: float) -> Tensor:
             part = (minimum(t, self.last) - a) / max(b - a, 1e-6)
             return _cosine(start, end, part) if self.strategy == "cos" else start + (end - start) * part
 

@@ -20,7 +20,7 @@ def fold(graph: Graph) -> Graph:
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         known = [v is None or v.node.op == "constant" for v in inputs]
-        if node.is_source or not inputs or not all(known) or node.op == "expand" or symbolic(s.shape for s in node.outputs):
+        if node.is_source or node.is_flow or not inputs or not all(known) or node.op == "expand" or symbolic(s.shape for s in node.outputs):
             return None
         tensors = [None if v is None else v.node.data for v in inputs]
         if len(node.outputs) == 1 and nbytes(node.outputs[0]) >= LARGE and (node.op in CHEAP or OPS[node.op].program is not None):

@@ -237,4 +237,4 @@ def fuse_pointwise(graph: Graph) -> Graph:
 
 
 def _is_pointwise(node: Node) -> bool:
-    return not node.is_source and OPS[node.op].program is not None
+    return not node.is_source and not node.is_flow and OPS[node.op].program is not None

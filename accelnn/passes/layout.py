@@ -144,7 +144,7 @@ def layout(graph: Graph) -> Graph:
     read = users(graph)
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
-        if node.is_source or not inputs or inputs[0] is None:
+        if node.is_source or node.is_flow or not inputs or inputs[0] is None:
             return None
         made: Node | None = None
         marked = node.op in CONVOLUTIONS and exact_wanted() and not node.attrs.get("exact")

@@ -23,7 +23,7 @@ def _source(v: Value) -> Node:
 
 
 def is_pointwise(node: Node) -> bool:
-    return node.op == "pointwise" or OPS[node.op].program is not None
+    return node.op == "pointwise" or (not node.is_flow and OPS[node.op].program is not None)
 
 
 def is_fixed(v: Value, written: set[int]) -> bool:

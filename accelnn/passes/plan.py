@@ -13,18 +13,19 @@ from .. import _C
 from ..core.dims import AnySize, Dim, Size
 from ..core.dtypes import DType
 from ..core.errors import AttributeValueError, GraphError, ShapeError
-from ..core.graph import Graph, Node
+from ..core.graph import Graph, Node, every_node
 from ..core.lazy import Lazy
 from ..core.registry import KERNELS
 from ..core.tensor import Tensor
-from .plan_memory import END, Buffer, Schedule, Window, schedule
+from .plan_memory import END, Buffer, Schedule, ScheduledFlow, Window, schedule
 
 ALIGN = 64
 HEADER, SECTION = struct.Struct("<8sIIQQ"), struct.Struct("<IIQQ")  # csrc/engine/plan.h
 SECTIONS = {"strings": 1, "numbers": 2, "dims": 3, "buffers": 4, "values": 5, "attrs": 6, "operands": 7, "calls": 8, "blocks": 9, "ports": 10, "weights": 11,
-            "graph": 64}  # fmt: skip
+            "flows": 12, "slices": 13, "graph": 64}  # fmt: skip
 TERMS = {"constant": 0, "dim": 1, "add": 2, "sub": 3, "mul": 4, "floordiv": 5}
 STORAGE = {"temporary": 0, "input": 1, "output": 2, "state": 3, "constant": 4}
+FLOWS = {"branch": 0, "loop": 1}
 ATTR_KINDS = {"integer": 0, "real": 1, "integers": 2}
 NO_VALUE = 0xFFFFFFFF
 MAX_RANK = 8
@@ -169,7 +170,22 @@ class _Writer:
         for w, name in zip(windows, names):
             self.row("ports", struct.pack("<II", kind, self.value(w)) + self.text(name))
 
-    def assemble(self, n_calls: int, graph_json: bytes) -> _C.View:
+    def flows(self, n_calls: int, flows: Sequence[ScheduledFlow]) -> list[tuple[str, int, bytes]]:
+        """The sections of blocks, of which the first has all calls, and of branches and loops."""
+        records: list[bytes] = []
+        slices: list[bytes] = []
+        blocks = [struct.pack("<II", 0, n_calls)]
+        for f in flows:
+            kind = FLOWS[f.op]
+            ones = [self.value(w) for w in (f.condition, f.trips, f.counter)]
+            records.append(struct.pack("<7I", kind, len(blocks), *ones, len(slices), len(f.slices)) + self.expr(f.most))
+            blocks += [struct.pack("<II", *block) for block in f.blocks]
+            slices += [struct.pack("<3I", self.value(whole), self.value(part), written) for whole, part, written in f.slices]
+        tables = {"blocks": blocks, "flows": records, "slices": slices}
+        return [(name, len(rows), b"".join(rows)) for name, rows in tables.items() if rows]
+
+    def assemble(self, n_calls: int, graph_json: bytes, flows: Sequence[ScheduledFlow] = ()) -> _C.View:
+        control = self.flows(n_calls, flows)
         if any(not -(1 << 63) <= n < 1 << 63 for n in self.numbers):
             raise ShapeError("a size or an attribute of the network needs more than 64 bits")
         dims = b"".join(self.text(d.name) + struct.pack("<qq", d.lower, d.upper) for d in self.dims)
@@ -178,7 +194,7 @@ class _Writer:
             ("numbers", len(self.numbers), np.asarray(self.numbers, "<i8").tobytes()),
             ("dims", len(self.dims), dims),
             *((name, len(rows), b"".join(rows)) for name, rows in self.tables.items()),
-            ("blocks", 1, struct.pack("<II", 0, n_calls)),
+            *control,
             ("weights", self.weight_bytes, Pieces(self.weight_bytes, self.weights)),
         ]
         if graph_json:
@@ -259,7 +275,7 @@ def write_plan(graph: Graph, describe: Any = None) -> tuple[_C.View, list[Node]]
     w.ports(0, s.inputs, graph.input_names())
     w.ports(1, s.outputs, graph.output_names())
     w.ports(2, s.states, (n.label or f"state{i}" for i, n in enumerate(s.state_nodes)))
-    for node in graph.nodes():
+    for node in every_node(graph):
         if node.op == "constant" and describe is not None:
             w.constant(node.data)
-    return w.assemble(len(s.calls), describe(w.offsets) if describe is not None else b""), s.state_nodes
+    return w.assemble(len(s.calls), describe(w.offsets) if describe is not None else b"", s.flows), s.state_nodes

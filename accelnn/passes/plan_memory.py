@@ -55,6 +55,20 @@ class ScheduledCall:
     outputs: list[Window | None]
     label: str
     node: Node | None = None  # that it computes, or copies an operand for; None: an output or a state at the end
+    times: AnySize = 1  # steps of the loops around it, as far as they are known
+
+
+@dataclass
+class ScheduledFlow:
+    """What decides whether or how often calls run (csrc/engine/plan.h, Flow). blocks: (first call, calls); slices: (whole, part, whether it is written)."""
+
+    op: str
+    condition: Window | None = None
+    trips: Window | None = None
+    counter: Window | None = None
+    most: AnySize = 0
+    blocks: list[tuple[int, int]] = field(default_factory=list)
+    slices: list[tuple[Window, Window, bool]] = field(default_factory=list)
 
 
 @dataclass
@@ -64,9 +78,10 @@ class Schedule:
     outputs: list[Window] = field(default_factory=list)
     states: list[Window] = field(default_factory=list)
     state_nodes: list[Node] = field(default_factory=list)
+    flows: list[ScheduledFlow] = field(default_factory=list)  # by their first calls, an outer one before those in it
 
 
-class _Scheduler:
+class Scheduler:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.s = Schedule()
@@ -107,6 +122,18 @@ class _Scheduler:
         else:
             window = self.fresh(spec, "constant", data=node.data)
         self.windows[Value(node)] = window
+
+    def nodes(self, graph: Graph) -> None:
+        """The graph's calls; its inputs have windows already."""
+        from .plan_flow import FLOWS
+
+        for node in graph.nodes():
+            if node.is_flow:
+                FLOWS[node.op](self, node)
+            elif not node.is_source:
+                self.call(node)
+            elif node.op != "input":
+                self.source(node)
 
     def call(self, node: Node) -> None:
         self.node = node
@@ -191,16 +218,10 @@ class _Scheduler:
 
 def schedule(graph: Graph) -> Schedule:
     """Calls, windows and lifetimes for a graph."""
-    p = _Scheduler(graph)
+    p = Scheduler(graph)
     for node in graph.inputs:
         p.source(node)
-    for node in graph.nodes():
-        if node.op == "input":
-            continue
-        if node.is_source:
-            p.source(node)
-        else:
-            p.call(node)
+    p.nodes(graph)
     p.node = None
     p.outputs()
     p.updates()
@@ -210,19 +231,21 @@ def schedule(graph: Graph) -> Schedule:
 
 def take_over(s: Schedule) -> None:
     """A pointwise result is written where an operand of its shape lies that nobody reads again: where activations are largest that halves what is alive,
-    and the store finds its lines in the cache."""
+    and the store finds its lines in the cache. Not in bodies, whose next step reads again what the last one has read."""
     heir: dict[int, Buffer] = {}
+    inside = {i for f in s.flows for first, n in f.blocks for i in range(first, first + n)}
+    ruled = {id(w.buffer) for f in s.flows for w in (f.condition, f.trips, f.counter, *(w for a, b, _ in f.slices for w in (a, b))) if w is not None}
 
     def now(w: Window | None) -> Window | None:
         return w if w is None or id(w.buffer) not in heir else replace(w, buffer=heir[id(w.buffer)])
 
     for i, call in enumerate(s.calls):
         call.inputs, call.outputs = [now(w) for w in call.inputs], [now(w) for w in call.outputs]
-        if call.op != "pointwise":
+        if call.op != "pointwise" or i in inside:
             continue
         taken: set[int] = set()
         for k, out in enumerate(call.outputs):
-            if out is None or out.buffer.storage != "temporary" or not out.whole or min(out.buffer.touched) != i:
+            if out is None or out.buffer.storage != "temporary" or not out.whole or min(out.buffer.touched) != i or id(out.buffer) in ruled:
                 continue
             for w in call.inputs:
                 if w is None or id(w.buffer) in taken or w.buffer.storage != "temporary" or max(w.buffer.touched) != i:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..core.graph import Graph, Node, Value, rewrites
+from ..core.graph import Graph, Node, Value, every_node, rewrites
 from ..core.registry import OPS
-from . import Pass
+from . import Pass, everywhere
 
 Origins = dict[int, dict[Node, None]]  # id of a node -> the source's nodes that it stands for, in their order
 
@@ -37,12 +37,12 @@ class Step:
 
 
 def ops_of(graph: Graph) -> Counter[str]:
-    """How many nodes of each op."""
-    return Counter(n.op for n in graph.nodes() if not n.is_source)
+    """How many nodes of each op, those of bodies too."""
+    return Counter(n.op for n in every_node(graph) if not n.is_source)
 
 
 def _is_view(node: Node) -> bool:
-    return OPS[node.op].view is not None
+    return not node.is_flow and OPS[node.op].view is not None
 
 
 def _is_window(node: Node) -> bool:
@@ -55,7 +55,7 @@ def explained(graph: Graph, passes: Sequence[Pass]) -> tuple[Graph, list[Step], 
     steps, alive = [], [graph]  # ids are of nodes that live
     for each in passes:
         with rewrites() as seen:
-            made = each(graph)
+            made = everywhere(each, graph)
         says = (each.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
         step = Step(each.__name__, says, ops_of(graph), ops_of(made))
         origins = _compare(graph, made, seen, origins, step)
@@ -136,7 +136,7 @@ def _sort(n: Node, parts: dict[Node, bool], step: Step) -> None:
     work = tuple(p for p in parts if not _is_view(p)) or tuple(parts)
     change = Change(work, n)
     if len(work) == 1:
-        if work[0].op != n.op and (n.op != "pointwise" or OPS[work[0].op].program is None):
+        if work[0].op != n.op and (n.op != "pointwise" or work[0].is_flow or OPS[work[0].op].program is None):
             step.replaced.append(change)
     elif all(parts[p] for p in work) and all(p.op == n.op for p in work):
         step.merged.append(change)

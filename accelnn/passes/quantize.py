@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.dispatch import run
 from ..core.dtypes import DType
-from ..core.errors import BoundError, ShapeError
+from ..core.errors import BoundError, ShapeError, UnsupportedError
 from ..core.graph import Graph, Node, Value, users
 from ..core.registry import OPS
 from ..core.tensor import Tensor, as_tensor, tensor
@@ -60,6 +60,8 @@ def observe(graph: Graph, batches: Iterable[Sequence[Any]], coverage: float = 1.
         for node in order:
             if node.op == "constant":
                 views[Value(node)] = node.data.view
+            elif node.is_flow:
+                raise UnsupportedError(f"calibration: a {node.op} ({node.label or 'without a name'}) in the network; what its bodies compute is not observed")
             elif not node.is_source:
                 operands = [None if v is None else views[v] for v in node.inputs]
                 shapes = [None if v is None else Tensor(views[v]).spec for v in node.inputs]

@@ -23,7 +23,7 @@ def common_subexpressions(graph: Graph) -> Graph:
             t: Tensor = node.data
             small = product(t.spec.shape) * t.spec.dtype.itemsize <= SMALL
             return "constant", t.spec, t.numpy(raw=True).tobytes() if small else id(t)
-        if node.is_source:
+        if node.is_source or node.is_flow:
             return None
         try:
             found = (node.op, tuple(inputs), tuple(sorted(node.attrs.items())))

@@ -8,6 +8,8 @@ using plan::PortKind;
 
 namespace {
 
+__attribute__((used)) const char* const with_flows = &accelnn_flow;      // asks the linker for them
+
 py::buffer_info contiguous_bytes(const py::object& o) {
   py::buffer_info b = py::reinterpret_borrow<py::buffer>(o).request();
   if (b.itemsize != 1 || b.ndim != 1 || b.strides[0] != 1) refuse(Code::shape, "bytes expected: a buffer of one dimension, without gaps");

@@ -44,6 +44,7 @@ struct Run::Binding {
   Array<BoundCall> calls;
   Array<Patch> patches;                 // by slot: the views whose data moves with that port (slot n_ports: the arena)
   Array<int64_t> first_patch;           // n_slots + 1
+  Array<int64_t> most_steps;            // of every flow
   Array<char*> seen;                    // the base that the views of a slot were made for
   int64_t arena_bytes = 0, workspace_offset = 0, workspace_bytes = 0;
   uint64_t used = 0;
@@ -258,36 +259,37 @@ Status Run::evaluate_values(const Binding& b, const Array<Place>& places, Array<
 Status Run::bind_calls(Binding* b, const Array<Place>& places, const Array<TensorView>& values) {
   const plan::File& f = plan_->file_;
   const int64_t n_slots = plan_->total_ports() + 1;
-  ACCELNN_TRY(b->views.resize(plan_->n_views_));
+  const int64_t n_views = plan_->n_views_ + (f.flows.count ? flow_code.n_views(f) : 0);
+  ACCELNN_TRY(b->views.resize(n_views));
   ACCELNN_TRY(b->calls.resize(f.calls.count));
   ACCELNN_TRY(b->first_patch.resize(n_slots + 1));
-  for (TensorView& v : b->views) v = absent_view();
+  Array<uint32_t> value_of;             // of every view
+  ACCELNN_TRY(value_of.resize(n_views));
+  for (uint32_t& value : value_of) value = plan::no_value;
+  for (int64_t i = 0; i < f.calls.count; i++) {
+    const plan::CallRecord& c = f.calls[i];
+    uint32_t* const at = value_of.data() + plan_->calls_[i].first_view;
+    const uint32_t* const operands = f.operands.at + c.first_operand;
+    for (uint32_t k = 0; k < c.n_in + c.n_out; k++) at[k < c.n_in ? k : k - c.n_in + uint32_t(plan_->op(int(i))->max_in)] = operands[k];
+  }
+  if (f.flows.count) flow_code.values(f, value_of.data() + plan_->n_views_);
 
-  // Twice over the operands: the first counts each slot's patches, the second writes them where the sums say.
-  const auto each_operand = [&](const auto& visit) {
-    for (int64_t i = 0; i < f.calls.count; i++) {
-      const plan::CallRecord& c = f.calls[i];
-      const Op& op = *plan_->calls_[i].table->op;
-      for (uint32_t k = 0; k < c.n_in + c.n_out; k++) {
-        const uint32_t value = f.operands[c.first_operand + k];
-        if (value != plan::no_value) visit(plan_->calls_[i].first_view + (k < c.n_in ? k : k - c.n_in + uint32_t(op.max_in)), value);
-      }
-    }
-  };
-  each_operand([&](uint32_t view, uint32_t value) {
-    b->views[view] = values[value];
-    const uint32_t slot = places[f.values[value].buffer].slot;
+  // Twice over the views: the first counts each slot's patches, the second writes them where the sums say.
+  const auto slot_of = [&](int64_t view) { return value_of[view] == plan::no_value ? n_slots : places[f.values[value_of[view]].buffer].slot; };
+  for (int64_t i = 0; i < n_views; i++) {
+    b->views[i] = value_of[i] == plan::no_value ? absent_view() : values[value_of[i]];
+    const int64_t slot = slot_of(i);
     if (slot < n_slots) b->first_patch[slot + 1]++;
-  });
+  }
   for (int64_t s = 0; s < n_slots; s++) b->first_patch[s + 1] += b->first_patch[s];
   ACCELNN_TRY(b->patches.resize(b->first_patch[n_slots]));
   Array<int64_t> next;
   ACCELNN_TRY(next.resize(n_slots));
   for (int64_t s = 0; s < n_slots; s++) next[s] = b->first_patch[s];
-  each_operand([&](uint32_t view, uint32_t value) {
-    const uint32_t slot = places[f.values[value].buffer].slot;
-    if (slot < n_slots) b->patches[next[slot]++] = {view, static_cast<char*>(values[value].data) - b->seen[slot]};
-  });
+  for (int64_t i = 0; i < n_views; i++) {
+    const int64_t slot = slot_of(i);
+    if (slot < n_slots) b->patches[next[slot]++] = {uint32_t(i), b->views[i].as<char>() - b->seen[slot]};
+  }
 
   for (int64_t i = 0; i < f.calls.count; i++) {
     const Plan::CallPlan& call = plan_->calls_[i];
@@ -303,7 +305,7 @@ Status Run::bind_calls(Binding* b, const Array<Place>& places, const Array<Tenso
     if (int64_t(bytes) > b->workspace_bytes) b->workspace_bytes = int64_t(bytes);
   }
   b->arena_bytes = b->workspace_offset + round_up(b->workspace_bytes);
-  return {};
+  return f.flows.count ? flow_code.bind(f, b->dims.data(), b->views.data() + plan_->n_views_, &b->most_steps) : Status();
 }
 
 Status Run::bind(const TensorView* inputs, const TensorView* states) { return find_or_make(inputs, states); }
@@ -402,25 +404,31 @@ Status Run::run_bound(const TensorView* inputs, const TensorView* outputs, const
   ACCELNN_TRY(check_overlap());
   ACCELNN_TRY(grow_arena());
   patch(current_);
+  const plan::File& f = plan_->file_;
+  const int64_t n = current_->calls.size();
+  if (nanoseconds && n) memset(nanoseconds, 0, size_t(n) * sizeof *nanoseconds);
   if (pool) pool->begin_run();
-  Status result;
+  Status result = __builtin_expect(!f.flows.count, 1)
+      ? run_calls(0, n, pool, nanoseconds)
+      : flow_code.run(f, current_->views.data() + plan_->n_views_, current_->most_steps, step_limit_, {this, pool, nanoseconds, &Run::run_calls});
+  if (pool) pool->end_run();
+  return result;
+}
+
+Status Run::run_calls(int64_t first, int64_t end, Pool* pool, int64_t* nanoseconds) {
   int64_t started = nanoseconds ? now_ns() : 0;
-  for (int64_t i = 0; i < current_->calls.size(); i++) {
+  for (int64_t i = first; i < end; i++) {
     BoundCall& bound = current_->calls[i];
     bound.call.pool = pool;
     Status s = bound.row->run(bound.call);
-    if (__builtin_expect(!s.ok(), 0)) {
-      result = in_call(s, i, plan_->label(int(i)));
-      break;
-    }
+    if (__builtin_expect(!s.ok(), 0)) return in_call(s, i, plan_->label(int(i)));
     if (nanoseconds) {
       const int64_t now = now_ns();
-      nanoseconds[i] = now - started;
+      nanoseconds[i] += now - started;
       started = now;
     }
   }
-  if (pool) pool->end_run();
-  return result;
+  return {};
 }
 
 CallInfo Run::call(int i) const {

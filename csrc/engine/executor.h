@@ -10,6 +10,7 @@
 // its data aligned to its element. What a run writes (outputs, states that a call writes) may overlap nothing else that is passed.
 #pragma once
 #include "array.h"
+#include "flow.h"
 #include "op.h"
 #include "reader.h"
 
@@ -132,7 +133,7 @@ class Run {
   // Evaluates sizes, checks every call, chooses rows, places memory; done by run() when the dims are new. Data pointers are not looked at: an op's
   // check, refuse and workspace see addresses that nobody has, of the right distances, so they must not read data nor decide by an address.
   Status bind(const TensorView* inputs, const TensorView* states);
-  // One pass over the calls. `pool` may be null (one thread). `nanoseconds`, if given, gets the time of each of n_calls() calls.
+  // One pass over the calls. `pool` may be null (one thread). `nanoseconds`, if given, gets the time of each of n_calls() calls, of all steps of a loop.
   Status run(const TensorView* inputs, const TensorView* outputs, const TensorView* states, Pool* pool, int64_t* nanoseconds = nullptr);
   // The same after a bind() for these very inputs and states, which told what the outputs look like.
   Status run_bound(const TensorView* inputs, const TensorView* outputs, const TensorView* states, Pool* pool, int64_t* nanoseconds = nullptr);
@@ -146,6 +147,7 @@ class Run {
   int64_t bindings_made() const { return made_; }
   const void* binding() const { return current_; }      // which of the kept ones is in use
   void limit_memory(int64_t bytes) { memory_limit_ = bytes; }            // of the arena; otherwise what the machine has
+  void limit_steps(int64_t n) { step_limit_ = n; }                       // of all loops of a run; otherwise as many as they take
 
   ~Run();                               // use close()
 
@@ -177,6 +179,7 @@ class Run {
   Status check_overlap();
   Status grow_arena();
   void patch(Binding* b);
+  Status run_calls(int64_t first, int64_t end, Pool* pool, int64_t* nanoseconds);
 
   const Plan* plan_ = nullptr;
   Caps caps_;
@@ -187,6 +190,7 @@ class Run {
   uint64_t clock_ = 0;
   int64_t made_ = 0;
   int64_t memory_limit_ = 0;
+  int64_t step_limit_ = INT64_MAX;
   char* arena_ = nullptr;
   int64_t arena_size_ = 0;
   Array<int64_t> dims_;

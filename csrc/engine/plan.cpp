@@ -163,7 +163,7 @@ Status Plan::describe_ports() {
     n_ports_[int(record.kind)]++;
     info.dtype = DType(v.dtype);
     info.rank = v.rank;
-    info.written = written[v.buffer];
+    info.written = written[v.buffer] || record.kind == PortKind::output;
     for (int k = 0; k < v.rank; k++) {
       const plan::Expr e = v.shape[k];
       const int64_t* terms = file_.numbers.at + e.offset;

@@ -6,8 +6,8 @@
 //   numbers  = int64[]: expressions and attribute lists
 //
 // A size is an expression over named dims (Dim), in postfix order: pairs (code, argument) in `numbers`. Values are windows on buffers; a buffer's
-// lifetime is the range of calls of block 0 that touch it. Calls run in order. Version 1 has one block, which holds every call; blocks are there for
-// the bodies of If and Loop.
+// lifetime is the range of calls that touch it. Calls run in order; block 0 holds all of them. Other blocks are the bodies of branches and loops
+// (docs/adr/0014): ranges of the same list, which a Flow makes run or not, or again. A Plan without them has neither flows nor slices.
 //
 // Beyond what the fields say, the reader demands: a call's attrs and operands follow those of the call before; no call writes an input or a constant;
 // temporaries and outputs are written before they are read, and every output is written; a port's value covers its buffer from the first element,
@@ -43,6 +43,8 @@ enum class SectionKind : uint32_t {
   blocks = 9,
   ports = 10,
   weights = 11,
+  flows = 12,
+  slices = 13,
   graph = 64,                 // JSON for Python; the engine skips it and every other kind above 63
 };
 // count: elements; not read for strings, weights and graph, where `bytes` says it.
@@ -107,6 +109,23 @@ struct CallRecord {
 };
 struct Block { uint32_t first_call, n_calls; };
 
+// Stands before the first call of its blocks. Flows are in the order of those calls, an outer one before those inside it; their blocks follow each
+// other in `blocks` from 1 on, hold a call or more and lie inside or beside those of others. Values of flows have one element.
+// branch: two blocks, one behind the other: the first runs if the condition is true, else the second.
+// loop: one block. Before each step k = 0, 1, ...: the end, if k is `most`, or `trips` as it was before the first, or the condition is false; then the
+// counter is k, and each slice that is read, part = whole[k]. After the step, for each that is written, whole[k] = part.
+enum class FlowKind : uint32_t { branch = 0,
+                                 loop = 1 };
+struct Flow {
+  FlowKind kind;
+  uint32_t block;
+  uint32_t condition;                     // bool; of a loop no_value: always true
+  uint32_t trips, counter;                // loop: int64, or no_value
+  uint32_t first_slice, n_slices;         // loop: following those of the flow before
+  Expr most;                              // loop: steps; with slices that is their length, and where one is written there is no earlier end
+};
+struct Slice { uint32_t whole, part, written; };                                // contiguous, of any one dtype; part has the shape of whole[k]
+
 enum class PortKind : uint32_t { input = 0,
                                  output = 1,
                                  state = 2 };
@@ -117,7 +136,7 @@ struct Port {
 };                      // inputs, then outputs, then states, each in call order
 
 static_assert(sizeof(Section) == 24 && sizeof(Dim) == 24 && sizeof(Buffer) == 40 && sizeof(Value) == 144 && sizeof(AttrValue) == 16 &&
-                  sizeof(CallRecord) == 40 && sizeof(Block) == 8 && sizeof(Port) == 16,
+                  sizeof(CallRecord) == 40 && sizeof(Block) == 8 && sizeof(Port) == 16 && sizeof(Flow) == 36 && sizeof(Slice) == 12,
               "the structures are the file's bytes: no padding");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a Plan is read where it lies");
 

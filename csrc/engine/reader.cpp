@@ -1,6 +1,7 @@
 #include "reader.h"
 #include <cstring>
 #include "array.h"
+#include "flow.h"
 
 namespace accelnn {
 namespace plan {
@@ -56,7 +57,7 @@ struct Reader {
   Status header(size_t n);
   Status sections();
   Status text(Text t, const char* what, int64_t i);
-  Status expression(Expr e, const char* what, int64_t i);
+  Status expression(Expr e, const char* what, int64_t i) { return check_expression(f, e, what, i); }
   Status dims();
   Status buffers();
   Status values();
@@ -127,11 +128,13 @@ Status Reader::sections() {
       case SectionKind::calls: ACCELNN_TRY(take(s, base, max_count, &f.calls)); break;
       case SectionKind::blocks: ACCELNN_TRY(take(s, base, max_count, &f.blocks)); break;
       case SectionKind::ports: ACCELNN_TRY(take(s, base, max_ports, &f.ports)); break;
+      case SectionKind::flows: raw(&f.flow_section); break;
+      case SectionKind::slices: raw(&f.slice_section); break;
       default: FORMAT(s.kind > 64, "section %u is of unknown kind %u", i, s.kind);
     }
   }
-  FORMAT(f.blocks.count == 1 && f.blocks[0].first_call == 0 && f.blocks[0].n_calls == f.calls.count, "version 1 has one block, of all %lld calls",
-         ll(f.calls.count));
+  FORMAT((f.blocks.count == 1 || f.flow_section.count) && f.blocks.count && f.blocks[0].first_call == 0 && f.blocks[0].n_calls == f.calls.count,
+         "block 0 is not of all %lld calls, or there are others", ll(f.calls.count));
   return {};
 }
 
@@ -139,22 +142,6 @@ Status Reader::text(Text t, const char* what, int64_t i) {
   FORMAT(t.offset <= f.strings.count && t.length <= f.strings.count - t.offset && t.length <= max_text, "the name of %s %lld is not in the strings",
          what, ll(i));
   FORMAT(printable(f.strings.at + t.offset, t.length), "the name of %s %lld is not printable UTF-8", what, ll(i));
-  return {};
-}
-
-Status Reader::expression(Expr e, const char* what, int64_t i) {
-  FORMAT(e.terms >= 1 && e.terms <= max_terms && e.offset <= f.numbers.count && 2 * int64_t(e.terms) <= f.numbers.count - e.offset,
-         "an expression of %s %lld is not in the numbers", what, ll(i));
-  int depth = 0;
-  for (uint32_t k = 0; k < e.terms; k++) {
-    const int64_t code = f.numbers[e.offset + 2 * k], argument = f.numbers[e.offset + 2 * k + 1];
-    FORMAT(code >= 0 && code <= int64_t(Term::min), "an expression of %s %lld has the unknown term %lld", what, ll(i), ll(code));
-    FORMAT(Term(code) != Term::dim || (argument >= 0 && argument < f.dims.count), "an expression of %s %lld names dim %lld of %lld", what, ll(i),
-           ll(argument), ll(f.dims.count));
-    depth += code <= int64_t(Term::dim) ? 1 : -1;
-    FORMAT(depth >= 1, "an expression of %s %lld takes more operands than it has", what, ll(i));
-  }
-  FORMAT(depth == 1, "an expression of %s %lld leaves %d results", what, ll(i), depth);
   return {};
 }
 
@@ -229,8 +216,8 @@ Status Reader::touch(uint32_t value, int64_t call, bool writes) {
     written[at] = 1;
   } else {
     // What no call has written may hold an earlier run's data: not dangerous, but not a result of this run's inputs either.
-    FORMAT(written[at] || (b.storage != Storage::temporary && b.storage != Storage::output), "call %lld reads buffer %u before any call writes it",
-           ll(call), at);
+    FORMAT(written[at] || f.flow_section.count || (b.storage != Storage::temporary && b.storage != Storage::output),
+           "call %lld reads buffer %u before any call writes it", ll(call), at);
   }
   return {};
 }
@@ -286,6 +273,22 @@ Status Reader::ports() {
 
 }  // namespace
 
+Status check_expression(const File& f, Expr e, const char* what, int64_t i) {
+  FORMAT(e.terms >= 1 && e.terms <= max_terms && e.offset <= f.numbers.count && 2 * int64_t(e.terms) <= f.numbers.count - e.offset,
+         "an expression of %s %lld is not in the numbers", what, ll(i));
+  int depth = 0;
+  for (uint32_t k = 0; k < e.terms; k++) {
+    const int64_t code = f.numbers[e.offset + 2 * k], argument = f.numbers[e.offset + 2 * k + 1];
+    FORMAT(code >= 0 && code <= int64_t(Term::min), "an expression of %s %lld has the unknown term %lld", what, ll(i), ll(code));
+    FORMAT(Term(code) != Term::dim || (argument >= 0 && argument < f.dims.count), "an expression of %s %lld names dim %lld of %lld", what, ll(i),
+           ll(argument), ll(f.dims.count));
+    depth += code <= int64_t(Term::dim) ? 1 : -1;
+    FORMAT(depth >= 1, "an expression of %s %lld takes more operands than it has", what, ll(i));
+  }
+  FORMAT(depth == 1, "an expression of %s %lld leaves %d results", what, ll(i), depth);
+  return {};
+}
+
 uint64_t checksum(const void* bytes, size_t n) {
   const char* p = static_cast<const char*>(bytes);
   constexpr size_t stripe = 32;
@@ -317,6 +320,10 @@ Status read(const void* bytes, size_t n, File* file) {
   ACCELNN_TRY(r.values());
   ACCELNN_TRY(r.attrs());
   ACCELNN_TRY(r.calls());
+  if (file->flow_section.count) {
+    ACCELNN_CHECK(&flow_code, unsupported, "this program was built without the branches and loops that the Plan has");
+    ACCELNN_TRY(flow_code.check(file, r.written.data()));
+  }
   return r.ports();
 }
 

@@ -12,6 +12,8 @@ constexpr int64_t max_count = 1 << 20;              // elements of any table
 constexpr int64_t max_temporaries = 1 << 15;        // placing them is quadratic
 constexpr int64_t max_ports = 1 << 16;
 constexpr int64_t max_dims = 1 << 10;
+constexpr int64_t max_flows = 1 << 14;
+constexpr int max_depth = 32;                       // of blocks in blocks
 constexpr int64_t max_terms = 64;
 constexpr int64_t max_text = 1024;
 constexpr uint32_t max_sections = 64;
@@ -38,11 +40,15 @@ struct File {
   Span<CallRecord> calls;
   Span<Block> blocks;
   Span<Port> ports;
+  Span<Flow> flows;       // these by flow.cpp, out of the sections
+  Span<Slice> slices;
+  Span<char> flow_section, slice_section;
 };
 
 // `bytes` is 64-byte aligned and outlives `file`, which points into it.
 Status read(const void* bytes, size_t n, File* file);
 
+Status check_expression(const File& file, Expr e, const char* what, int64_t i);
 // The value of an expression that read() has accepted. Overflow and division by zero are errors.
 Status evaluate(const File& file, Expr e, const int64_t* dims, int64_t* result);
 

@@ -18,6 +18,9 @@ struct Builder {
   std::vector<uint32_t> operands;
   std::vector<plan::CallRecord> calls;
   std::vector<plan::Port> ports;
+  std::vector<plan::Block> blocks;      // behind the first, which is of all calls
+  std::vector<plan::Flow> flows;
+  std::vector<plan::Slice> slices;
 
   plan::Text text(const std::string& s) {
     strings += s;
@@ -68,6 +71,17 @@ struct Builder {
     operands.insert(operands.end(), out);
   }
 
+  void branch(uint32_t condition, plan::Block first, plan::Block second) {
+    flows.push_back({plan::FlowKind::branch, uint32_t(blocks.size()) + 1, condition, plan::no_value, plan::no_value, uint32_t(slices.size()), 0, constant(0)});
+    blocks.push_back(first);
+    blocks.push_back(second);
+  }
+  void loop(plan::Block body, plan::Expr most, uint32_t condition, uint32_t trips, uint32_t counter, std::initializer_list<plan::Slice> given = {}) {
+    flows.push_back({plan::FlowKind::loop, uint32_t(blocks.size()) + 1, condition, trips, counter, uint32_t(slices.size()), uint32_t(given.size()), most});
+    blocks.push_back(body);
+    slices.insert(slices.end(), given);
+  }
+
   static void sign(std::string& file) {
     plan::Header h;
     memcpy(&h, file.data(), sizeof h);
@@ -76,15 +90,16 @@ struct Builder {
     memcpy(&file[0], &h, sizeof h);
   }
   std::string file() const {
-    const plan::Block block = {0, uint32_t(calls.size())};
+    std::vector<plan::Block> all = {{0, uint32_t(calls.size())}};
+    all.insert(all.end(), blocks.begin(), blocks.end());
     struct Part { uint32_t kind; size_t count; const void* at; size_t bytes; };
     const auto part = [](plan::SectionKind kind, const auto& v) { return Part{uint32_t(kind), v.size(), v.data(), v.size() * sizeof v[0]}; };
     const Part parts[] = {part(plan::SectionKind::strings, strings), part(plan::SectionKind::numbers, numbers), part(plan::SectionKind::dims, dims),
                           part(plan::SectionKind::buffers, buffers), part(plan::SectionKind::values, values),   part(plan::SectionKind::attrs, attrs),
                           part(plan::SectionKind::operands, operands), part(plan::SectionKind::calls, calls), part(plan::SectionKind::ports, ports),
-                          part(plan::SectionKind::weights, weights), {uint32_t(plan::SectionKind::blocks), 1, &block, sizeof block},
-                          part(plan::SectionKind::graph, graph)};
-    const uint32_t n = sizeof parts / sizeof *parts;
+                          part(plan::SectionKind::weights, weights), part(plan::SectionKind::blocks, all),
+                          part(plan::SectionKind::graph, graph), part(plan::SectionKind::flows, flows), part(plan::SectionKind::slices, slices)};
+    const uint32_t n = uint32_t(sizeof parts / sizeof *parts) - (flows.empty() ? 2 : 0);
     std::string out(sizeof(plan::Header) + n * sizeof(plan::Section), '\0');
     for (uint32_t i = 0; i < n; i++) {
       out.resize((out.size() + 63) / 64 * 64);

@@ -48,7 +48,7 @@ static void damaged() {
 
 // The checksum is no defence against intent: every byte changed and signed again. Refused or read, but never a crash (sanitizers watch).
 static void forged() {
-  const std::string plans[] = {toy::network().file(), toy::accumulator().file(), toy::lookup().file()};
+  const std::string plans[] = {toy::network().file(), toy::accumulator().file(), toy::lookup().file(), toy::flows().file()};
   int64_t read = 0;
   for (const std::string& good : plans)
     for (size_t i = 8; i < good.size(); i++)

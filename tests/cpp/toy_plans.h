@@ -87,5 +87,44 @@ inline Builder lookup() {
   return b;
 }
 
+// x[n, 3], s[3], steps, c -> y[3], each[n, 3], z[3]: each[k] = s + x[0] + ... + x[k]; y = (c ? 2 : -1) last; z = last, `steps` times (c ? z + last : 2 z)
+inline Builder flows() {
+  using namespace plan;
+  Builder b;
+  const int64_t n = b.add_dim("n");
+  const std::vector<Expr> whole = {b.dim(n), b.constant(3)}, whole_step = {b.constant(3), b.constant(1)}, row = {b.constant(3)}, dense = {b.constant(1)};
+  const uint32_t x = b.value(b.buffer(Storage::input, 0), DType::f32, whole, whole_step);
+  const uint32_t start = b.value(b.buffer(Storage::input, 1), DType::f32, row, dense);
+  const uint32_t steps = b.value(b.buffer(Storage::input, 2), DType::i64, {}, {});
+  const uint32_t c = b.value(b.buffer(Storage::input, 3), DType::boolean, {}, {});
+  const uint32_t y = b.value(b.buffer(Storage::output, 0), DType::f32, row, dense);
+  const uint32_t each = b.value(b.buffer(Storage::output, 1), DType::f32, whole, whole_step);
+  const uint32_t z = b.value(b.buffer(Storage::output, 2), DType::f32, row, dense);
+  const uint32_t state = b.value(b.buffer(Storage::temporary, 0, b.constant(12), 0, 7), DType::f32, row, dense);
+  const uint32_t part = b.value(b.buffer(Storage::temporary, 0, b.constant(12), 1, 2), DType::f32, row, dense);
+  const uint32_t next = b.value(b.buffer(Storage::temporary, 0, b.constant(12), 1, 2), DType::f32, row, dense);
+  const uint32_t counter = b.value(b.buffer(Storage::temporary, 0, b.constant(8), 6, 7), DType::i64, {}, {});
+  b.port(PortKind::input, x, "x");
+  b.port(PortKind::input, start, "s");
+  b.port(PortKind::input, steps, "steps");
+  b.port(PortKind::input, c, "c");
+  b.port(PortKind::output, y, "y");
+  b.port(PortKind::output, each, "each");
+  b.port(PortKind::output, z, "z");
+  b.call("scale", {start}, {state}, {real(1)});
+  b.call("add", {state, part}, {next});
+  b.call("scale", {next}, {state}, {real(1)});
+  b.call("scale", {state}, {y}, {real(2)});
+  b.call("scale", {state}, {y}, {real(-1)});
+  b.call("scale", {state}, {z}, {real(1)});
+  b.call("add", {z, state}, {z});
+  b.call("add", {z, z}, {z});
+  b.loop({1, 2}, b.dim(n), no_value, no_value, no_value, {{x, part, 0}, {each, next, 1}});
+  b.branch(c, {3, 1}, {4, 1});
+  b.loop({6, 2}, b.constant(1000), no_value, steps, counter);
+  b.branch(c, {6, 1}, {7, 1});
+  return b;
+}
+
 }  // namespace toy
 }  // namespace accelnn

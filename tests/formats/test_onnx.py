@@ -17,7 +17,8 @@ need_module("onnx")
 import onnx  # noqa: E402
 from onnx import TensorProto, helper as h  # noqa: E402
 
-from accelnn.formats.onnx import Importer, register  # noqa: E402
+from accelnn.formats.onnx import Importer, ValueNeeded, register  # noqa: E402
+from accelnn.model import Model  # noqa: E402
 
 F32, I64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
@@ -78,20 +79,74 @@ def test_positions_of_a_size_that_is_not_known(tmp_path: Path) -> None:
         assert r.numpy().tolist() == list(range(0, n, 2)) and y.numpy().tolist() == [[float(sum(range(0, n, 2)))] * n] * 2
 
 
-def branches() -> Any:
+def branches(other: str) -> Any:
     then = h.make_graph([h.make_node("Relu", ["x"], ["a"])], "t", [], [h.make_empty_tensor_value_info("a")])
-    other = h.make_graph([h.make_node("Neg", ["x"], ["a2"])], "e", [], [h.make_empty_tensor_value_info("a2")])
-    return model([h.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)], {"x": [3], "c": ([], BOOL)}, ["y"])
+    second = h.make_graph([h.make_node(other, ["x"], ["a2"])], "e", [], [h.make_empty_tensor_value_info("a2")])
+    return model([h.make_node("If", ["c"], ["y"], then_branch=then, else_branch=second)], {"x": ["n"], "c": ([], BOOL)}, ["y"])
 
 
-def test_a_value_that_chooses_the_structure_chooses_a_plan(tmp_path: Path) -> None:
-    m = loaded(branches(), tmp_path)
+def test_a_branch_is_chosen_by_the_engine(tmp_path: Path) -> None:
+    m = loaded(branches("Neg"), tmp_path)
+    m.save(tmp_path / "x.accel")
+    x = np.array([-1, 0, 2], np.float32)
+    for each in (m, an.load(tmp_path / "x.accel")):
+        assert each(x, np.array(True)).numpy().tolist() == [0, 0, 2] and each(x, np.array(False)).numpy().tolist() == [1, 0, -2]
+
+
+def test_a_value_that_chooses_the_shapes_chooses_a_plan(tmp_path: Path) -> None:
+    m = loaded(branches("ReduceSum"), tmp_path)
     x = np.array([-1, 0, 2], np.float32)
     for _ in range(2):
-        assert m(x, np.array(True)).numpy().tolist() == [0, 0, 2] and m(x, np.array(False)).numpy().tolist() == [1, 0, -2]
-    assert len(m.plans) == 2 and "condition" in m.why
+        assert m(x, np.array(True)).numpy().tolist() == [0, 0, 2] and m(x, np.array(False)).numpy().tolist() == [1]
+    assert len(m.plans) == 2 and "condition" in m.why and "results of the two bodies" in m.why
     with pytest.raises(Error, match="one for all|none for all"):
         m.save(tmp_path / "x.accel")
+
+
+def looping(nodes: list[Any], states: list[str], sizes: Any, inputs: dict[str, Any], constants: dict[str, Any] | None = None, limit: str = "n") -> Any:
+    """Loop over `nodes`, from states x to y; "each", if a node makes it, is stacked."""
+    each = ["each"] if any("each" in n.output for n in nodes) else []
+    ports = [h.make_tensor_value_info("i", I64, []), h.make_tensor_value_info("c", BOOL, []), *(h.make_tensor_value_info(s, F32, sizes) for s in states)]
+    body = h.make_graph(nodes, "body", ports, [h.make_empty_tensor_value_info(n) for n in ("c2", *(s + "2" for s in states), *each)])
+    outputs = [*(f"y{s}" for s in states), *each]
+    loop = h.make_node("Loop", [limit, "", *(f"x{s}" for s in states)], outputs, body=body)
+    return model([loop], inputs, outputs, constants)
+
+
+def test_a_loop_whose_steps_data_counts() -> None:
+    nodes = [h.make_node("Identity", ["c"], ["c2"]), h.make_node("Cast", ["i"], ["f"], to=F32), h.make_node("Add", ["a", "f"], ["b2"]),
+             h.make_node("Add", ["b", "b"], ["a2"])]  # fmt: skip
+    m = Model(graph_of(looping(nodes, ["a", "b"], [2], {"xa": [2], "xb": [2], "n": ([], I64)})))
+    for n in range(5):
+        a, b = np.array([1.0, 2.0]), np.array([0.5, 3.0])
+        wanted = a, b
+        for i in range(n):
+            wanted = 2 * wanted[1], wanted[0] + i
+        found = m(a.astype(np.float32), b.astype(np.float32), np.array(n))
+        assert all((f.numpy() == w).all() for f, w in zip(found, wanted))
+
+
+def test_a_loop_over_a_dimension_of_any_size() -> None:
+    nodes = [h.make_node("Identity", ["c"], ["c2"]), h.make_node("Gather", ["x", "i"], ["row"]), h.make_node("Add", ["s", "row"], ["s2"]),
+             h.make_node("Identity", ["s2"], ["each"])]  # fmt: skip
+    m = looping(nodes, ["s"], [2], {"x": ["length", 2], "xs": [2]})
+    for node in (h.make_node("Squeeze", ["size"], ["n"]), h.make_node("Shape", ["x"], ["size"], end=1)):
+        m.graph.node.insert(0, node)
+    net = Model(graph_of(m))
+    for n in (1, 3, 20):
+        x = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
+        y, each = net(x, np.zeros(2, np.float32))
+        assert (y.numpy() == x.sum(0)).all() and (each.numpy() == x.cumsum(0)).all()
+
+
+def test_a_loop_that_grows_its_state_is_unrolled_or_refused() -> None:
+    nodes = [h.make_node("Identity", ["c"], ["c2"]), h.make_node("Concat", ["a", "a"], ["a2"], axis=0)]
+    m = looping(nodes, ["a"], None, {"xa": [1]}, {"n": np.int64(3)})
+    assert Model(graph_of(m))(np.ones(1, np.float32)).shape == (8,)
+    with pytest.raises(ValueNeeded, match="trip count"):
+        graph_of(looping(nodes, ["a"], None, {"xa": [1], "n": ([], I64)}))
+    with pytest.raises(Error, match="before and after a step"):
+        graph_of(looping(nodes, ["a"], None, {"xa": [1]}, {"n": np.int64(200_000)}))
 
 
 def test_a_loop_of_known_length_is_unrolled() -> None:
@@ -99,7 +154,7 @@ def test_a_loop_of_known_length_is_unrolled() -> None:
                         [h.make_tensor_value_info("i", I64, []), h.make_tensor_value_info("c", BOOL, []), h.make_tensor_value_info("v", F32, [2])],
                         [h.make_empty_tensor_value_info(n) for n in ("c2", "v2", "each")])  # fmt: skip
     m = model([h.make_node("Loop", ["n", "", "x"], ["y", "all"], body=body)], {"x": [2]}, ["y", "all"], {"n": np.int64(3)})
-    y, every = an.model.Model(graph_of(m))(np.array([1, 2], np.float32))
+    y, every = Model(graph_of(m))(np.array([1, 2], np.float32))
     assert y.numpy().tolist() == [8, 16] and every.numpy().tolist() == [[2, 4], [4, 8], [8, 16]]
 
 
@@ -112,7 +167,7 @@ def test_unknown_ops_are_named_and_can_be_taught() -> None:
     def _(call: Any, x: Any) -> Any:
         return call.tensor(x) * 3.0
 
-    assert an.model.Model(graph_of(m))(np.ones(2, np.float32)).numpy().tolist() == [3, 3]
+    assert Model(graph_of(m))(np.ones(2, np.float32)).numpy().tolist() == [3, 3]
 
 
 def test_attributes_that_nobody_reads_are_refused() -> None:

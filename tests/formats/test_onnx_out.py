@@ -23,6 +23,7 @@ from accelnn.ops.dynamic import exact
 
 from ..conftest import need_module
 from ..contracts.contract import float64
+from ..graph import test_flow as flows
 
 need_module("onnx")
 need_module("onnxruntime")
@@ -308,3 +309,16 @@ def test_what_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(Error, match="example"):
         an.save_onnx(lenet(), tmp_path / "net.onnx")
     assert not (tmp_path / "net.onnx").exists()
+
+
+def test_branches_and_loops(tmp_path: Path) -> None:
+    """Out, by onnxruntime, and in again."""
+    for case in flows.CASES:
+        m = flows.one(case.f, *case.specs)
+        write(m.graph, tmp_path / "net.onnx")
+        runtime, again = session(str(tmp_path / "net.onnx")), an.load(tmp_path / "net.onnx")
+        feed = {name: array for (name, _), array in zip(m.inputs, case.feed)}
+        for got, want, (port, _) in zip(runtime.run(None, feed), case.wanted, m.outputs, strict=True):
+            close(got, want)
+            close(again.run(feed)[port].numpy(), want)
+        assert any(n.is_flow for n in again.general.lowered.nodes())

@@ -99,3 +99,14 @@ def test_as_onnxruntime(name: str) -> None:
                 assert (got * want).sum() > 0.999 * np.linalg.norm(got) * np.linalg.norm(want)
             else:
                 assert np.abs(got - want).max(initial=0) <= 1e-4 * max(1.0, np.abs(want).max(initial=0)), feed
+
+
+def test_both_rates_of_speech_are_one_plan(tmp_path: Path) -> None:
+    """An `If` on an input, whose bodies are two networks: one file for both, with the same bits."""
+    path = place("silero_vad/data/silero_vad_op18_ifless.onnx")
+    model = an.load(path)
+    model.save(tmp_path / "speech.accel")
+    again = an.load(tmp_path / "speech.accel")
+    for feed in speech([(1, 512), (3, 512), (2, 256)])(""):
+        a, b = model.run(feed), again.run(feed)
+        assert all(a[n].numpy().tobytes() == b[n].numpy().tobytes() for n in model.output_names)

@@ -25,6 +25,7 @@ static void bind_and_run(const Plan* p, int64_t size) {
   Run* run = nullptr;
   if (!in.resize(n_in).ok() || !out.resize(n_out).ok() || !state.resize(n_state).ok() || !Run::open(p, caps(), &run).ok()) return;
   run->limit_memory(most_memory);
+  run->limit_steps(256);
   const auto give = [&](Array<TensorView>& views) {
     bool small = true;
     for (TensorView& v : views) small &= v.count() <= most_elements;

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 work=${2:-${TMPDIR:-/tmp}/accelnn_fuzz}
 mkdir -p "$work/plan" "$work/npy"
 flags="-std=c++17 -g -O1 -ffp-contract=off -fno-strict-aliasing -fno-threadsafe-statics -DACCELNN_TARGET=base -Icsrc/runtime -Icsrc -I."
-plan="tests/fuzz/plan_fuzz.cpp csrc/engine/reader.cpp csrc/engine/plan.cpp csrc/engine/executor.cpp csrc/runtime/*.cpp"
+plan="tests/fuzz/plan_fuzz.cpp csrc/engine/reader.cpp csrc/engine/plan.cpp csrc/engine/executor.cpp csrc/engine/flow.cpp csrc/runtime/*.cpp"
 npy="tests/fuzz/npy_fuzz.cpp csrc/deploy/npy.cpp csrc/runtime/status.cpp csrc/runtime/text.cpp csrc/runtime/alloc.cpp"
 
 clang=

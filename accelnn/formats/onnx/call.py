@@ -9,10 +9,12 @@ from weakref import WeakSet
 import numpy as np
 
 from ...core.dims import Size
+from ...core.dispatch import run
 from ...core.dtypes import BFLOAT16, DType, as_dtype, from_bfloat16
 from ...core.errors import DTypeError, FormatError, UnsupportedError
-from ...core.graph import Node
+from ...core.graph import Graph, Node, Value, symbolic as shaped
 from ...core.lazy import in_file
+from ...core.registry import OPS
 from ...core.tensor import Tensor, apply, asarray, tensor
 from ...ops import cat, cumsum
 from .values import numbers, symbolic
@@ -154,12 +156,16 @@ class Call:
     def known(self, x: Any, what: str) -> np.ndarray:
         array = numbers(x)
         if array is None:
+            array = computed(x)
+        if array is None:
             self.scope.need(x, f"{self}: {what} is computed from data; the network's shapes would depend on it")
         assert array is not None
         return array
 
     def value(self, x: Any, what: str) -> np.ndarray:
         """The array of a known value."""
+        if (found := computed(x)) is not None:
+            return found
         self.known(x, what)
         return np.asarray(x)
 
@@ -174,6 +180,20 @@ class Call:
 
     def __repr__(self) -> str:
         return f"{self.domain + '::' if self.domain else ''}{self.op} {self.path!r}"
+
+
+def computed(x: Any) -> np.ndarray | None:
+    """The numbers of a traced Tensor that depends on no input: ops of which the importer has no form for numpy are run here."""
+    if not isinstance(x, Tensor) or x.node is None:
+        return None
+    nodes = Graph([], [Value(x.node, x.index)]).nodes()
+    if any(n.is_flow or n.op in ("input", "state") or shaped([s.shape for s in n.outputs]) for n in nodes):
+        return None
+    views: dict[Value, Any] = {}
+    for n in nodes:
+        found = [n.data.view] if n.is_source else run(OPS[n.op], [None if v is None else views[v] for v in n.inputs], n.attrs, n.outputs)
+        views |= {Value(n, i): view for i, view in enumerate(found)}
+    return Tensor(views[Value(x.node, x.index)]).numpy()
 
 
 def counted(n: Any) -> Tensor:

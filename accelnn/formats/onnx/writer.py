@@ -18,6 +18,7 @@ from ...core.tensor import no_grad
 from ...core.trace import trace
 from . import writers  # noqa: F401  (fills WRITERS)
 from .step import ONNX_TYPES, WRITERS, Step
+from .writers.flow import FLOWS, every_node
 from .writers.pointwise import write_program
 
 OPSETS = range(21, 24)  # Gelu is of 20, GroupNormalization and 8-bit types everywhere of 21
@@ -147,7 +148,7 @@ class Writer:
                         self.dims.setdefault(dim[0].name, (name, axis))
         self.run(graph)
         self.rename(dict(zip(outputs, (self.names[v] for v in graph.outputs))))
-        h, read = self.onnx.helper, {i for n in self.nodes for i in n.input}
+        h, read = self.onnx.helper, {i for n in every_node(self.nodes) for i in n.input}
         kept = [t for name, t in self.weights.items() if name in read]      # others were packed, or in another order
         made = h.make_graph(self.nodes, "accelnn", [self.port(n, node) for n, node in zip(inputs, graph.inputs)],
                             [self.port(n, v.node, v.index) for n, v in zip(outputs, graph.outputs)], kept)  # fmt: skip
@@ -162,7 +163,7 @@ class Writer:
                 new[value] = output
             else:
                 self.nodes.append(self.onnx.helper.make_node("Identity", [value], [output], name=self.fresh(f"{output}_copy")))
-        for node in self.nodes:
+        for node in every_node(self.nodes):
             for names in (node.input, node.output):
                 names[:] = [new.get(n, n) for n in names]
 
@@ -178,6 +179,9 @@ class Writer:
 
     def node(self, node: Node, wanted: Sequence[bool]) -> None:
         inputs = [None if v is None else self.names[v] for v in node.inputs]
+        if node.is_flow:
+            self.names |= {Value(node, i): name for i, name in enumerate(FLOWS[node.op](self, node, inputs))}
+            return
         step = Step(self, node, wanted)
         before, self.path = self.path, node.label.replace(".", "/") or self.path
         op = OPS[node.op]

@@ -17,6 +17,7 @@ from ..naming import named
 from . import handlers  # noqa: F401  (fills HANDLERS)
 from .call import HANDLERS, IGNORED, Call, dtype_of
 from .export import Named
+from .flow import FLOWS
 
 
 def _floor(x: Any) -> Any:
@@ -135,7 +136,7 @@ class Importer:
     def value(self, x: Any) -> Any:
         """What stands in a node's arguments, with values in place of nodes."""
         if hasattr(x, "op") and hasattr(x, "target"):
-            return self.weight(x) if x.name in self.weights else self.values[x]
+            return self.values[x] if x in self.values else self.weight(x)
         if isinstance(x, (list, tuple)):
             return [self.value(y) for y in x]
         return x
@@ -156,6 +157,8 @@ class Importer:
         path, _, short = name.partition(".")
         if not hasattr(target, "_schema"):  # Python's arithmetic of sizes
             plain = getattr(target, "__name__", name)
+            if getattr(target, "namespace", "") == "higher_order" and plain in FLOWS:
+                return FLOWS[plain](self, *args, **{k: self.value(v) for k, v in node.kwargs.items()})
             f = SIZES.get(plain) or (target if getattr(target, "__module__", "") in ("_operator", "math") else None)
             if f is None:
                 raise UnsupportedError(f"from_torch: {plain} of sizes")

@@ -4,6 +4,7 @@ from . import (  # noqa: F401
     arithmetic,
     attention,
     convolution,
+    flow,
     indexing,
     network,
     normalization,

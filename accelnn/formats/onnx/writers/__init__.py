@@ -1,3 +1,3 @@
 """Writers of ops as ONNX nodes, by family."""
 
-from . import convolution, indexing, network, normalization, pointwise, quantized, recurrent, shapes  # noqa: F401
+from . import convolution, flow, indexing, network, normalization, pointwise, quantized, recurrent, shapes  # noqa: F401
