@@ -12,7 +12,7 @@ from ..core.errors import AttributeValueError, DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply, asarray
-from .matmul import ACTIVATIONS, EPS, PANEL, _activate, gamma
+from .matmul import ACTIVATIONS, EPS, PANEL, _activate, gamma, slope
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # of the steps
 
@@ -79,7 +79,7 @@ def _bound(a: Any, b: Any, scale: Any, bias: Any = None, packed: int = 0, activa
     whole = error * b.sum(0) * np.abs(scale) + rounding
     if not activation:
         return whole
-    return 1.13 * whole + 4 * EPS * np.maximum(size + (0 if bias is None else np.abs(bias)), 1)
+    return slope(activation) * whole + 4 * EPS * np.maximum(size + (0 if bias is None else np.abs(bias)), 1)
 
 
 def _cost(a: Spec, b: Spec, scale: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
