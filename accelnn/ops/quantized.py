@@ -75,6 +75,41 @@ quantize_linear = Op("quantize_linear", _quantize_shape, _quantize_reference, sa
 dequantize_linear = Op("dequantize_linear", _dequantize_shape, _dequantize_reference, samples=_dequantize_samples)
 
 
+def _dynamic_shape(x: Spec) -> tuple[Spec, ...]:
+    if x.dtype != DType.float32:
+        raise DTypeError(f"dynamic_quantize: float32 expected, not {x}")
+    return Spec(x.shape, DType.uint8), Spec((), DType.float32), Spec((), DType.uint8)
+
+
+def step_of(x: Any) -> tuple[Any, Any]:
+    """The step and zero point of an array's bytes, exactly as every kernel makes them: 0 is among them, NaN where x is not finite."""
+    x = np.asarray(x, np.float32)
+    if not np.isfinite(x).all():
+        return np.float32(np.nan), np.uint8(0)
+    low, high = x.min(initial=0.0), x.max(initial=0.0)
+    half, tiny = np.float32(0.5), np.finfo(np.float32).tiny
+    step = np.float32(1) if high == low else np.maximum((half * high - half * low) / np.float32(127.5), tiny)
+    return step, np.uint8(np.rint(min(-low / step, np.float32(255))))
+
+
+def _dynamic_reference(x: Any) -> Any:
+    step, zero = step_of(x)
+    if np.isnan(step):
+        return np.zeros(np.shape(x), np.uint8), np.asarray(step), np.asarray(zero)
+    q = np.rint((np.asarray(x, np.float32) / step).astype(np.float32)) + np.float64(zero)
+    return np.clip(q, 0, 255).astype(np.uint8), np.asarray(step), np.asarray(zero)
+
+
+def _dynamic_samples() -> Any:
+    rng = np.random.default_rng(0)
+    found = [(rng.normal(size=s) * 3 + m).astype(np.float32) for s, m in (((), 1), ((1,), -2), ((15,), 0), ((16,), 5), ((3, 17), -9), ((0, 4), 0),
+                                                                         ((2, 3, 50, 70), 1), ((65, 1031), 0))]  # fmt: skip
+    return [((x,), {}) for x in (*found, np.zeros((3, 5), np.float32), (rng.normal(size=40) * 1e-41).astype(np.float32))]
+
+
+dynamic_quantize = Op("dynamic_quantize", _dynamic_shape, _dynamic_reference, samples=_dynamic_samples)
+
+
 def _requantize(acc: Any, scale: Any, zero: Any, relu: int, out: str) -> Any:
     acc = np.maximum(acc, 0) if relu else acc
     if out == "int32":

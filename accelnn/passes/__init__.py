@@ -9,6 +9,7 @@ from .affine import fold_numbers
 from .fold import fold, fold_batch_norm
 from .fuse import fuse_epilogues, fuse_pointwise
 from .idioms import recognize
+from .integers import float_results
 from .layout import as_eager, layout
 from .live_norm import fold_live_batch_norm
 from .pack import Hoisted, hoist, pack
@@ -17,7 +18,7 @@ from .simplify import common_subexpressions, simplify
 from .sparse import sparsify_convolutions
 
 Pass = Callable[[Graph], Graph]
-TIDY: tuple[Pass, ...] = (fold, simplify, common_subexpressions, recognize)
+TIDY: tuple[Pass, ...] = (fold, simplify, common_subexpressions, recognize, float_results)
 FUSE: tuple[Pass, ...] = (fold_batch_norm, fold_live_batch_norm, fold, fold_numbers, fuse_epilogues)
 STANDARD: tuple[Pass, ...] = (*TIDY, *FUSE, layout, fuse_pointwise)
 DEPLOY: tuple[Pass, ...] = (*TIDY, *FUSE, sparsify_convolutions, layout, fuse_pointwise, pack, fold, pack_convolutions)
@@ -29,6 +30,6 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
     return graph
 
 
-__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "common_subexpressions", "fold", "fold_batch_norm", "fold_live_batch_norm", "fold_numbers",
-           "fuse_epilogues", "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize", "run_passes", "simplify",
-           "sparsify_convolutions"]  # fmt: skip
+__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "common_subexpressions", "float_results", "fold", "fold_batch_norm",
+           "fold_live_batch_norm", "fold_numbers", "fuse_epilogues", "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize",
+           "run_passes", "simplify", "sparsify_convolutions"]  # fmt: skip

@@ -8,9 +8,10 @@ import numpy as np
 
 from .... import ops
 from ....core.dtypes import DType
-from ....core.tensor import Tensor
+from ....core.tensor import Tensor, apply, apply_all
 from ....ops.arithmetic import calculate
 from ....ops.arrange import cut
+from ....ops.weight_only import COMPUTE, GROUPS, pack_reference
 from ..call import Call, axis_of, register
 from ..integer_products import conv_integer, matmul_integer
 from ..values import numbers
@@ -72,12 +73,7 @@ def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
 
 @register("DynamicQuantizeLinear")
 def _(c: Call, x: Any) -> Any:
-    x = c.tensor(x)
-    low, high = ops.minimum(x.min(), 0.0), ops.maximum(x.max(), 0.0)
-    scale = (high - low) / 255.0
-    zero = ops.clip(ops.round((low * -1.0) / scale), 0.0, 255.0)
-    q = ops.clip(ops.round(x / scale) + zero, 0.0, 255.0)
-    return q.to(DType.uint8), scale, zero.to(DType.uint8)
+    return apply_all("dynamic_quantize", c.tensor(x))
 
 
 @register("ConvInteger")
@@ -111,32 +107,53 @@ def _(c: Call, x: Any, x_scale: Any, x_zero: Any, w: Any, w_scale: Any, w_zero: 
 
 @register("DynamicQuantizeLSTM", "com.microsoft")
 def _(c: Call, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, p: Any, w_scale: Any, w_zero: Any, r_scale: Any, r_zero: Any) -> Any:
-    """With weights made float32 again, and data that stay it."""
+    """Recurrent weights as the bytes that they are, where they lie around zero: h is rounded in each step. What the input meets is made float32 again."""
     from .recurrent import imported
 
-    def weights(q: Any, scale: Any, zero: Any) -> np.ndarray:
-        array, step, offset = (np.asarray(c.value(v, "weights"), np.float32) for v in (q, scale, zero))
-        step, offset = (v.reshape(v.shape[0], 1, -1) if v.ndim else v for v in (step, offset))
-        return np.ascontiguousarray(((array - offset) * step).swapaxes(1, 2))
+    def turned(v: Any) -> np.ndarray:
+        found = np.asarray(c.value(v, "weights"))
+        return found.reshape(found.shape[0], 1, -1) if found.ndim else found
 
-    return imported("lstm", c, x, weights(w, w_scale, w_zero), weights(r, r_scale, r_zero), b, lengths, h0, c0, p)
+    def weights(q: Any, scale: Any, zero: Any) -> np.ndarray:
+        array = np.asarray(c.value(q, "weights"), np.float32)
+        return np.ascontiguousarray(((array - turned(zero).astype(np.float32)) * turned(scale).astype(np.float32)).swapaxes(1, 2))
+
+    recurrent = np.asarray(c.value(r, "weights")).astype(np.int32) - turned(r_zero).astype(np.int32)
+    bytes_ = None
+    if recurrent.min(initial=0) >= -128 and recurrent.max(initial=0) <= 127:
+        spread = np.broadcast_to(turned(r_scale).astype(np.float32), (recurrent.shape[0], 1, recurrent.shape[2]))[:, 0]
+        bytes_ = (np.ascontiguousarray(recurrent.astype(np.int8).swapaxes(1, 2)), np.ascontiguousarray(spread))
+    return imported("lstm", c, x, weights(w, w_scale, w_zero), weights(r, r_scale, r_zero), b, lengths, h0, c0, p, bytes_)
 
 
 @register("MatMulNBits", "com.microsoft")
 def _(c: Call, x: Any, packed: Any, scales: Any, zeros: Any = None, group: Any = None, bias: Any = None) -> Any:
-    c.ignore("accuracy_level")
     bits, block, k, n = (int(c.get(a)) for a in ("bits", "block_size", "K", "N"))
     arrays = [numbers(v) for v in (packed, scales)]
     if bits != 4 or any(a is None for a in arrays) or group is not None:
         raise c.refuse(f"{bits} bits, g_idx, or weights that are computed")
     q, s = (np.asarray(a) for a in arrays)
-    nibbles = np.stack([q & 15, q >> 4], -1).reshape(n, -1)[:, :k].astype(np.float32)
+    nibbles = np.stack([q & 15, q >> 4], -1).reshape(n, -1)[:, :k]
     blocks = -(-k // block)
     offset = np.full((n, blocks), 8, np.float32)
     if zeros is not None:
         z = np.asarray(c.value(zeros, "zero points"))
         offset = (np.stack([z & 15, z >> 4], -1).reshape(n, -1)[:, :blocks]).astype(np.float32) if z.dtype == np.uint8 else z.reshape(n, blocks)
+    t, s = c.tensor(x), s.reshape(n, blocks).astype(np.float32)
+    level = int(c.get("accuracy_level", 0))
+    if block in GROUPS and t.dtype == DType.float32 and _fits(s, offset):
+        # accuracy level 4: activations rounded to int8, a scale a row and group, as onnxruntime does where it is asked to
+        whole = None if (offset == 8).all() else offset.astype(np.uint8)
+        stream = c.tensor(pack_reference(q.reshape(n, blocks, block // 2), s, whole, block))
+        operands = (t, stream) if bias is None else (t, stream, c.tensor(bias))
+        return apply("matmul_int4", *operands, columns=n, group=block, zero_points=int(whole is not None), compute=COMPUTE["int8" if level == 4 else "float32"])
     columns = np.repeat(np.arange(blocks), block)[:k]
-    w = (nibbles - offset[:, columns]) * s.reshape(n, blocks)[:, columns].astype(np.float32)
-    y = c.tensor(x) @ c.tensor(w.astype(np.float32)).mT
+    w = (nibbles.astype(np.float32) - offset[:, columns]) * s[:, columns]
+    y = t @ c.tensor(w.astype(np.float32)).mT
     return y if bias is None else y + c.tensor(bias)
+
+
+def _fits(scales: np.ndarray, zeros: np.ndarray) -> bool:
+    """Whether matmul_int4 has these weights exactly: whole zero points, and scales that half precision holds."""
+    with np.errstate(over="ignore"):
+        return bool((scales.astype(np.float16).astype(np.float32) == scales).all() and (zeros == np.rint(zeros)).all() and ((zeros >= 0) & (zeros < 16)).all())
