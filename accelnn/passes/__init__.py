@@ -14,14 +14,15 @@ from .layout import as_eager, layout
 from .live_norm import fold_live_batch_norm
 from .pack import Hoisted, hoist, pack
 from .qconv import pack_convolutions
+from .qdq import chain_bytes, integer_kernels, tables
 from .simplify import common_subexpressions, simplify
 from .sparse import sparsify_convolutions
 
 Pass = Callable[[Graph], Graph]
-TIDY: tuple[Pass, ...] = (fold, simplify, common_subexpressions, recognize, float_results)
+TIDY: tuple[Pass, ...] = (integer_kernels, fold, simplify, common_subexpressions, recognize, float_results)
 FUSE: tuple[Pass, ...] = (fold_batch_norm, fold_live_batch_norm, fold, fold_numbers, fuse_epilogues)
-STANDARD: tuple[Pass, ...] = (*TIDY, *FUSE, layout, fuse_pointwise)
-DEPLOY: tuple[Pass, ...] = (*TIDY, *FUSE, sparsify_convolutions, layout, fuse_pointwise, pack, fold, pack_convolutions)
+STANDARD: tuple[Pass, ...] = (*TIDY, *FUSE, layout, chain_bytes, fuse_pointwise, tables)
+DEPLOY: tuple[Pass, ...] = (*TIDY, *FUSE, sparsify_convolutions, layout, chain_bytes, fuse_pointwise, tables, pack, fold, pack_convolutions)
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
@@ -30,6 +31,6 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
     return graph
 
 
-__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "common_subexpressions", "float_results", "fold", "fold_batch_norm",
-           "fold_live_batch_norm", "fold_numbers", "fuse_epilogues", "fuse_pointwise", "hoist", "layout", "pack", "pack_convolutions", "recognize",
-           "run_passes", "simplify", "sparsify_convolutions"]  # fmt: skip
+__all__ = ["DEPLOY", "STANDARD", "Hoisted", "Pass", "as_eager", "chain_bytes", "common_subexpressions", "float_results", "fold", "fold_batch_norm",
+           "fold_live_batch_norm", "fold_numbers", "fuse_epilogues", "fuse_pointwise", "hoist", "integer_kernels", "layout", "pack", "pack_convolutions",
+           "recognize", "run_passes", "simplify", "sparsify_convolutions", "tables"]  # fmt: skip

@@ -150,16 +150,19 @@ _form("dynamic_quantize")(lambda node, x, _: _made(node.op, node, [x], {}))
 STEPS = ("quantize_linear", "dequantize_linear", "dynamic_quantize")
 
 
-def _follows(reader: Node) -> bool:
-    """Whether it may lie channels last because what it reads does."""
-    return not reader.is_source and (reader.op in (*STEPS, "concat", "resize") or OPS[reader.op].program is not None)
-
-
 def layout(graph: Graph) -> Graph:
     """conv2d with weights that the graph never writes becomes conv2d_nhwc; what reads it follows where it can. So does a convolution of bytes between or
     before what follows; chains of those alone are pack_convolutions'."""
     written = {id(state) for state, _ in graph.updates}
     read = users(graph)
+
+    def follows(reader: Node, v: Value) -> bool:
+        """Whether it may lie channels last because what it reads does."""
+        if reader is v.node or reader.is_source:
+            return False
+        if reader.op == "max_pool2d":
+            return Value(reader, 1) not in read and any(follows(r, Value(reader)) for r in read.get(Value(reader), ()))
+        return packing_pays(reader) or reader.op in (*STEPS, "concat", "resize") or OPS[reader.op].program is not None
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.is_source or not inputs or inputs[0] is None:
@@ -174,7 +177,7 @@ def layout(graph: Graph) -> Graph:
                 made = _conv2d(node, inputs)
         elif packing_pays(node):
             last = held_last(inputs[0])
-            if any(r is not node and _follows(r) for r in read.get(Value(node), ())):
+            if any(follows(r, Value(node)) for r in read.get(Value(node), ())):
                 return [to_first(packed_convolution(node, [last or inputs[0], *inputs[1:]], last is not None, True))]
         elif node.op in FORMS and (last := held_last(inputs[0])) is not None and not any(Value(node, i) in read for i in range(1, len(node.outputs))
                                                                                          if node.outputs[i].shape):  # fmt: skip

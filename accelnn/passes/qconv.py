@@ -69,11 +69,11 @@ def pack_convolutions(graph: Graph) -> Graph:
             return None
         x = inputs[0]
         assert x is not None
-        if node.op != SPARSE and x.node.op == "permute" and tuple(x.node.attrs["axes"]) == (0, 3, 1, 2):      # the layout pass has left it so
-            return [packed_convolution(node, [x.node.inputs[0], *inputs[1:]], True, stays_last(node))]
-        last = {"y_last": int(stays_last(node)), "x_last": int(lies_last(x))}
+        turned = x.node.op == "permute" and tuple(x.node.attrs["axes"]) == (0, 3, 1, 2)      # the layout pass has left it so
+        x = x.node.inputs[0] if turned else x
+        last = {"y_last": int(stays_last(node)), "x_last": int(turned or lies_last(x))}
         if node.op == SPARSE:
-            return made_as(SPARSE, inputs, {**node.attrs, **last}, node.label)
+            return made_as(SPARSE, [x, *inputs[1:]], {**node.attrs, **last}, node.label)
         return [packed_convolution(node, [x, *inputs[1:]], bool(last["x_last"]), bool(last["y_last"]))]
 
     return rewrite(graph, change)

@@ -1,5 +1,6 @@
 // Slow truth of the family: the contract's formula, element by element. Division and product are in float, as the contract says.
 #include <cmath>
+#include "byte_table.h"
 #include "dynamic_quantize.h"
 #include "quantize_linear.h"
 #include "dequantize_linear.h"
@@ -43,6 +44,12 @@ template <class T> static Status dequantize_ref(const Call& c) {
 Status dequantize_linear_u8_ref(const Call& c) { return dequantize_ref<uint8_t>(c); }
 Status dequantize_linear_i8_ref(const Call& c) { return dequantize_ref<int8_t>(c); }
 Status dequantize_linear_i32_ref(const Call& c) { return dequantize_ref<int32_t>(c); }
+
+Status byte_table_u8_ref(const Call& c) {
+  const int64_t count = c.in[0].count();
+  for (int64_t i = 0; i < count; i++) c.out[0].as<uint8_t>()[i] = c.in[1].as<uint8_t>()[c.in[0].as<uint8_t>()[i]];
+  return {};
+}
 
 Status dynamic_quantize_f32_ref(const Call& c) {
   const int64_t count = c.in[0].count();

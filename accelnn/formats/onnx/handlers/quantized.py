@@ -45,10 +45,31 @@ def _along(c: Call, x: Tensor, scale: Any, zero: Any) -> tuple[Tensor, Tensor | 
     return spread(scale), None if zero is None else spread(zero)
 
 
+def _one(c: Call, x: Any) -> Tensor:
+    """A number without dimensions; known ones stay known."""
+    array = numbers(x)
+    return c.tensor(x).reshape() if array is None else c.tensor(array.reshape(()))
+
+
+def _steps(c: Call, x: Tensor, scale: Any, zero: Any) -> Any:
+    """Scale, zero point and axis as the kernels take them: one for all, or one for each index of an axis; None where they are neither."""
+    c.ignore("axis")
+    s, z = c.tensor(scale), None if zero is None else c.tensor(zero)
+    single = {t.shape for t in (s, z) if t is not None} <= {(), (1,)}
+    if int(c.get("block_size", 0)) or s.dtype != DType.float32 or len(s.shape) > 1 or (z is not None and z.shape != s.shape and not single):
+        return None
+    if single:
+        return _one(c, scale), None if zero is None else _one(c, zero), 0
+    axis = axis_of(c, int(c.get("axis", 1)), x.ndim)
+    return (s, z, axis) if s.shape == (x.shape[axis],) else None
+
+
 @register("DequantizeLinear")
 def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
     t = c.tensor(x)
     c.ignore("output_dtype")         # the scale's
+    if t.dtype in (DType.uint8, DType.int8, DType.int32) and (steps := _steps(c, t, scale, zero)) is not None:
+        return apply("dequantize_linear", t, *(steps[:1] if zero is None else steps[:2]), axis=steps[2])
     if t.dtype not in (*RANGE, DType.int32):
         raise c.refuse(f"elements of {t.dtype.name}")
     step, offset = _along(c, t, scale, zero)
@@ -66,6 +87,10 @@ def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
         kind = {0: DType.uint8, 2: DType.uint8, 3: DType.int8, 4: DType.uint16, 5: DType.int16}.get(c.get("output_dtype", 0), DType.float32)
     if kind not in RANGE:
         raise c.refuse(f"results of {kind.name}")
+    if kind in (DType.uint8, DType.int8) and t.dtype == DType.float32:
+        zero = np.zeros(c.tensor(scale).shape, kind.storage) if zero is None else zero
+        if (steps := _steps(c, t, scale, zero)) is not None:
+            return apply("quantize_linear", t, *steps[:2], axis=steps[2])
     step, offset = _along(c, t, scale, zero)
     whole = ops.round(t / step)
     return ops.clip(whole if offset is None else whole + offset, *RANGE[kind]).to(kind)

@@ -27,6 +27,21 @@ def _(s: Step, x: str, scale: str, zero: str | None = None) -> Any:
     return s.add("DequantizeLinear", x, scale, zero, axis=_axis(s))
 
 
+@writes("quantize_by")
+def _(s: Step, x: str) -> Any:
+    return s.add("QuantizeLinear", s.float(x, s.spec()), s.const(s["scale"]), s.const(int(s["zero"]), np.uint8))
+
+
+@writes("dequantize_by")
+def _(s: Step, x: str) -> Any:
+    return s.add("DequantizeLinear", x, s.const(s["scale"]), s.const(int(s["zero"]), np.uint8))
+
+
+@writes("byte_table")
+def _(s: Step, x: str, table: str) -> Any:
+    return s.add("Gather", table, s.cast(x, DType.int64))
+
+
 def _scaled(s: Step, acc: str, scale: str, bias: str | None, zero: str | None, wide: int) -> str:
     """int32 sums as the op gives them: themselves, floats, or bytes. `wide`: dimensions behind that of the channels."""
     def along(p: str) -> str:
