@@ -109,8 +109,9 @@ def _product(c: Call, a: Tensor, b: Tensor, zero: Tensor, left: Tensor | None) -
     return calculate("sub", y, calculate("mul", sums, left))
 
 
-def conv_integer(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None) -> Tensor:
-    """int32 [N, O, ...] over one or two dimensions of space."""
+def conv_integer(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None, finish: tuple[np.ndarray, Tensor | None, Tensor] | None = None) -> Tensor:
+    """int32 [N, O, ...] over one or two dimensions of space; with `finish`, scales float32[O], a bias int32[O] or None and a zero point uint8[], where
+    the weights fit int8, uint8 of clamp(zero + rint((sums + bias) * scale))."""
     from .handlers.convolution import window
 
     t, zero = unsigned(c, x, x_zero)
@@ -129,7 +130,11 @@ def conv_integer(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None
              ("pad_left", low[1]), ("pad_bottom", high[0]), ("pad_right", high[1]), ("groups", groups))  # fmt: skip
     g = {**GEOMETRY, **dict(names)}
     outputs: Any = kernel.shape[0]
-    y = apply("qconv2d", t, zero, c.tensor(kernel), _ones(c, kernel.shape[0]), None, None, out="int32", **g)
+    if finish is not None and left is None:
+        scale, bias, out_zero = finish
+        y = apply("qconv2d", t, zero, c.tensor(kernel), c.tensor(scale), bias, out_zero, out="uint8", **g)
+    else:
+        y = apply("qconv2d", t, zero, c.tensor(kernel), _ones(c, kernel.shape[0]), None, None, out="int32", **g)
     if left is not None:         # the sums of what a window covers: one output of every group, with weights of 1
         ones = c.tensor(np.ones((groups, *kernel.shape[1:]), np.int8))
         sums = apply("qconv2d", t, zero, ones, _ones(c, groups), None, None, out="int32", **g)

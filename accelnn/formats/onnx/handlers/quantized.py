@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -122,12 +123,78 @@ def _(c: Call, a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: 
     return _requantized(c, y * (wide(c, a_scale, y.ndim, y.ndim - 2) * wide(c, b_scale, y.ndim, y.ndim - 1)), y_scale, y_zero)
 
 
+def _ending(c: Call, x_scale: Any, w: Any, w_scale: Any, y_scale: Any, y_zero: Any, bias: Any) -> Any:
+    """Scales, bias and zero point with which a convolution ends in bytes, where they are known and the bytes have no sign."""
+    known, zero = [numbers(v) for v in (x_scale, w_scale, y_scale)], numbers(y_zero)
+    if any(v is None for v in known) or zero is None or zero.dtype != np.uint8 or zero.size != 1:
+        return None
+    a, b, y = (np.asarray(v, np.float64).reshape(-1) for v in known)
+    outputs: Any = c.tensor(w).shape[:1]
+    scale = np.broadcast_to(a * b / y, outputs).astype(np.float32)
+    return scale, None if bias is None else c.tensor(bias), c.tensor(zero.reshape(()))
+
+
 @register("QLinearConv")
 def _(c: Call, x: Any, x_scale: Any, x_zero: Any, w: Any, w_scale: Any, w_zero: Any, y_scale: Any, y_zero: Any, bias: Any = None) -> Any:
-    y = conv_integer(c, x, w, x_zero, w_zero)
+    y = conv_integer(c, x, w, x_zero, w_zero, _ending(c, x_scale, w, w_scale, y_scale, y_zero, bias))
+    if y.dtype == DType.uint8:
+        return y
     if bias is not None:
         y = calculate("add", y, c.tensor(bias).reshape(1, -1, *[1] * (y.ndim - 2)))
     return _requantized(c, y.float() * (c.tensor(x_scale).reshape() * wide(c, w_scale, y.ndim, 1)), y_scale, y_zero)
+
+
+def _real(c: Call, q: Any, scale: Any, zero: Any) -> Tensor:
+    t = c.tensor(q)
+    zero = np.zeros((), t.dtype.storage) if zero is None else zero
+    return apply("dequantize_linear", t, _one(c, scale), _one(c, zero), axis=0)
+
+
+def _bytes(c: Call, x: Tensor, scale: Any, zero: Any) -> Tensor:
+    return apply("quantize_linear", x, _one(c, scale), _one(c, zero), axis=0)
+
+
+for _name, _function in (("QLinearAdd", operator.add), ("QLinearMul", operator.mul)):
+    register(_name, "com.microsoft")(lambda c, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero=None, f=_function:
+                                     _bytes(c, f(_real(c, a, a_scale, a_zero), _real(c, b, b_scale, b_zero)), y_scale,
+                                            np.zeros((), c.tensor(a).dtype.storage) if y_zero is None else y_zero))  # fmt: skip
+
+
+@register("QLinearSigmoid", "com.microsoft")
+def _(c: Call, x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any = None) -> Any:
+    return _bytes(c, _real(c, x, x_scale, x_zero).sigmoid(), y_scale, np.zeros((), c.tensor(x).dtype.storage) if y_zero is None else y_zero)
+
+
+@register("QLinearLeakyRelu", "com.microsoft")
+def _(c: Call, x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any = None) -> Any:
+    y = ops.leaky_relu(_real(c, x, x_scale, x_zero), float(c.get("alpha", 0.01)))
+    return _bytes(c, y, y_scale, np.zeros((), c.tensor(x).dtype.storage) if y_zero is None else y_zero)
+
+
+@register("QLinearGlobalAveragePool", "com.microsoft")
+def _(c: Call, x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any) -> Any:
+    t = _real(c, x, x_scale, x_zero)
+    last = bool(c.get("channels_last", 0))
+    return _bytes(c, t.mean(tuple(range(1, t.ndim - 1)) if last else tuple(range(2, t.ndim)), keepdim=True), y_scale, y_zero)
+
+
+@register("QLinearConcat", "com.microsoft")
+def _(c: Call, y_scale: Any, y_zero: Any, *parts: Any) -> Any:
+    reals = [_real(c, *parts[i : i + 3]) for i in range(0, len(parts), 3)]
+    return _bytes(c, ops.cat(reals, axis_of(c, int(c.get("axis")), reals[0].ndim)), y_scale, y_zero)
+
+
+@register("QGemm", "com.microsoft")
+def _(c: Call, a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, bias: Any = None, y_scale: Any = None, y_zero: Any = None) -> Any:
+    if c.get("alpha", 1.0) != 1.0 or c.get("transA", 0):
+        raise c.refuse("alpha, or a transposed left operand")
+    if c.get("transB", 0):
+        known = numbers(b)
+        b = c.tensor(b).mT if known is None else np.ascontiguousarray(known.T)
+    sums = matmul_integer(c, a, b, a_zero, b_zero)
+    sums = sums if bias is None else calculate("add", sums, c.tensor(bias))
+    y = sums.float() * (c.tensor(a_scale).reshape() * wide(c, b_scale, 2, 1))
+    return y if y_zero is None else _requantized(c, y, y_scale, y_zero)
 
 
 @register("DynamicQuantizeLSTM", "com.microsoft")
