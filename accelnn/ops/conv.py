@@ -14,7 +14,7 @@ from ..core.registry import Op
 from ..core.tensor import Tensor, apply, mode
 from . import conv_bounds, conv_eager
 from .exactness import exact_wanted
-from .matmul import EPS, _activate, gamma
+from .matmul import ACTIVATIONS, EPS, _activate, gamma, slope
 from .window import window
 
 GEOMETRY: dict[str, int] = {"stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0, "dilation_h": 1, "dilation_w": 1,
@@ -129,7 +129,7 @@ def _draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 def _samples() -> Any:
     rng = np.random.default_rng(0)
     plain: list[Any] = [((_draw(rng, x), _draw(rng, w)), g) for x, w, g in CASES]
-    plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,))), {"activation": a}) for a in range(6)]
+    plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,))), {"activation": a}) for a in range(len(ACTIVATIONS))]
     plain += [((_draw(rng, (2, 3, 7, 7)), _draw(rng, (4, 3, 3, 3)), _draw(rng, (4,)), _draw(rng, (2, 4, 5, 5))), {}),
               ((_draw(rng, (1, 2, 5, 6)), _draw(rng, (33, 2, 1, 1)), None, _draw(rng, (1, 33, 5, 6))), {"exact": 1}),
               ((_draw(rng, (2, 2, 6, 18)), _draw(rng, (2, 1, 3, 3)), None, _draw(rng, (2, 2, 4, 16))), {"groups": 2, "activation": 1})]  # fmt: skip
@@ -153,7 +153,7 @@ def _bound(x: Any, w: Any, bias: Any = None, residual: Any = None, activation: i
     bound = gamma(int(np.prod(w.shape[1:])) + 3) * (correlate(np.abs(x), np.abs(w), full) + rest)
     for roundings, size in [] if exact else winograd_sizes(x, w, full):
         bound = np.maximum(bound, gamma(roundings) * (size + rest))
-    return bound * (1.13 if activation else 1) + (4 * EPS * np.maximum(bound / EPS, 1) if activation else 0)
+    return bound * slope(activation) + (4 * EPS * np.maximum(bound / EPS, 1) if activation else 0)
 
 
 conv2d_op = Op("conv2d", _shape, _reference, samples=_samples, cost=_cost, bound=_bound)

@@ -14,7 +14,7 @@ from ..core.errors import ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from .conv import GEOMETRY, _floats, columns, conv_shape, correlate, out_size
-from .matmul import EPS, PANEL, _activate, gamma
+from .matmul import ACTIVATIONS, EPS, PANEL, _activate, gamma, slope
 
 ALGORITHMS = ("panels", "winograd2", "winograd4", "folded", "lanes", "winograd5")  # codes of the kernel
 PANELS, WINOGRAD2, WINOGRAD4, FOLDED, LANES, WINOGRAD5 = range(6)
@@ -308,7 +308,7 @@ def _bound(x: Any, w: Any, bias: Any = None, residual: Any = None, channels: int
     size = _sum(_first(x), w, channels, (kernel_h, kernel_w), algorithm, {**GEOMETRY, **g}, True).transpose(0, 2, 3, 1)
     size = size + sum(np.abs(v) for v in (bias, residual) if v is not None)
     products = w.shape[1] // (len(transforms(algorithm)[2]) ** 2) + ROUNDINGS if algorithm in TAPS else w.shape[1] + 3
-    return gamma(products) * size * (1.13 if activation else 1) + (4 * EPS * np.maximum(size, 1) if activation else 0)
+    return gamma(products) * size * slope(activation) + (4 * EPS * np.maximum(size, 1) if activation else 0)
 
 
 # x[N,C,H,W], w[O,C/g,R,S], geometry, algorithm
@@ -364,7 +364,7 @@ def _samples() -> Any:
         if i % 2:
             out: Any = conv2d_nhwc.specs([Spec(a.shape, DType.float32) for a in arrays], attrs)[0].shape
             arrays += [_draw(rng, attrs["channels"]), _draw(rng, *out)]
-            attrs["activation"] = i // 2 % 6
+            attrs["activation"] = i // 2 % len(ACTIVATIONS)
         found.append((tuple(arrays), attrs))
     return found
 

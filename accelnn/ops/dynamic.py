@@ -12,12 +12,13 @@ from ..core.errors import AttributeValueError, DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply, asarray
-from .matmul import ACTIVATIONS, EPS, PANEL, _activate, gamma
+from .matmul import ACTIVATIONS, EPS, PANEL, _activate, gamma, slope
+from .quantized import step_of
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # of the steps
 
 
-def _shape(a: Spec, b: Spec, scale: Spec, bias: Spec | None = None, packed: int = 0, activation: int = 0) -> Spec:
+def _shape(a: Spec, b: Spec, scale: Spec, bias: Spec | None = None, packed: int = 0, activation: int = 0, whole: int = 0) -> Spec:
     if a.dtype != DType.float32 or b.dtype != DType.int8 or len(a.shape) < 2:
         raise DTypeError(f"dynamic_qmatmul: float32[..., M, K] and int8 weights expected, not {a} and {b}")
     if len(scale.shape) != 1 or (bias is not None and bias.shape != scale.shape):
@@ -35,9 +36,13 @@ def unpack(b: Any, k: int, n: int) -> Any:
     return quads.transpose(1, 3, 0, 2).reshape(-1, b.shape[0] * PANEL)[:k, :n]
 
 
-def quantize_rows(a: Any) -> tuple[Any, Any, Any]:
+def quantize_rows(a: Any, whole: int = 0) -> tuple[Any, Any, Any]:
     """Bytes, zero points and steps of float32 rows, exactly as every kernel makes them. NaN steps for rows that are not finite."""
     a = np.asarray(a, np.float32)
+    if whole:
+        (by, at), ones = step_of(a), np.ones((*a.shape[:-1], 1))
+        same = np.zeros(a.shape) if np.isnan(by) else np.clip(np.rint((a / by).astype(np.float32)) + np.float64(at), 0, 255)
+        return same.astype(np.int64), (ones * at).astype(np.int64), (ones * by).astype(np.float32)
     half, one = np.float32(0.5), np.float32(1)
     finite = np.isfinite(a).all(-1, keepdims=True)
     a = np.where(finite, a, np.float32(0))
@@ -49,29 +54,30 @@ def quantize_rows(a: Any) -> tuple[Any, Any, Any]:
     return q.astype(np.int64), zero.astype(np.int64), np.where(finite, step, np.float32(np.nan))
 
 
-def exact(a: Any, b: Any, scale: Any, bias: Any = None, packed: int = 0, activation: int = 0) -> Any:
+def exact(a: Any, b: Any, scale: Any, bias: Any = None, packed: int = 0, activation: int = 0, whole: int = 0) -> Any:
     """The contract's own arithmetic: integers, then float32 operations rounded one by one."""
     b = unpack(b, a.shape[-1], len(scale)) if packed else b
-    q, zero, step = quantize_rows(a)
+    q, zero, step = quantize_rows(a, whole)
     y = ((q - zero) @ b.astype(np.int64)).astype(np.float32) * (np.asarray(scale, np.float32) * step)
     y = y if bias is None else y + np.asarray(bias, np.float32)
     return _activate(y, activation)
 
 
-def _reference(a: Any, b: Any, scale: Any, bias: Any = None, packed: int = 0, activation: int = 0) -> Any:
+def _reference(a: Any, b: Any, scale: Any, bias: Any = None, packed: int = 0, activation: int = 0, whole: int = 0) -> Any:
     """Real arithmetic, without any quantization of a; NaN for rows that are not finite."""
     b = unpack(b, a.shape[-1], len(scale)) if packed else b
-    a = np.where(np.isfinite(a).all(-1, keepdims=True), a, np.nan)
+    a = np.where(np.isfinite(a).all(None if whole else -1, keepdims=True), a, np.nan)
     y = a @ b.astype(np.float64) * scale
     return _activate(y if bias is None else y + bias, activation)
 
 
-def _bound(a: Any, b: Any, scale: Any, bias: Any = None, packed: int = 0, activation: int = 0) -> Any:
+def _bound(a: Any, b: Any, scale: Any, bias: Any = None, packed: int = 0, activation: int = 0, whole: int = 0) -> Any:
     """A byte is at most half a step away from its number: 1/2 + 2^-12, because the quotient is a product with a rounded inverse (3 roundings of numbers
     up to 255: 255 * 3 * 2^-24 < 2^-14, in the number and in the zero point), and because q = 256 is cut where both were rounded up. Four roundings follow
     (sum to float, scale * step, times that, plus bias), and one of scale * step may be a denormal's."""
     b = np.abs((unpack(b, a.shape[-1], len(scale)) if packed else b).astype(np.float64))
-    low, high = a.min(-1, keepdims=True, initial=0.0), a.max(-1, keepdims=True, initial=0.0)
+    axis = None if whole else -1
+    low, high = a.min(axis, keepdims=True, initial=0.0), a.max(axis, keepdims=True, initial=0.0)
     step = np.maximum((high - low) / 255, SMALLEST) * (1 + 2 * EPS)
     error = step * (0.5 + 2.0**-12)
     size = (np.abs(a) @ b + error * b.sum(0)) * np.abs(scale)
@@ -79,7 +85,7 @@ def _bound(a: Any, b: Any, scale: Any, bias: Any = None, packed: int = 0, activa
     whole = error * b.sum(0) * np.abs(scale) + rounding
     if not activation:
         return whole
-    return 1.13 * whole + 4 * EPS * np.maximum(size + (0 if bias is None else np.abs(bias)), 1)
+    return slope(activation) * whole + 4 * EPS * np.maximum(size + (0 if bias is None else np.abs(bias)), 1)
 
 
 def _cost(a: Spec, b: Spec, scale: Spec, bias: Spec | None = None, **attrs: Any) -> Any:
@@ -111,8 +117,12 @@ def _samples() -> Any:
         a, b = rows_of_every_kind(rng, m, k), weights_at_the_ends(rng, k, n)
         scale, bias = rng.uniform(1e-4, 1e-3, n).astype(np.float32), rng.normal(size=n).astype(np.float32)
         found += [((a, b, scale, bias), {}), ((a, b, scale), {"activation": 1})]
+        even = (rng.normal(size=(m, k)) * rng.uniform(1, 3, (m, 1))).astype(np.float32)
+        found += [((even, b, scale, bias), {"whole": 1}), ((np.abs(even) + 1, b, scale), {"whole": 1, "activation": 7})]
     a = rng.normal(size=(2, 3, 5, 40)).astype(np.float32)
     found.append(((a, b[:40, :20].copy(), scale[:20], bias[:20]), {}))
+    a = rng.normal(size=(2, 3, 5, 40)).astype(np.float32)
+    found.append(((a, b[:40, :20].copy(), scale[:20], bias[:20]), {"whole": 1}))
     a = rng.normal(size=(6, 20)).astype(np.float32)
     found += [((a, b[:20, :9].copy(), scale[:9], bias[:9]), {"activation": c}) for c in range(len(ACTIVATIONS))]
     return found

@@ -14,7 +14,7 @@ from ..core.registry import Op
 from ..core.tensor import Tensor, apply
 from .elementwise import broadcast
 
-ACTIVATIONS = ("none", "relu", "gelu", "silu", "sigmoid", "tanh")  # codes of the kernels' epilogue
+ACTIVATIONS = ("none", "relu", "gelu", "silu", "sigmoid", "tanh", "hardsigmoid", "hardswish")  # codes of the kernels' epilogue
 PANEL = 16  # columns of a packed panel: 64 bytes of float32
 
 
@@ -54,7 +54,14 @@ def _activate(y: Any, activation: int) -> Any:
         "silu": lambda: y / (1 + np.exp(-y)),
         "sigmoid": lambda: 1 / (1 + np.exp(-y)),
         "tanh": lambda: np.tanh(y),
+        "hardsigmoid": lambda: np.clip(y / 6 + 0.5, 0, 1),
+        "hardswish": lambda: y * np.clip(y / 6 + 0.5, 0, 1),
     }[ACTIVATIONS[activation]]()
+
+
+def slope(activation: int) -> float:
+    """The steepest that an activation is: how much an error before it can grow."""
+    return {"none": 1.0, "hardswish": 1.5}.get(ACTIVATIONS[activation], 1.13)
 
 
 def unpack(b: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -80,11 +87,11 @@ def gamma(k: int) -> float:
 
 def _bound(a: Any, b: Any, bias: Any = None, residual: Any = None, packed: int = 0, activation: int = 0, scale: float = 1.0, columns: Any = None,
            out: str | None = None) -> Any:
-    """|err| <= gamma_(K+2) (|A||B| + |bias|), two roundings more with a scale, one with a residual; activations have slopes of at most 1.13 and 4 ulp
-    of their own."""
+    """|err| <= gamma_(K+2) (|A||B| + |bias|), two roundings more with a scale, one with a residual; activations have slopes of at most 1.13
+    (hardswish 1.5) and 4 ulp of their own."""
     size = abs(scale) * (np.abs(a) @ np.abs(unpack(b, a.shape[-1], columns) if packed else b)) + sum(np.abs(x) for x in (bias, residual) if x is not None)
     roundings = a.shape[-1] + 2 + 2 * (scale != 1) + (residual is not None)
-    return gamma(roundings) * size * (1.13 if activation else 1) + (4 * EPS * np.maximum(size, 1) if activation else 0)
+    return gamma(roundings) * size * slope(activation) + (4 * EPS * np.maximum(size, 1) if activation else 0)
 
 
 def _cost(a: Spec, b: Spec, bias: Spec | None = None, residual: Spec | None = None, **attrs: Any) -> Any:

@@ -75,6 +75,74 @@ quantize_linear = Op("quantize_linear", _quantize_shape, _quantize_reference, sa
 dequantize_linear = Op("dequantize_linear", _dequantize_shape, _dequantize_reference, samples=_dequantize_samples)
 
 
+def _dynamic_shape(x: Spec) -> tuple[Spec, ...]:
+    if x.dtype != DType.float32:
+        raise DTypeError(f"dynamic_quantize: float32 expected, not {x}")
+    return Spec(x.shape, DType.uint8), Spec((), DType.float32), Spec((), DType.uint8)
+
+
+def step_of(x: Any) -> tuple[Any, Any]:
+    """The step and zero point of an array's bytes, exactly as every kernel makes them: 0 is among them, NaN where x is not finite."""
+    x = np.asarray(x, np.float32)
+    if not np.isfinite(x).all():
+        return np.float32(np.nan), np.uint8(0)
+    low, high = x.min(initial=0.0), x.max(initial=0.0)
+    half, tiny = np.float32(0.5), np.finfo(np.float32).tiny
+    step = np.float32(1) if high == low else np.maximum((half * high - half * low) / np.float32(127.5), tiny)
+    return step, np.uint8(np.rint(min(-low / step, np.float32(255))))
+
+
+def _dynamic_reference(x: Any) -> Any:
+    step, zero = step_of(x)
+    if np.isnan(step):
+        return np.zeros(np.shape(x), np.uint8), np.asarray(step), np.asarray(zero)
+    q = np.rint((np.asarray(x, np.float32) / step).astype(np.float32)) + np.float64(zero)
+    return np.clip(q, 0, 255).astype(np.uint8), np.asarray(step), np.asarray(zero)
+
+
+def _dynamic_samples() -> Any:
+    rng = np.random.default_rng(0)
+    found = [(rng.normal(size=s) * 3 + m).astype(np.float32) for s, m in (((), 1), ((1,), -2), ((15,), 0), ((16,), 5), ((3, 17), -9), ((0, 4), 0),
+                                                                         ((2, 3, 50, 70), 1), ((65, 1031), 0))]  # fmt: skip
+    return [((x,), {}) for x in (*found, np.zeros((3, 5), np.float32), (rng.normal(size=40) * 1e-41).astype(np.float32))]
+
+
+dynamic_quantize = Op("dynamic_quantize", _dynamic_shape, _dynamic_reference, samples=_dynamic_samples)
+
+
+def _quantize_by(p: Any, x: int, scale: float, zero: int) -> int:
+    return int(p.clamp(p.add(p.rint(p.div(x, p.const(scale))), p.const(zero)), p.const(0.0), p.const(255.0)))
+
+
+def _by_samples(draw: Any) -> Any:
+    rng = np.random.default_rng(0)
+    return lambda: [((draw(rng, s),), {"scale": 0.03125, "zero": z}) for s, z in (((0,), 0), ((7,), 128), ((3, 17), 255), ((600,), 5))]
+
+
+# The two with known steps, as pointwise functions: passes make chains of them (passes/qdq.py). NaN gives 0.
+Op("dequantize_by", lambda q, scale, zero: Spec(q.shape, DType.float32),
+   lambda q, scale, zero: ((q.astype(np.float32) - np.float32(zero)) * np.float32(scale)).astype(np.float32),
+   program=lambda p, q, scale, zero: p.mul(p.sub(q, p.const(zero)), p.const(scale)),
+   samples=_by_samples(lambda rng, s: rng.integers(0, 256, s).astype(np.uint8)))  # fmt: skip
+Op("quantize_by", lambda x, scale, zero: Spec(x.shape, DType.uint8),
+   lambda x, scale, zero: np.clip(np.rint((np.asarray(x, np.float32) / np.float32(scale)).astype(np.float32)) + zero, 0, 255).astype(np.uint8),
+   program=_quantize_by, samples=_by_samples(lambda rng, s: (rng.normal(size=s) * 4).astype(np.float32)))  # fmt: skip
+
+
+def _table_shape(x: Spec, table: Spec) -> Spec:
+    if x.dtype != DType.uint8 or table != Spec((256,), DType.uint8):
+        raise ShapeError(f"byte_table: uint8 and a table uint8[256] expected, not {x} and {table}")
+    return x
+
+
+def _table_samples() -> Any:
+    rng = np.random.default_rng(0)
+    return [((rng.integers(0, 256, s).astype(np.uint8), rng.permutation(256).astype(np.uint8)), {}) for s in ((), (0,), (63,), (64,), (3, 65), (2, 1000))]
+
+
+byte_table = Op("byte_table", _table_shape, lambda x, table: np.asarray(table)[np.asarray(x, np.int64)], samples=_table_samples)
+
+
 def _requantize(acc: Any, scale: Any, zero: Any, relu: int, out: str) -> Any:
     acc = np.maximum(acc, 0) if relu else acc
     if out == "int32":

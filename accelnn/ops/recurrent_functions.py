@@ -72,12 +72,16 @@ def call(k: Any, function: Function, x: Any) -> Any:
 def round_panels(w: Any, gates: int) -> Any:
     """float32[G * H, K] -> int8 panels: kernels/recurrent/recurrent.h."""
     w = w.astype(np.float32)
-    units, rows = w.shape[0] // gates, w.shape[1]
-    blocks, quads = -(-units // UNITS), -(-rows // 4)
     scale = np.abs(w).max(1, initial=0) / np.float32(127)
-    full, scales = np.zeros((gates, blocks * UNITS, quads * 4), np.int8), np.zeros((gates, blocks * UNITS), np.float32)
     with np.errstate(all="ignore"):
-        whole = np.nan_to_num(np.rint(w / scale[:, None]), posinf=0, neginf=0)
+        return byte_panels(np.nan_to_num(np.rint(w / scale[:, None]), posinf=0, neginf=0), scale, gates)
+
+
+def byte_panels(whole: Any, scale: Any, gates: int) -> Any:
+    """Bytes [G * H, K] and their scales [G * H] -> int8 panels."""
+    units, rows = whole.shape[0] // gates, whole.shape[1]
+    blocks, quads = -(-units // UNITS), -(-rows // 4)
+    full, scales = np.zeros((gates, blocks * UNITS, quads * 4), np.int8), np.zeros((gates, blocks * UNITS), np.float32)
     full[:, :units, :rows], scales[:, :units] = whole.reshape(gates, units, rows), scale.reshape(gates, units)
 
     def line(v: Any) -> Any:

@@ -14,7 +14,7 @@ from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply, tensor
 from .conv import CASES, GEOMETRY, conv_shape, correlate
-from .matmul import EPS, _activate, gamma
+from .matmul import ACTIVATIONS, EPS, _activate, gamma, slope
 from .quantized import _corners, _qconv_reference, _result
 from .sparse import DEPTH, STRIP, dense, find_blocks
 from .window import window
@@ -99,7 +99,7 @@ def _bound(x: Any, first: Any, index: Any, values: Any, bias: Any = None, residu
     x, residual = _images(x, residual, x_last, y_last)
     size = correlate(np.abs(x), weights_of(first, index, np.abs(values), (channels, x.shape[1], kernel_h, kernel_w)), {**GEOMETRY, **g})
     size = size + sum(np.abs(v) for v in (residual, None if bias is None else bias[:, None, None]) if v is not None)
-    found = gamma(int(np.diff(first).max(initial=0)) + 3) * size * (1.13 if activation else 1) + (4 * EPS * np.maximum(size, 1) if activation else 0)
+    found = gamma(int(np.diff(first).max(initial=0)) + 3) * size * slope(activation) + (4 * EPS * np.maximum(size, 1) if activation else 0)
     return found.transpose(TO_LAST) if y_last else found
 
 
@@ -160,7 +160,7 @@ def _samples() -> Any:
         found.append(((x, *blocks), attrs))
         y = conv2d_sparse_op.specs([Spec(a.shape, as_dtype(a.dtype)) for a in (x, *blocks)], attrs)[0].shape
         bias, residual = rng.normal(size=ws[0]).astype(np.float32), rng.normal(size=[int(n) for n in y]).astype(np.float32)  # type: ignore[arg-type]
-        found.append(((x, *blocks, bias, residual if i % 4 else None)[: 6 if i % 4 else 5], {**attrs, "activation": i % 6}))
+        found.append(((x, *blocks, bias, residual if i % 4 else None)[: 6 if i % 4 else 5], {**attrs, "activation": i % len(ACTIVATIONS)}))
     return found
 
 

@@ -50,6 +50,22 @@ def terms(v: Value, depth: int = DEPTH) -> tuple[float, list[Value]]:
     return 0.0, [v]
 
 
+def line(v: Value, depth: int = DEPTH) -> tuple[float, float, Value]:
+    """v = a x + b, as far as it is written with numbers: (a, b, x)."""
+    node, inputs = v.node, v.node.inputs
+    if depth and node.op in ("add", "sub", "mul", "div", "neg"):
+        for i, x in enumerate(inputs):
+            known = -1.0 if node.op == "neg" else literal(inputs[1 - i])
+            if known is None or x is None or x.spec != v.spec or (i == 1 and node.op == "div") or (node.op == "div" and not known):
+                continue
+            a, b, base = line(x, depth - 1)
+            if node.op == "sub":
+                return (a, b - known, base) if i == 0 else (-a, known - b, base)
+            by, more = {"add": (1.0, known), "div": (1 / known if known else 0.0, 0.0)}.get(node.op, (known, 0.0))
+            return a * by, b * by + more, base
+    return 1.0, 0.0, v
+
+
 def near(a: float, b: float) -> bool:
     """Equal, to what a float32 constant or a rounded decimal in a file keeps: 1.41421, 0.7978846, 0.044715."""
     return math.isclose(a, b, rel_tol=2e-5)

@@ -14,6 +14,7 @@ from ..ops.matmul import ACTIVATIONS
 from .build import literal, only_user, reshaped
 
 PRODUCTS = ("matmul", "conv2d")
+BIAS = {"matmul": 2, "conv2d": 2, "dynamic_qmatmul": 3}  # the operand; a residual follows it
 MAX_INSTRUCTIONS, MAX_INPUTS = 60, 16
 
 
@@ -74,7 +75,7 @@ _Fused("pointwise", _fused_specs, _fused_reference, kernel="pointwise", strided=
 
 def _open(node: Node) -> bool:
     """A product that can take in more."""
-    return node.op in PRODUCTS and not node.attrs.get("activation")
+    return node.op in BIAS and not node.attrs.get("activation")
 
 
 def fuse_epilogues(graph: Graph) -> Graph:
@@ -91,7 +92,7 @@ def fuse_epilogues(graph: Graph) -> Graph:
             before = new.node.inputs[0]
             inner = product_of(old.node.inputs[0], before, old.node) if old.node.op == "reshape" else before.node
             same = inner is not None and inner.outputs[0].shape[-1:] == old.spec.shape[-1:]
-            return inner if inner is not None and same and _open(inner) and inner.op == "matmul" else None
+            return inner if inner is not None and same and _open(inner) and inner.op != "conv2d" else None
         return new.node if _open(new.node) else None
 
     def rebuilt(product: Node, result: Spec, inputs: Sequence[Value | None], **attrs: Any) -> Sequence[Value]:
@@ -102,12 +103,13 @@ def fuse_epilogues(graph: Graph) -> Graph:
 
     def with_bias(product: Node, bias: Value, result: Spec) -> Sequence[Value] | None:
         out = product.outputs[0].shape
-        wanted = (out[-1],) if product.op == "matmul" else (out[1], 1, 1)
-        if has(product, 2) or bias.spec.shape not in (wanted, (1, *wanted)):
+        wanted = (out[1], 1, 1) if product.op == "conv2d" else (out[-1],)
+        at = BIAS[product.op]
+        if has(product, at) or bias.spec.shape not in (wanted, (1, *wanted)):
             return None
         if product.op == "conv2d" or bias.spec.shape != wanted:
             bias = Value(Node("reshape", (bias,), {"shape": (wanted[0],)}, (Spec((wanted[0],), DType.float32),)))
-        return rebuilt(product, result, (*product.inputs[:2], bias, *product.inputs[3:]))
+        return rebuilt(product, result, (*product.inputs[:at], bias, *product.inputs[at + 1 :]))
 
     def added(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         for i in (0, 1):
@@ -116,7 +118,7 @@ def fuse_epilogues(graph: Graph) -> Graph:
                 continue
             if found := with_bias(product, other, node.outputs[0]):
                 return found
-            if other.spec == node.outputs[0] and not has(product, 3):
+            if product.op in PRODUCTS and other.spec == node.outputs[0] and not has(product, 3):
                 bias = product.inputs[2] if has(product, 2) else None
                 return rebuilt(product, node.outputs[0], (*product.inputs[:2], bias, reshaped(other, product.outputs[0].shape)))
         return None

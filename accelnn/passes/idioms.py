@@ -8,8 +8,8 @@ from typing import Any
 
 from ..core.dtypes import DType
 from ..core.graph import Graph, Node, Spec, Value, rewrite
-from .algebra import factors, is_product, near, terms
-from .build import literal, made, reshaped
+from .algebra import factors, is_product, line, near, terms
+from .build import literal, made, number, reshaped
 
 Idiom = Callable[[Value], Value | None]
 
@@ -59,47 +59,81 @@ def _clamped(v: Value) -> tuple[Value, float, float] | None:
     return (v, low, high) if low < high and math.isfinite(low) and math.isfinite(high) else None
 
 
-def _above(v: Value) -> Value | None:
-    """x of v = min(max(x + 3, 0), 6)."""
-    found = _clamped(v)
-    if found is None or found[1:] != (0.0, 6.0):
+def _gate(f: Value) -> tuple[float, float, float, Value] | None:
+    """h, s, t, x of f = h hardsigmoid(s x + t): also clamp(a x + b, 0, h), with s = 6 a / h and t = 6 b / h - 3."""
+    if f.node.op == "hardsigmoid":
+        return (1.0, *line(f.node.inputs[0]))
+    found = _clamped(f)
+    if found is None or found[1] != 0.0:
         return None
-    number, rest = terms(found[0])
-    return rest[0] if number == 3.0 and len(rest) == 1 else None
+    h = found[2]
+    a, b, x = line(found[0])
+    return h, 6 * a / h, 6 * b / h - 3, x
+
+
+def _times(v: Value, by: float, label: str) -> Value:
+    return v if near(by, 1.0) else made("mul", v, number(by), label=label)
+
+
+def _hardswish(v: Value) -> Value | None:
+    """n x clamp(a x + h / 2, 0, h), as a hardswish of x times a number: 0.2 x + 1/2 between 0 and 1 is hardsigmoid(1.2 x)."""
+    scale, parts = factors(v)
+    for f in parts if parts.total() == 2 and len(parts) == 2 else ():
+        x = next(p for p in parts if p != f)
+        gate, (ax, bx, base) = _gate(f), line(x)
+        if gate is None or gate[3] != base or ax == 0 or gate[1] == 0 or x.spec != v.spec:
+            continue
+        h, s, t, _ = gate
+        by = s / ax
+        if abs(t - by * bx) <= 2e-5 * max(1.0, abs(t), abs(by * bx)):
+            return _times(made("hardswish", _times(x, by, v.node.label), label=v.node.label), scale * h / by, v.node.label)
+    return None
 
 
 def _activation(v: Value) -> Value | None:
     """silu, gelu (by erf and by tanh), hardsigmoid, hardswish."""
-    number, parts = factors(v)
+    scale, parts = factors(v)
     for f in parts:
         if f.spec != v.spec:
             continue
         if f.node.op == "sigmoid" and is_product(v, 1.0, x := f.node.inputs[0], f):
             return made("silu", x, label=v.node.label)
-        if f.node.op == "hardsigmoid" and is_product(v, 1.0, x := f.node.inputs[0], f):
-            return made("hardswish", x, label=v.node.label)
         if (inside := _one_plus(f, "erf")) is not None:
-            scale, x = _scaled(inside)
-            if near(scale, math.sqrt(0.5)) and is_product(v, 0.5, x, f):
+            inner, x = _scaled(inside)
+            if near(inner, math.sqrt(0.5)) and is_product(v, 0.5, x, f):
                 return made("gelu", x, label=v.node.label)
         if (inside := _one_plus(f, "tanh")) is not None and (x := _cubic(inside)) is not None and is_product(v, 0.5, x, f):
             return made("gelu_tanh", x, label=v.node.label)
-        if (above := _above(f)) is not None:
-            if is_product(v, 1 / 6, above, f):
-                return made("hardswish", above, label=v.node.label)
-            if near(number, 1 / 6) and parts.total() == 1:
-                return made("hardsigmoid", above, label=v.node.label)
-    return None
+    f = next(iter(parts)) if parts.total() == 1 else v
+    if f is not v and f.spec == v.spec and (gate := _hardsigmoid(f)) is not None:
+        return _times(gate, scale * (_clamped(f) or (f, 0.0, 1.0))[2], v.node.label)
+    return _hardswish(v)
 
 
-def _hardsigmoid(v: Value) -> Value | None:
-    """clamp(x / 6 + 0.5, 0, 1)."""
-    found = _clamped(v)
-    if found is None or found[1:] != (0.0, 1.0):
+def _one_number(v: Value) -> Value | None:
+    """x * m * n as x * (m n)."""
+    scale, x = _scaled(v)
+    twice = any(operand.node.op in ("mul", "div") and _scaled(operand)[1] == x and operand != x for operand in v.node.inputs)
+    return _times(x, scale, v.node.label) if twice and x.spec == v.spec else None
+
+
+def _hardsigmoid(f: Value) -> Value | None:
+    """clamp(a x + h / 2, 0, h) / h."""
+    found, gate = _clamped(f), _gate(f)
+    if found is None or gate is None:
         return None
-    number, rest = terms(found[0])
-    scale, x = _scaled(rest[0]) if len(rest) == 1 else (0.0, v)
-    return made("hardsigmoid", x, label=v.node.label) if number == 0.5 and near(scale, 1 / 6) else None
+    inner, _, h = found
+    if abs(gate[2]) <= 2e-5:
+        return made("hardsigmoid", _times(gate[3], gate[1], f.node.label), label=f.node.label)
+    shift, rest = terms(inner, 1)         # x is itself such a sum, that others read too
+    same = len(rest) == 1 and near(shift, h / 2) and rest[0].spec == f.spec
+    return made("hardsigmoid", _times(rest[0], 6 / h, f.node.label), label=f.node.label) if same else None
+
+
+def _whole_gate(v: Value) -> Value | None:
+    """clamp(a x + 1/2, 0, 1) as hardsigmoid(6 a x)."""
+    found = _clamped(v)
+    return _hardsigmoid(v) if found is not None and found[1:] == (0.0, 1.0) else None
 
 
 def _cubic(v: Value) -> Value | None:
@@ -226,8 +260,8 @@ def _attention(v: Value) -> Value | None:
 
 # By the op at the root of the formula.
 IDIOMS: dict[str, tuple[Idiom, ...]] = {
-    "mul": (_affine, _normalization, _activation), "div": (_normalization, _activation), "add": (_affine,), "matmul": (_attention,),
-    "minimum": (_hardsigmoid,), "maximum": (_hardsigmoid,), "hardtanh": (_hardsigmoid,),
+    "mul": (_affine, _normalization, _activation, _one_number), "div": (_normalization, _activation, _one_number), "add": (_affine,), "matmul": (_attention,),
+    "minimum": (_whole_gate,), "maximum": (_whole_gate,), "hardtanh": (_whole_gate,),
 }  # fmt: skip
 
 

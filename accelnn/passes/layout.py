@@ -13,6 +13,7 @@ from ..ops.conv_nhwc import ALGORITHMS, pack_attrs, pays, plan_of
 from ..ops.exactness import exact_wanted
 from ..ops.pool_nhwc import MAXIMUM, MEAN, MEAN_INSIDE
 from .pack import is_fixed
+from .qconv import packed_convolution, packing_pays
 
 TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 CONVOLUTIONS = ("conv2d", "conv_transpose2d", "conv2d_dgrad", "conv2d_wgrad")  # with the attribute `exact`
@@ -120,7 +121,7 @@ def _made(op: str, node: Node, operands: Sequence[Value], attrs: dict[str, Any])
 
 @_form("max_pool2d")
 def _max_pool2d(node: Node, x: Value, _: Any) -> Node | None:
-    return _made("pool2d_nhwc", node, [x], {**node.attrs, "kind": MAXIMUM}) if x.spec.dtype == DType.float32 else None
+    return _made("pool2d_nhwc", node, [x], {**node.attrs, "kind": MAXIMUM}) if x.spec.dtype in (DType.float32, DType.uint8) else None
 
 
 @_form("conv2d_sparse")
@@ -138,10 +139,30 @@ def _avg_pool2d(node: Node, x: Value, _: Any) -> Node:
     return _made("pool2d_nhwc", node, [x], {**attrs, "kind": MEAN if node.attrs.get("count_include_pad", 1) else MEAN_INSIDE})
 
 
+def _by_axis(node: Node, x: Value, rest: Sequence[Value | None]) -> Node:
+    """quantize_linear, dequantize_linear: their scales belong to a dimension."""
+    return _made(node.op, node, [x, *(v for v in rest if v is not None)], {"axis": TO_LAST.index(node.attrs.get("axis", 1) % 4)})
+
+
+_form("quantize_linear")(_by_axis)
+_form("dequantize_linear")(_by_axis)
+_form("dynamic_quantize")(lambda node, x, _: _made(node.op, node, [x], {}))
+STEPS = ("quantize_linear", "dequantize_linear", "dynamic_quantize")
+
+
 def layout(graph: Graph) -> Graph:
-    """conv2d with weights that the graph never writes becomes conv2d_nhwc; what reads it follows where it can."""
+    """conv2d with weights that the graph never writes becomes conv2d_nhwc; what reads it follows where it can. So does a convolution of bytes between or
+    before what follows; chains of those alone are pack_convolutions'."""
     written = {id(state) for state, _ in graph.updates}
     read = users(graph)
+
+    def follows(reader: Node, v: Value) -> bool:
+        """Whether it may lie channels last because what it reads does."""
+        if reader is v.node or reader.is_source:
+            return False
+        if reader.op == "max_pool2d":
+            return Value(reader, 1) not in read and any(follows(r, Value(reader)) for r in read.get(Value(reader), ()))
+        return packing_pays(reader) or reader.op in (*STEPS, "concat", "resize") or OPS[reader.op].program is not None
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.is_source or node.is_flow or not inputs or inputs[0] is None:
@@ -154,7 +175,12 @@ def layout(graph: Graph) -> Graph:
             weights: Any = inputs[1]
             if is_fixed(weights, written) and (held_last(inputs[0]) is not None or pays(inputs[0].spec, weights.spec, node.attrs)):
                 made = _conv2d(node, inputs)
-        elif node.op in FORMS and (last := held_last(inputs[0])) is not None and not any(Value(node, i) in read for i in range(1, len(node.outputs))):
+        elif packing_pays(node):
+            last = held_last(inputs[0])
+            if any(follows(r, Value(node)) for r in read.get(Value(node), ())):
+                return [to_first(packed_convolution(node, [last or inputs[0], *inputs[1:]], last is not None, True))]
+        elif node.op in FORMS and (last := held_last(inputs[0])) is not None and not any(Value(node, i) in read for i in range(1, len(node.outputs))
+                                                                                         if node.outputs[i].shape):  # fmt: skip
             made = FORMS[node.op](node, last, inputs[1:])
         elif node.op in ("concat", "slice", "resize"):
             made = _along(node, inputs)

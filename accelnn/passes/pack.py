@@ -58,9 +58,11 @@ def pack(graph: Graph, states: bool = False) -> Graph:
             attrs = {**node.attrs, "packed": 1, "hidden": w_hh.spec.shape[0] // gates}
             made = Node(node.op, replaced, attrs, node.outputs, node.label)
             return [Value(made, i) for i in range(len(node.outputs))]
-        at = {"matmul": 1, "qmatmul": 2}.get(node.op)
+        at = {"matmul": 1, "qmatmul": 2, "dynamic_qmatmul": 1}.get(node.op)
         matrix = inputs[at] if at is not None else None
-        if at is None or matrix is None or node.attrs.get("packed") or not is_weight(matrix) or len(node.outputs[0].shape) != 2:
+        if at is None or matrix is None or node.attrs.get("packed") or not is_weight(matrix):
+            return None
+        if len(node.outputs[0].shape) != 2 and node.op != "dynamic_qmatmul":
             return None
         operands = [*inputs[:at], packed(matrix, "matmul_pack", {}, node.label), *inputs[at + 1 :]]
         attrs = {**node.attrs, "packed": 1} | ({"columns": matrix.spec.shape[1]} if node.op == "matmul" else {})

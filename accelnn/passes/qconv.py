@@ -14,7 +14,7 @@ from ..ops.qconv import pack_conv
 from .build import constant
 
 
-def _pays(node: Node) -> bool:
+def packing_pays(node: Node) -> bool:
     """Where outputs fill the lanes, or the channels of a depthwise one do: smaller ones are quicker with pixels in the lanes (qconv2d)."""
     if node.op != "qconv2d":
         return False
@@ -28,8 +28,19 @@ def _pays(node: Node) -> bool:
 PACKED, SPARSE = "qconv2d_packed", "qconv2d_sparse"  # SPARSE: made by passes/sparse.py; it stands channels last as the packed ones do
 
 
-def _made(op: str, inputs: Sequence[Value | None], attrs: dict[str, Any], label: str) -> list[Value]:
+def made_as(op: str, inputs: Sequence[Value | None], attrs: dict[str, Any], label: str) -> list[Value]:
     return [Value(Node(op, inputs, attrs, OPS[op].specs([None if v is None else v.spec for v in inputs], attrs), label))]
+
+
+def packed_convolution(node: Node, inputs: Sequence[Value | None], x_last: bool, y_last: bool) -> Value:
+    """qconv2d with constant weights as qconv2d_packed; x as it lies."""
+    weights = inputs[2]
+    assert weights is not None
+    data: Tensor = weights.node.data
+    packed = pack_conv(data, node.attrs.get("groups", 1), node.attrs.get("dilation_w", 1))
+    packed.literal = getattr(data, "literal", False)
+    attrs = {**node.attrs, "kernel_h": weights.spec.shape[2], "kernel_w": weights.spec.shape[3], "x_last": int(x_last), "y_last": int(y_last)}
+    return made_as(PACKED, [*inputs[:2], constant(packed, weights.node.label), *inputs[3:]], attrs, node.label)[0]
 
 
 def pack_convolutions(graph: Graph) -> Graph:
@@ -42,7 +53,7 @@ def pack_convolutions(graph: Graph) -> Graph:
             return False
         if reader.op == "max_pool2d":
             return v.spec.dtype == DType.uint8 and Value(reader, 1) not in readers and stays_last(reader)
-        return (reader.op == SPARSE or _pays(reader)) and reader.inputs.index(v) == 0
+        return (reader.op == SPARSE or packing_pays(reader)) and reader.inputs.index(v) == 0
 
     def stays_last(node: Node) -> bool:
         found = readers.get(Value(node), [])
@@ -53,18 +64,16 @@ def pack_convolutions(graph: Graph) -> Graph:
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.op == "max_pool2d" and inputs[0] is not None and inputs[0].spec.dtype == DType.uint8 and lies_last(inputs[0]):
-            return _made("pool2d_nhwc", inputs, {**node.attrs, "kind": MAXIMUM}, node.label)
-        if node.op != SPARSE and not _pays(node):
+            return made_as("pool2d_nhwc", inputs, {**node.attrs, "kind": MAXIMUM}, node.label)
+        if node.op != SPARSE and not packing_pays(node):
             return None
-        x, weights = inputs[0], inputs[2]
-        assert x is not None and weights is not None
-        last = {"y_last": int(stays_last(node)), "x_last": int(lies_last(x))}
+        x = inputs[0]
+        assert x is not None
+        turned = x.node.op == "permute" and tuple(x.node.attrs["axes"]) == (0, 3, 1, 2)      # the layout pass has left it so
+        x = x.node.inputs[0] if turned else x
+        last = {"y_last": int(stays_last(node)), "x_last": int(turned or lies_last(x))}
         if node.op == SPARSE:
-            return _made(SPARSE, inputs, {**node.attrs, **last}, node.label)
-        data: Tensor = weights.node.data
-        packed = pack_conv(data, node.attrs.get("groups", 1), node.attrs.get("dilation_w", 1))
-        packed.literal = getattr(data, "literal", False)
-        attrs = {**node.attrs, "kernel_h": weights.spec.shape[2], "kernel_w": weights.spec.shape[3], **last}
-        return _made(PACKED, [*inputs[:2], constant(packed, weights.node.label), *inputs[3:]], attrs, node.label)
+            return made_as(SPARSE, [x, *inputs[1:]], {**node.attrs, **last}, node.label)
+        return [packed_convolution(node, [x, *inputs[1:]], bool(last["x_last"]), bool(last["y_last"]))]
 
     return rewrite(graph, change)

@@ -18,6 +18,7 @@ ACCELNN_INLINE void finish_vector(const Finish& f, vf v, float* y, int64_t at, i
   if (f.residual) v += n == lanes ? load(f.residual + at) : load(f.residual + at, n);
   if (f.bias) v += n == lanes ? load(f.bias + o) : load(f.bias + o, n);
   if (f.activation == activation::relu) v = max(v, vf{});
+  else if (f.activation == activation::hardswish) v = v * hardsigmoid(v);
   else if (f.activation) v = activate_slowly(v, f.activation);
   if (n == lanes) store(y + at, v);
   else store(y + at, v, n);

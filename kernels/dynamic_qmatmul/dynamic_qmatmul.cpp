@@ -62,6 +62,8 @@ static Status check(const Call& c) {
   ACCELNN_CHECK(packed == 0 || packed == 1, attribute, "dynamic_qmatmul: packed is 0 or 1, not %lld", static_cast<long long>(packed));
   ACCELNN_CHECK(how >= 0 && how < activation::count_, attribute, "dynamic_qmatmul: activation is 0..%d, not %lld", activation::count_ - 1,
                 static_cast<long long>(how));
+  const int64_t whole = c.integer(dynamic_qmatmul_attr::whole);
+  ACCELNN_CHECK(whole == 0 || whole == 1, attribute, "dynamic_qmatmul: whole is 0 or 1, not %lld", static_cast<long long>(whole));
   bool fits = a.rank >= 2 && y.rank == a.rank;
   for (int d = 0; fits && d < a.rank - 1; d++) fits = a.shape[d] == y.shape[d];
   if (fits && packed)

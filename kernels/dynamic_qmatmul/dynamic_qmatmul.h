@@ -5,6 +5,8 @@
 //     y[i, j] = activation(float(sum_k (q[i, k] - zero[i]) * b[k, j]) * (scale[j] * step[i]) + bias[j])      every operation rounded once
 //   (ONNX's DynamicQuantizeLinear, a row at a time, with a product in place of a division.) b is i8 [K, N], or with packed = 1 what matmul_pack made
 //   of it. activation: kernels/matmul/activation.h.
+// whole = 1: all rows share one step and one zero point, those of dynamic_quantize (quantize/dynamic_quantize.h), q = clamp(rint(x[k] / step) + zero, 0, 255)
+//   with a true division: ONNX's DynamicQuantizeLinear and MatMulInteger, the same integers. "A row" below is then all of a.
 // A row that holds a NaN or an infinity has no step: all of its results are NaN before the activation. Rows of zeros are exact. The step is never
 // below the smallest normal number, so that its inverse exists: rows of denormals become zeros or ones of that size.
 // a, b: any strides. scale, bias and packed panels contiguous. y contiguous, overlapping no input. All sizes from 0; K = 0 gives the bias. The sums

@@ -146,7 +146,7 @@ inline void finish_sums(const DynamicTile& t, const int32_t* sums, int64_t sums_
 ACCELNN_INLINE DynamicIsa dynamic_isa() {
   constexpr int narrow = vectors_per_panel == 1 ? 1 : tile_vectors;
   return {quad_bytes, dynamic_rows, tile_columns, dynamic_narrow, narrow * lanes, quantize_rows, dynamic_tile<tile_vectors, dynamic_rows>,
-          dynamic_tile<narrow, dynamic_narrow>};
+          dynamic_tile<narrow, dynamic_narrow>, extremes_of_rows, rows_by_step};
 }
 
 }  // namespace ACCELNN_TARGET

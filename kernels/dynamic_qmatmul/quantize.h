@@ -2,6 +2,7 @@
 #pragma once
 #include "lanes.h"
 #include "matmul/dot4.h"
+#include "quantize/dynamic_quantize.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -120,6 +121,33 @@ inline void quantize_rows(const float* from, int64_t from_row, int64_t rows, int
       });
     }
   }
+}
+
+// One step for all rows: first how far they reach, then, where that is known of all of them, their bytes, by a true division.
+inline Extremes extremes_of_rows(const float* from, int64_t from_row, int64_t rows, int64_t k) {
+  vi high[4] = {};
+  vu low[4] = {};
+  for (int64_t r = 0; r < rows; r++)
+    in_fours(from + r * from_row, k, [&](const vf(&v)[4], int64_t) __attribute__((always_inline)) {
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; u++) high[u] = larger(high[u], as_bits(v[u])), low[u] = larger(low[u], reinterpret_cast<vu>(v[u]));
+    });
+  const vi top = larger(larger(high[0], high[1]), larger(high[2], high[3]));
+  const vu bottom = larger(larger(low[0], low[1]), larger(low[2], low[3]));
+  Extremes found = {0, 0};
+  for (int l = 0; l < lanes; l++) found = widest(found, {top[l], bottom[l]});
+  return found;
+}
+inline void rows_by_step(const float* from, int64_t from_row, int64_t rows, int64_t k, char* to, int64_t to_row, ByteStep by) {
+  const vf step = splat(by.step), magic = splat(12582912.0f);
+  const vi low = splat(by.zero) - as_bits(magic);
+  for (int64_t r = 0; r < rows; r++)
+    in_fours(from + r * from_row, k, [&](const vf(&v)[4], int64_t i) __attribute__((always_inline)) {
+      vi w[4];
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; u++) w[u] = as_bits(v[u] / step + magic) + low;
+      store_quads(to + r * to_row + i / 4 * quad_bytes, w);
+    });
 }
 
 }  // namespace ACCELNN_TARGET

@@ -9,6 +9,49 @@ namespace accelnn {
 
 constexpr int64_t group = 16;          // rows that one part quantizes
 
+// f(rows r0 to r1, where they lie, their stride), a few at a time.
+template <class F> static void each_group(const Call& call, const DynamicProblem& p, int64_t worth, const F& f) {
+  const TensorView& a = call.in[0];
+  parallel(call, (p.rows + group - 1) / group, worth * p.rows * p.k, [&](int64_t part) {
+    const int64_t r0 = part * group, r1 = r0 + group < p.rows ? r0 + group : p.rows;
+    if (p.gather) f(r0, r1, reinterpret_cast<const float*>(static_cast<char*>(call.work) + p.copy_at) + r0 * p.k, p.k);
+    else if (p.even_rows) f(r0, r1, a.as<float>() + r0 * p.a_row, p.a_row);
+    else
+      for (int64_t r = r0; r < r1; r++) f(r, r + 1, row_of(a, r), 0);
+  });
+}
+
+// One step for all rows (whole = 1). What a row reaches waits where its step and zero point will be.
+static void quantize_whole(const Call& call, const DynamicProblem& p, const DynamicIsa& isa) {
+  char* const work = static_cast<char*>(call.work);
+  float* const step = reinterpret_cast<float*>(work);
+  int32_t* const zero = reinterpret_cast<int32_t*>(work + p.zero_at);
+  if (p.gather)
+    parallel(call, (p.rows + group - 1) / group, 4 * p.rows * p.k, [&](int64_t part) {
+      const int64_t r0 = part * group, r1 = r0 + group < p.rows ? r0 + group : p.rows;
+      float* const copy = reinterpret_cast<float*>(work + p.copy_at);
+      const float* from[group];
+      for (int64_t r = r0; r < r1; r++) from[r - r0] = row_of(call.in[0], r);
+      for (int64_t k = 0; k < p.k; k++)
+        for (int64_t r = r0; r < r1; r++) copy[r * p.k + k] = from[r - r0][k * p.a_k];
+    });
+  each_group(call, p, 1, [&](int64_t r0, int64_t r1, const float* from, int64_t row) {
+    const Extremes e = isa.extremes(from, row, r1 - r0, p.k);
+    for (int64_t r = r0; r < r1; r++) std::memcpy(step + r, &e.bottom, 4), zero[r] = e.top;
+  });
+  Extremes all = {0, 0};
+  for (int64_t r = 0; r < p.rows; r++) {
+    Extremes e = {zero[r], 0};
+    std::memcpy(&e.bottom, step + r, 4);
+    all = widest(all, e);
+  }
+  const ByteStep by = byte_step(all);
+  for (int64_t r = 0; r < p.rows; r++) step[r] = by.step, zero[r] = by.zero;
+  each_group(call, p, 4, [&](int64_t r0, int64_t r1, const float* from, int64_t row) {
+    isa.by_step(from, row, r1 - r0, p.k, work + p.quads_at + r0 * p.quad_row, p.quad_row, by);
+  });
+}
+
 static void quantize_all(const Call& call, const DynamicProblem& p, const DynamicIsa& isa) {
   const TensorView& a = call.in[0];
   char* const work = static_cast<char*>(call.work);
@@ -44,7 +87,7 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
       const int64_t j = i * panels_at_once * 16, columns = p.n - j < panels_at_once * 16 ? p.n - j : panels_at_once * 16;
       pack_panels(b.as<int8_t>() + j * b.stride[1], b.stride[0], b.stride[1], p.k, columns, panels + j / 16 * panel_bytes, panel_bytes);
     });
-  quantize_all(call, p, isa);
+  (call.integer(dynamic_qmatmul_attr::whole) ? quantize_whole : quantize_all)(call, p, isa);
 
   const bool narrow = p.rows <= 2 * isa.narrow_rows;     // above it tiles of 32 columns are as fast from far and 7 % faster near
   const int most_rows = narrow ? isa.narrow_rows : isa.rows, step_columns = narrow ? isa.narrow_columns : isa.columns;

@@ -1,11 +1,16 @@
 // Where the ISAs meet: the loops are compiled once (shared.cpp), an ISA brings its quantizer and its tiles (generic.h).
 #pragma once
 #include "dynamic_qmatmul/dynamic_qmatmul.h"
+#include "quantize/dynamic_quantize.h"
 
 namespace accelnn {
 
 // `rows` rows of k floats into bytes (or 16-bit pairs, where quad_bytes is 8), whole vectors of them.
 using QuantizeRows = void (*)(const float* from, int64_t from_row, int64_t rows, int64_t k, char* to, int64_t to_row, float* step, int32_t* zero);
+
+// The two halves of that, where all rows have one step: how far they reach, and their bytes.
+using ExtremesOfRows = Extremes (*)(const float* from, int64_t from_row, int64_t rows, int64_t k);
+using RowsByStep = void (*)(const float* from, int64_t from_row, int64_t rows, int64_t k, char* to, int64_t to_row, ByteStep by);
 
 // C[rows, columns] of quantized rows and weight panels. The panels' rows of column sums stand behind the k4 groups.
 struct DynamicTile {
@@ -32,6 +37,8 @@ struct DynamicIsa {
   QuantizeRows quantize;
   void (*tile)(int rows, const DynamicTile&);
   void (*narrow)(int rows, const DynamicTile&);
+  ExtremesOfRows extremes;
+  RowsByStep by_step;
 };
 Status dynamic_qmatmul(const Call&, const DynamicIsa&);
 

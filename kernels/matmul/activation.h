@@ -11,10 +11,19 @@ enum : int { none = 0,
              silu,
              sigmoid,
              tanh,
+             hardsigmoid,
+             hardswish,
              count_ };      // gelu is the exact one, x/2 (1 + erf(x / sqrt 2))
 }
 
 inline namespace ACCELNN_TARGET {
+
+// The bits of pointwise's: x / 6 + 1/2 between 0 and 1. NaN stays.
+ACCELNN_INLINE vf hardsigmoid(vf x) {
+  vf s = fma(x, splat(1.0f / 6.0f), splat(0.5f));
+  s = 0.0f > s ? vf{} : s;
+  return 1.0f < s ? splat(1.0f) : s;
+}
 
 ACCELNN_INLINE vf activate(vf x, int how) {
   switch (how) {
@@ -23,6 +32,8 @@ ACCELNN_INLINE vf activate(vf x, int how) {
     case activation::silu: return x * sigmoid(x);
     case activation::sigmoid: return sigmoid(x);
     case activation::tanh: return tanh(x);
+    case activation::hardsigmoid: return hardsigmoid(x);
+    case activation::hardswish: return x * hardsigmoid(x);
   }
   return x;
 }

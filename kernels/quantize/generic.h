@@ -47,6 +47,29 @@ inline void quantize_run(const QuantizeRun& run, int32_t least) {
   if (i < r.count) store_bytes(r.q + r.count - lanes, quantized(load(r.x + r.count - lanes), s, z, low, high));
 }
 
+inline Extremes extremes_of(const float* x, int64_t count) {
+  const auto larger = [](vi a, vi b) INLINED { return a > b ? a : b; };
+  const auto lower = [](vu a, vu b) INLINED { return a > b ? a : b; };
+  vi top[4] = {};
+  vu bottom[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes)
+#pragma GCC unroll 4
+    for (int u = 0; u < 4; u++) {
+      const vf v = load(x + i + u * lanes);
+      top[u] = larger(top[u], as_bits(v)), bottom[u] = lower(bottom[u], reinterpret_cast<vu>(v));
+    }
+  for (; i < count; i += lanes) {
+    const vf v = lanes_of(x + i, int(count - i < lanes ? count - i : lanes));
+    top[0] = larger(top[0], as_bits(v)), bottom[0] = lower(bottom[0], reinterpret_cast<vu>(v));
+  }
+  const vi t = larger(larger(top[0], top[1]), larger(top[2], top[3]));
+  const vu b = lower(lower(bottom[0], bottom[1]), lower(bottom[2], bottom[3]));
+  Extremes found = {0, 0};
+  for (int l = 0; l < lanes; l++) found = widest(found, {t[l], b[l]});
+  return found;
+}
+
 template <class T> __attribute__((noinline)) void dequantize_run(const T* q, const float* scale, const T* zero, bool each, float* x, int64_t count) {
   const auto put = [&](int64_t i, vf v, int n) INLINED { if (n == lanes) store(x + i, v); else store(x + i, v, n); };
   if (each) {

@@ -1,11 +1,20 @@
+#include "byte_table.h"
+#include "dynamic_quantize.h"
 #include "quantize_linear.h"
 #include "dequantize_linear.h"
+#include "runs.h"
 
 #define ACCELNN_OP quantize_linear
 #define ACCELNN_TABLE "quantize/quantize_linear.inc"
 #include "define_op.h"
 #define ACCELNN_OP dequantize_linear
 #define ACCELNN_TABLE "quantize/dequantize_linear.inc"
+#include "define_op.h"
+#define ACCELNN_OP byte_table
+#define ACCELNN_TABLE "quantize/byte_table.inc"
+#include "define_op.h"
+#define ACCELNN_OP dynamic_quantize
+#define ACCELNN_TABLE "quantize/dynamic_quantize.inc"
 #include "define_op.h"
 
 namespace accelnn {
@@ -64,8 +73,42 @@ Status check_dequantize(const Call& c) {
   return {};
 }
 
+Status check_dynamic(const Call& c) {
+  const char* op = "dynamic_quantize";
+  const TensorView &x = c.in[0], &q = c.out[0], &scale = c.out[1], &zero = c.out[2];
+  ACCELNN_TRY(check_whole(op, "the input", x));
+  ACCELNN_TRY(check_whole(op, "the output", q));
+  ACCELNN_CHECK(x.dtype == DType::f32 && q.dtype == DType::u8 && scale.dtype == DType::f32 && zero.dtype == DType::u8, dtype,
+                "%s: f32 -> u8, f32, u8 expected, not %s -> %s, %s, %s", op, describe(x).text, describe(q).text, describe(scale).text, describe(zero).text);
+  ACCELNN_CHECK(same_shape(x, q) && scale.rank == 0 && zero.rank == 0, shape, "%s: %s -> %s, %s, %s; expected x's shape and two single numbers", op,
+                describe(x).text, describe(q).text, describe(scale).text, describe(zero).text);
+  for (int i = 0; i < 3; i++) {
+    ACCELNN_CHECK(!overlap(x, c.out[i]), aliasing, "%s: output %d overlaps the input", op, i);
+    for (int j = 0; j < i; j++) ACCELNN_CHECK(!overlap(c.out[j], c.out[i]), aliasing, "%s: outputs %d and %d overlap", op, j, i);
+  }
+  return {};
+}
+Status check_table(const Call& c) {
+  const TensorView &x = c.in[0], &table = c.in[1], &y = c.out[0];
+  ACCELNN_TRY(check_whole("byte_table", "the input", x));
+  ACCELNN_TRY(check_whole("byte_table", "the table", table));
+  ACCELNN_TRY(check_whole("byte_table", "the output", y));
+  ACCELNN_CHECK(x.dtype == DType::u8 && table.dtype == DType::u8 && y.dtype == DType::u8, dtype, "byte_table: %s, %s -> %s: u8 expected", describe(x).text,
+                describe(table).text, describe(y).text);
+  ACCELNN_CHECK(same_shape(x, y) && table.rank == 1 && table.shape[0] == 256, shape, "byte_table: %s, %s -> %s: a table of 256 and x's shape expected",
+                describe(x).text, describe(table).text, describe(y).text);
+  ACCELNN_CHECK((!overlap(x, y) || same_memory(x, y)) && !overlap(table, y), aliasing, "byte_table: the output overlaps an input");
+  return {};
+}
+size_t dynamic_workspace(const Call& c, const Row& row) {
+  return row.exactness == Exactness::reference ? 0 : size_t((c.in[0].count() + quantize_chunk - 1) / quantize_chunk) * sizeof(Extremes);
+}
+
 }  // namespace
 
+const Op op_byte_table = {"byte_table", byte_table_attrs, byte_table_attr::count_, 2, 2, 1, check_table, refuse_nothing, no_workspace};
+const Op op_dynamic_quantize = {"dynamic_quantize", dynamic_quantize_attrs, dynamic_quantize_attr::count_, 1, 1, 3, check_dynamic, refuse_nothing,
+                                dynamic_workspace};
 const Op op_quantize_linear = {"quantize_linear", quantize_linear_attrs, quantize_linear_attr::count_, 3, 3, 1, check_quantize, refuse_nothing,
                                no_workspace};
 const Op op_dequantize_linear = {"dequantize_linear", dequantize_linear_attrs, dequantize_linear_attr::count_, 2, 3, 1, check_dequantize,

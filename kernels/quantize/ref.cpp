@@ -1,5 +1,7 @@
 // Slow truth of the family: the contract's formula, element by element. Division and product are in float, as the contract says.
 #include <cmath>
+#include "byte_table.h"
+#include "dynamic_quantize.h"
 #include "quantize_linear.h"
 #include "dequantize_linear.h"
 
@@ -42,5 +44,34 @@ template <class T> static Status dequantize_ref(const Call& c) {
 Status dequantize_linear_u8_ref(const Call& c) { return dequantize_ref<uint8_t>(c); }
 Status dequantize_linear_i8_ref(const Call& c) { return dequantize_ref<int8_t>(c); }
 Status dequantize_linear_i32_ref(const Call& c) { return dequantize_ref<int32_t>(c); }
+
+Status byte_table_u8_ref(const Call& c) {
+  const int64_t count = c.in[0].count();
+  for (int64_t i = 0; i < count; i++) c.out[0].as<uint8_t>()[i] = c.in[1].as<uint8_t>()[c.in[0].as<uint8_t>()[i]];
+  return {};
+}
+
+Status dynamic_quantize_f32_ref(const Call& c) {
+  const int64_t count = c.in[0].count();
+  const float* x = c.in[0].as<float>();
+  float low = 0, high = 0;
+  bool finite = true;
+  for (int64_t i = 0; i < count; i++) {
+    finite = finite && std::isfinite(x[i]);
+    if (x[i] < low) low = x[i];
+    if (x[i] > high) high = x[i];
+  }
+  const float scale = high == low ? 1.0f : ::fmaxf((0.5f * high - 0.5f * low) / 127.5f, 1.17549435e-38f);
+  const double zero = ::nearbyint(double(::fminf(-low / scale, 255.0f)));
+  *c.out[1].as<float>() = finite ? scale : NAN;
+  *c.out[2].as<uint8_t>() = finite ? uint8_t(zero) : 0;
+  for (int64_t i = 0; i < count; i++) {
+    const double q = ::nearbyint(double(x[i] / scale)) + zero;
+    c.out[0].as<uint8_t>()[i] = finite ? uint8_t(q < 0 ? 0 : q > 255 ? 255
+                                                                     : q)
+                                       : 0;
+  }
+  return {};
+}
 
 }  // namespace accelnn

@@ -1,6 +1,7 @@
 // A tensor as [outer, C, inner] around the quantization axis, cut into runs that have one scale, or whose neighbours have neighbouring scales.
 #pragma once
 #include "dequantize_linear.h"
+#include "dynamic_quantize.h"
 #include "quantize_linear.h"
 #include "vec.h"
 
@@ -16,13 +17,15 @@ struct QuantizeRun {
 };
 void quantize_few(const QuantizeRun&, int32_t least);
 Status quantize_linear(const Call&, void (*run)(const QuantizeRun&, int32_t least));
+Status dynamic_quantize(const Call&, Extremes (*extremes)(const float* x, int64_t count), void (*run)(const QuantizeRun&, int32_t least));
+constexpr int64_t quantize_chunk = 16384;      // elements a part: 64 KiB of floats, about 3 us
 
 inline namespace ACCELNN_TARGET {
 namespace quantize {
 
 // run(at, n, channel, each): elements [at, at + n) have the scale of `channel`, or with `each` those of channel, channel + 1, ...
 template <class F> ACCELNN_INLINE void over_runs(const Call& call, const TensorView& x, const TensorView& scale, int64_t axis, const F& run) {
-  constexpr int64_t chunk = 16384;                  // elements a part: 64 KiB of floats, about 3 us
+  constexpr int64_t chunk = quantize_chunk;
   const int64_t count = x.count(), parts = (count + chunk - 1) / chunk;
   int64_t inner = 1, c = 1;
   if (scale.rank == 1) {

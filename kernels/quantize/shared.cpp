@@ -23,4 +23,22 @@ Status quantize_linear(const Call& c, void (*run)(const QuantizeRun&, int32_t le
   return {};
 }
 
+Status dynamic_quantize(const Call& c, Extremes (*extremes)(const float* x, int64_t count), void (*run)(const QuantizeRun&, int32_t least)) {
+  const TensorView &x = c.in[0], &q = c.out[0];
+  const int64_t count = x.count(), parts = (count + quantize_chunk - 1) / quantize_chunk;
+  const auto size = [&](int64_t part) { return count - part * quantize_chunk < quantize_chunk ? count - part * quantize_chunk : quantize_chunk; };
+  Extremes* const found = static_cast<Extremes*>(c.work);
+  parallel(c, parts, 2 * count, [&](int64_t part) { found[part] = extremes(x.as<float>() + part * quantize_chunk, size(part)); });
+  Extremes all = {0, 0};
+  for (int64_t part = 0; part < parts; part++) all = widest(all, found[part]);
+  const ByteStep to = byte_step(all);
+  *c.out[1].as<float>() = to.step;
+  *c.out[2].as<uint8_t>() = uint8_t(to.zero);
+  parallel(c, parts, 4 * count, [&](int64_t part) {
+    const int64_t at = part * quantize_chunk;
+    run({x.as<float>() + at, c.out[1].as<float>(), c.out[2].as<uint8_t>(), q.as<uint8_t>() + at, size(part), false}, 0);
+  });
+  return {};
+}
+
 }  // namespace accelnn

@@ -32,7 +32,7 @@ FUSED: list[tuple[str, Callable[..., Any], list[str]]] = [
     ("division, activation", lambda x, r: ((x @ w) / 8.0).tanh() + r, ["matmul", "pointwise"]),
     ("two scales", lambda x, r: (2.0 * ((x @ w) * 0.1)) + r, ["matmul"]),
     ("two products", lambda x, r: x @ w + (x * 2.0) @ w + r * 0.0, ["pointwise", "pointwise", "matmul", "matmul"]),
-    ("the bias is not scaled", lambda x, r: (x @ w + b) * 2.0 + r, ["matmul", "pointwise"]),
+    ("bias and weights are scaled", lambda x, r: (x @ w + b) * 2.0 + r, ["matmul"]),
     ("a residual is not scaled", lambda x, r: (x @ w + r) * 2.0, ["matmul", "pointwise"]),
     ("read twice", lambda x, r: (lambda y: y * 2.0 + y + r)(x @ w), ["matmul", "pointwise"]),
     ("broadcast residual", lambda x, r: x @ w + r[:, :1], ["matmul", "pointwise"]),

@@ -121,8 +121,9 @@ def _product(c: Call, a: Tensor, b: Tensor, zero: Tensor, left: Tensor | None) -
     return calculate("sub", y, calculate("mul", sums, left))
 
 
-def conv_integer(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None) -> Tensor:
-    """int32 [N, O, ...] over one or two dimensions of space."""
+def conv_integer(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None, finish: tuple[np.ndarray, Tensor | None, Tensor] | None = None) -> Tensor:
+    """int32 [N, O, ...] over one or two dimensions of space; with `finish`, scales float32[O], a bias int32[O] or None and a zero point uint8[], where
+    the weights fit int8, uint8 of clamp(zero + rint((sums + bias) * scale))."""
     from .handlers.convolution import window
 
     t, zero = unsigned(c, x, x_zero)
@@ -141,17 +142,16 @@ def conv_integer(c: Call, x: Any, w: Any, x_zero: Any = None, w_zero: Any = None
              ("pad_left", low[1]), ("pad_bottom", high[0]), ("pad_right", high[1]), ("groups", groups))  # fmt: skip
     g = {**GEOMETRY, **dict(names)}
     outputs: Any = kernel.shape[0]
-    if left is not None:         # the sums of what a window covers: one more output of every group, with weights of 1
-        each = outputs // groups
-        shape = kernel.shape[1:]
-        split, ones = kernel.reshape(groups, each, *shape), np.ones((groups, 1, *shape), np.int8)
-        joined = np.concatenate([split, ones], 1) if isinstance(split, np.ndarray) else ops.cat([split, c.tensor(ones)], 1)
-        kernel = joined.reshape(groups * (each + 1), *shape)
-    y = apply("qconv2d", t, zero, c.tensor(kernel), _ones(c, kernel.shape[0]), None, None, out="int32", **g)
-    if left is not None:
-        y = y.reshape(y.shape[0], groups, each + 1, *y.shape[2:])
-        sums = apply("slice", y, axis=2, start=each, length=1, step=1)
-        y = apply("slice", y, axis=2, start=0, length=each, step=1)
-        left = left.reshape(1, groups, each, 1, 1) if math.prod(left.shape) > 1 else left.reshape()
-        y = calculate("sub", y, calculate("mul", sums, left)).reshape(y.shape[0], outputs, *y.shape[3:])
+    if finish is not None and left is None:
+        scale, bias, out_zero = finish
+        y = apply("qconv2d", t, zero, c.tensor(kernel), c.tensor(scale), bias, out_zero, out="uint8", **g)
+    else:
+        y = apply("qconv2d", t, zero, c.tensor(kernel), _ones(c, kernel.shape[0]), None, None, out="int32", **g)
+    if left is not None:         # the sums of what a window covers: one output of every group, with weights of 1
+        ones = c.tensor(np.ones((groups, *kernel.shape[1:]), np.int8))
+        sums = apply("qconv2d", t, zero, ones, _ones(c, groups), None, None, out="int32", **g)
+        if 1 < groups < outputs:
+            sums = sums.unsqueeze(2).expand(*sums.shape[:2], outputs // groups, *sums.shape[2:]).reshape(*y.shape)
+        left = left.reshape(1, outputs, 1, 1) if math.prod(left.shape) > 1 else left.reshape()
+        y = calculate("sub", y, calculate("mul", sums, left))
     return y.reshape(*y.shape[:2], y.shape[3]) if n == 1 else y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from .... import ops
 from ....core.dtypes import DType
 from ....core.graph import Spec
 from ....core.lazy import made_of
-from ....core.tensor import Tensor
+from ....core.tensor import Tensor, apply, apply_all
 from ....ops.arithmetic import calculate
 from ....ops.arrange import cut
+from ....ops.weight_only import COMPUTE, GROUPS, pack_reference
 from ..call import Call, axis_of, register
 from ..integer_products import conv_integer, matmul_integer
 from ..values import numbers
@@ -46,10 +48,31 @@ def _along(c: Call, x: Tensor, scale: Any, zero: Any) -> tuple[Tensor, Tensor | 
     return spread(scale), None if zero is None else spread(zero)
 
 
+def _one(c: Call, x: Any) -> Tensor:
+    """A number without dimensions; known ones stay known."""
+    array = numbers(x)
+    return c.tensor(x).reshape() if array is None else c.tensor(array.reshape(()))
+
+
+def _steps(c: Call, x: Tensor, scale: Any, zero: Any) -> Any:
+    """Scale, zero point and axis as the kernels take them: one for all, or one for each index of an axis; None where they are neither."""
+    c.ignore("axis")
+    s, z = c.tensor(scale), None if zero is None else c.tensor(zero)
+    single = {t.shape for t in (s, z) if t is not None} <= {(), (1,)}
+    if int(c.get("block_size", 0)) or s.dtype != DType.float32 or len(s.shape) > 1 or (z is not None and z.shape != s.shape and not single):
+        return None
+    if single:
+        return _one(c, scale), None if zero is None else _one(c, zero), 0
+    axis = axis_of(c, int(c.get("axis", 1)), x.ndim)
+    return (s, z, axis) if s.shape == (x.shape[axis],) else None
+
+
 @register("DequantizeLinear")
 def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
     t = c.tensor(x)
     c.ignore("output_dtype")         # the scale's
+    if t.dtype in (DType.uint8, DType.int8, DType.int32) and (steps := _steps(c, t, scale, zero)) is not None:
+        return apply("dequantize_linear", t, *(steps[:1] if zero is None else steps[:2]), axis=steps[2])
     if t.dtype not in (*RANGE, DType.int32):
         raise c.refuse(f"elements of {t.dtype.name}")
     step, offset = _along(c, t, scale, zero)
@@ -67,6 +90,10 @@ def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
         kind = {0: DType.uint8, 2: DType.uint8, 3: DType.int8, 4: DType.uint16, 5: DType.int16}.get(c.get("output_dtype", 0), DType.float32)
     if kind not in RANGE:
         raise c.refuse(f"results of {kind.name}")
+    if kind in (DType.uint8, DType.int8) and t.dtype == DType.float32:
+        zero = np.zeros(c.tensor(scale).shape, kind.storage) if zero is None else zero
+        if (steps := _steps(c, t, scale, zero)) is not None:
+            return apply("quantize_linear", t, *steps[:2], axis=steps[2])
     step, offset = _along(c, t, scale, zero)
     whole = ops.round(t / step)
     return ops.clip(whole if offset is None else whole + offset, *RANGE[kind]).to(kind)
@@ -74,12 +101,7 @@ def _(c: Call, x: Any, scale: Any, zero: Any = None) -> Any:
 
 @register("DynamicQuantizeLinear")
 def _(c: Call, x: Any) -> Any:
-    x = c.tensor(x)
-    low, high = ops.minimum(x.min(), 0.0), ops.maximum(x.max(), 0.0)
-    scale = (high - low) / 255.0
-    zero = ops.clip(ops.round((low * -1.0) / scale), 0.0, 255.0)
-    q = ops.clip(ops.round(x / scale) + zero, 0.0, 255.0)
-    return q.to(DType.uint8), scale, zero.to(DType.uint8)
+    return apply_all("dynamic_quantize", c.tensor(x))
 
 
 @register("ConvInteger")
@@ -103,17 +125,83 @@ def _(c: Call, a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: 
     return _requantized(c, y * (wide(c, a_scale, y.ndim, y.ndim - 2) * wide(c, b_scale, y.ndim, y.ndim - 1)), y_scale, y_zero)
 
 
+def _ending(c: Call, x_scale: Any, w: Any, w_scale: Any, y_scale: Any, y_zero: Any, bias: Any) -> Any:
+    """Scales, bias and zero point with which a convolution ends in bytes, where they are known and the bytes have no sign."""
+    known, zero = [numbers(v) for v in (x_scale, w_scale, y_scale)], numbers(y_zero)
+    if any(v is None for v in known) or zero is None or zero.dtype != np.uint8 or zero.size != 1:
+        return None
+    a, b, y = (np.asarray(v, np.float64).reshape(-1) for v in known)
+    outputs: Any = c.tensor(w).shape[:1]
+    scale = np.broadcast_to(a * b / y, outputs).astype(np.float32)
+    return scale, None if bias is None else c.tensor(bias), c.tensor(zero.reshape(()))
+
+
 @register("QLinearConv")
 def _(c: Call, x: Any, x_scale: Any, x_zero: Any, w: Any, w_scale: Any, w_zero: Any, y_scale: Any, y_zero: Any, bias: Any = None) -> Any:
-    y = conv_integer(c, x, w, x_zero, w_zero)
+    y = conv_integer(c, x, w, x_zero, w_zero, _ending(c, x_scale, w, w_scale, y_scale, y_zero, bias))
+    if y.dtype == DType.uint8:
+        return y
     if bias is not None:
         y = calculate("add", y, c.tensor(bias).reshape(1, -1, *[1] * (y.ndim - 2)))
     return _requantized(c, y.float() * (c.tensor(x_scale).reshape() * wide(c, w_scale, y.ndim, 1)), y_scale, y_zero)
 
 
+def _real(c: Call, q: Any, scale: Any, zero: Any) -> Tensor:
+    t = c.tensor(q)
+    zero = np.zeros((), t.dtype.storage) if zero is None else zero
+    return apply("dequantize_linear", t, _one(c, scale), _one(c, zero), axis=0)
+
+
+def _bytes(c: Call, x: Tensor, scale: Any, zero: Any) -> Tensor:
+    return apply("quantize_linear", x, _one(c, scale), _one(c, zero), axis=0)
+
+
+for _name, _function in (("QLinearAdd", operator.add), ("QLinearMul", operator.mul)):
+    register(_name, "com.microsoft")(lambda c, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero=None, f=_function:
+                                     _bytes(c, f(_real(c, a, a_scale, a_zero), _real(c, b, b_scale, b_zero)), y_scale,
+                                            np.zeros((), c.tensor(a).dtype.storage) if y_zero is None else y_zero))  # fmt: skip
+
+
+@register("QLinearSigmoid", "com.microsoft")
+def _(c: Call, x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any = None) -> Any:
+    return _bytes(c, _real(c, x, x_scale, x_zero).sigmoid(), y_scale, np.zeros((), c.tensor(x).dtype.storage) if y_zero is None else y_zero)
+
+
+@register("QLinearLeakyRelu", "com.microsoft")
+def _(c: Call, x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any = None) -> Any:
+    y = ops.leaky_relu(_real(c, x, x_scale, x_zero), float(c.get("alpha", 0.01)))
+    return _bytes(c, y, y_scale, np.zeros((), c.tensor(x).dtype.storage) if y_zero is None else y_zero)
+
+
+@register("QLinearGlobalAveragePool", "com.microsoft")
+def _(c: Call, x: Any, x_scale: Any, x_zero: Any, y_scale: Any, y_zero: Any) -> Any:
+    t = _real(c, x, x_scale, x_zero)
+    last = bool(c.get("channels_last", 0))
+    return _bytes(c, t.mean(tuple(range(1, t.ndim - 1)) if last else tuple(range(2, t.ndim)), keepdim=True), y_scale, y_zero)
+
+
+@register("QLinearConcat", "com.microsoft")
+def _(c: Call, y_scale: Any, y_zero: Any, *parts: Any) -> Any:
+    reals = [_real(c, *parts[i : i + 3]) for i in range(0, len(parts), 3)]
+    return _bytes(c, ops.cat(reals, axis_of(c, int(c.get("axis")), reals[0].ndim)), y_scale, y_zero)
+
+
+@register("QGemm", "com.microsoft")
+def _(c: Call, a: Any, a_scale: Any, a_zero: Any, b: Any, b_scale: Any, b_zero: Any, bias: Any = None, y_scale: Any = None, y_zero: Any = None) -> Any:
+    if c.get("alpha", 1.0) != 1.0 or c.get("transA", 0):
+        raise c.refuse("alpha, or a transposed left operand")
+    if c.get("transB", 0):
+        known = numbers(b)
+        b = c.tensor(b).mT if known is None else np.ascontiguousarray(known.T)
+    sums = matmul_integer(c, a, b, a_zero, b_zero)
+    sums = sums if bias is None else calculate("add", sums, c.tensor(bias))
+    y = sums.float() * (c.tensor(a_scale).reshape() * wide(c, b_scale, 2, 1))
+    return y if y_zero is None else _requantized(c, y, y_scale, y_zero)
+
+
 @register("DynamicQuantizeLSTM", "com.microsoft")
 def _(c: Call, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, p: Any, w_scale: Any, w_zero: Any, r_scale: Any, r_zero: Any) -> Any:
-    """With weights made float32 again, and data that stay it."""
+    """Recurrent weights as the bytes that they are, where they lie around zero: h is rounded in each step. What the input meets is made float32 again."""
     from .recurrent import imported
 
     def weights(q: Any, scale: Any, zero: Any) -> Tensor:
@@ -129,24 +217,46 @@ def _(c: Call, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, p
 
         return made_of(array, Spec((array.shape[0], array.shape[2], array.shape[1]), DType.float32), fill)
 
-    return imported("lstm", c, x, weights(w, w_scale, w_zero), weights(r, r_scale, r_zero), b, lengths, h0, c0, p)
+    def turned(v: Any) -> np.ndarray:
+        found = np.asarray(c.value(v, "weights"))
+        return found.reshape(found.shape[0], 1, -1) if found.ndim else found
+
+    recurrent = np.asarray(c.value(r, "weights")).astype(np.int32) - turned(r_zero).astype(np.int32)
+    bytes_ = None
+    if recurrent.min(initial=0) >= -128 and recurrent.max(initial=0) <= 127:
+        spread = np.broadcast_to(turned(r_scale).astype(np.float32), (recurrent.shape[0], 1, recurrent.shape[2]))[:, 0]
+        bytes_ = (np.ascontiguousarray(recurrent.astype(np.int8).swapaxes(1, 2)), np.ascontiguousarray(spread))
+    return imported("lstm", c, x, weights(w, w_scale, w_zero), weights(r, r_scale, r_zero), b, lengths, h0, c0, p, bytes_)
 
 
 @register("MatMulNBits", "com.microsoft")
 def _(c: Call, x: Any, packed: Any, scales: Any, zeros: Any = None, group: Any = None, bias: Any = None) -> Any:
-    c.ignore("accuracy_level")
     bits, block, k, n = (int(c.get(a)) for a in ("bits", "block_size", "K", "N"))
     arrays = [numbers(v) for v in (packed, scales)]
     if bits != 4 or any(a is None for a in arrays) or group is not None:
         raise c.refuse(f"{bits} bits, g_idx, or weights that are computed")
     q, s = (np.asarray(a) for a in arrays)
-    nibbles = np.stack([q & 15, q >> 4], -1).reshape(n, -1)[:, :k].astype(np.float32)
+    nibbles = np.stack([q & 15, q >> 4], -1).reshape(n, -1)[:, :k]
     blocks = -(-k // block)
     offset = np.full((n, blocks), 8, np.float32)
     if zeros is not None:
         z = np.asarray(c.value(zeros, "zero points"))
         offset = (np.stack([z & 15, z >> 4], -1).reshape(n, -1)[:, :blocks]).astype(np.float32) if z.dtype == np.uint8 else z.reshape(n, blocks)
+    t, s = c.tensor(x), s.reshape(n, blocks).astype(np.float32)
+    level = int(c.get("accuracy_level", 0))
+    if block in GROUPS and t.dtype == DType.float32 and _fits(s, offset):
+        # accuracy level 4: activations rounded to int8, a scale a row and group, as onnxruntime does where it is asked to
+        whole = None if (offset == 8).all() else offset.astype(np.uint8)
+        stream = c.tensor(pack_reference(q.reshape(n, blocks, block // 2), s, whole, block))
+        operands = (t, stream) if bias is None else (t, stream, c.tensor(bias))
+        return apply("matmul_int4", *operands, columns=n, group=block, zero_points=int(whole is not None), compute=COMPUTE["int8" if level == 4 else "float32"])
     columns = np.repeat(np.arange(blocks), block)[:k]
-    w = (nibbles - offset[:, columns]) * s.reshape(n, blocks)[:, columns].astype(np.float32)
-    y = c.tensor(x) @ c.tensor(w.astype(np.float32)).mT
+    w = (nibbles.astype(np.float32) - offset[:, columns]) * s[:, columns]
+    y = t @ c.tensor(w.astype(np.float32)).mT
     return y if bias is None else y + c.tensor(bias)
+
+
+def _fits(scales: np.ndarray, zeros: np.ndarray) -> bool:
+    """Whether matmul_int4 has these weights exactly: whole zero points, and scales that half precision holds."""
+    with np.errstate(over="ignore"):
+        return bool((scales.astype(np.float16).astype(np.float32) == scales).all() and (zeros == np.rint(zeros)).all() and ((zeros >= 0) & (zeros < 16)).all())

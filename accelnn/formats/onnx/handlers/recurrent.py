@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .... import ops
 from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
-from ....ops.recurrent import recurrent
-from ....ops.recurrent_functions import FUNCTIONS, OF_CELL
+from ....ops.recurrent import pack_weights, recurrent
+from ....ops.recurrent_functions import FUNCTIONS, OF_CELL, byte_panels
 from ..call import Call, register
 
 ORDER = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 2, 3, 1)}
@@ -46,7 +48,9 @@ def _functions(kind: str, c: Call, directions: int) -> tuple[bool, list[Any]]:
     return (True, []) if kind == "rnn" and {f[0] for f in found} == {"Relu"} else (False, found)
 
 
-def imported(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, p: Any = None) -> Any:
+def imported(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, p: Any = None,
+             narrow: tuple[Any, Any] | None = None) -> Any:  # fmt: skip
+    """`narrow`: the recurrent weights as int8[D, G H, H] with their scales [D, G H], for cells as they are by default; then r is not looked at."""
     x, w, r = c.tensor(x), c.tensor(w), c.tensor(r)
     c.ignore("hidden_size")
     directions = {"forward": 1, "reverse": 1, "bidirectional": 2}.get(c.get("direction", "forward"))
@@ -63,13 +67,19 @@ def imported(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths:
             both = apply("slice", bias, axis=0, start=d, length=1, step=1)
             halves = tuple(_gates(apply("slice", both, axis=1, start=k * rows, length=rows, step=1), kind, 0) for k in (0, 1))  # type: ignore[assignment]
         weights.append((_gates(w, kind, d), _gates(r, kind, d), *halves, None))
+    hidden = 0
+    if narrow is not None and not functions and p is None and not c.get("input_forget", 0):
+        hidden = int(r.shape[2])
+        rows = np.concatenate([np.arange(g * hidden, (g + 1) * hidden) for g in ORDER[kind]])
+        panels = [byte_panels(q[rows], s[rows], len(ORDER[kind])) for q, s in zip(*narrow)]
+        weights = [(pack_weights(one[0], len(ORDER[kind])), c.tensor(made), *one[2:]) for one, made in zip(weights, panels)]
     states = [None if s is None else c.tensor(s) for s in (h0, c0)]
     if first:
         states = [None if s is None else s.transpose(0, 1) for s in states]
     peepholes = [] if p is None else [apply("slice", c.tensor(p), axis=0, start=d, length=1, step=1).reshape(-1) for d in range(directions)]
     found = recurrent(kind, x, weights, states[0], states[1], None if lengths is None else c.tensor(lengths, DType.int64), first,
-                      c.get("direction", "forward") == "reverse", float(c.get("clip", 0.0)), relu, bool(c.get("linear_before_reset", 0)),
-                      peepholes=peepholes, activations=functions, input_forget=bool(c.get("input_forget", 0)))  # fmt: skip
+                      c.get("direction", "forward") == "reverse", float(c.get("clip", 0.0)), relu, bool(c.get("linear_before_reset", 0)) or kind != "gru",
+                      peepholes=peepholes, activations=functions, input_forget=bool(c.get("input_forget", 0)), hidden=hidden)  # fmt: skip
     y, *last = found
     units = y.shape[2] // directions
     y = y.reshape(y.shape[0], y.shape[1], directions, units)

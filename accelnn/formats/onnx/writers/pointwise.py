@@ -262,7 +262,7 @@ def _of_reals(s: Step, kind: str, a: str, b: str) -> str:
     return str(s.add("Where", other, s.add("Add", rest, b), rest))
 
 
-ACTIVATIONS = (None, "relu", "gelu", "silu", "sigmoid", "tanh")
+ACTIVATIONS = (None, "relu", "gelu", "silu", "sigmoid", "tanh", "hardsigmoid", "hardswish")
 
 
 def activate(s: Step, y: str, activation: int) -> str:
@@ -272,6 +272,8 @@ def activate(s: Step, y: str, activation: int) -> str:
         return y
     if name == "silu":
         return str(s.add("Mul", y, s.add("Sigmoid", y)))
+    if name == "hardsigmoid":
+        return str(s.add("HardSigmoid", y, alpha=1 / 6, beta=0.5))
     return str(s.add(SAME[name], y))
 
 
