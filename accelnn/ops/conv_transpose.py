@@ -64,6 +64,7 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], bool, dict[str, int]], ...]
     ((1, 17, 3, 3), (17, 16, 1, 1), True, {}),
     ((1, 2, 1, 6), (2, 2, 1, 3), False, {"stride_w": 4, "dilation_w": 2, "output_padding_w": 3}),
     ((0, 2, 3, 3), (2, 2, 2, 2), True, {}),
+    ((2, 5, 4, 3), (5, 3, 4, 8), True, {"stride_h": 4, "stride_w": 8, "output_padding_h": 1, "output_padding_w": 2}),
     ((1, 16, 15, 14), (16, 18, 3, 3), True, {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
 )
 

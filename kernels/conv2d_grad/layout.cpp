@@ -105,8 +105,33 @@ bool by_rows(const Geometry& g) {
 
 }  // namespace
 
+bool apart(const Geometry& g) {
+  return g.groups == 1 && !g.padded && g.dh == 1 && g.dw == 1 && g.r == g.sh && g.s == g.sw && g.s >= 3 && g.k >= group_pixels && g.o >= 4;
+}
+
+Geometry as_points(const Geometry& g) {
+  if (!apart(g)) return g;
+  Geometry t = g;
+  t.c = t.cg = g.k, t.h = g.oh, t.w = g.ow, t.r = t.s = t.sh = t.sw = 1;
+  return t;
+}
+
+ApartLayout apart_layout(const Geometry& g) {
+  ApartLayout l = {};
+  const int64_t blocks = times(divide_up(g.k, panel_width), g.n);
+  l.bands = blocks < most_parts ? most_parts : 1;
+  l.parts = at_most(times(blocks, l.bands), most_parts);
+  Cut slice;
+  slice.take(times(g.o, panel_width * 4));
+  l.sums = slice.take(tile_floats * 4);
+  l.slice = slice.at;
+  l.bytes = size_t(times(l.parts, l.slice));
+  return l;
+}
+
 WgradWay wgrad_way(const Geometry& g, bool exact) {
   if (by_winograd(g, g.oh, g.ow, exact)) return WgradWay::winograd;
+  if (apart(g)) return WgradWay::points;
   const bool many = g.cg >= group_pixels && g.og >= 4;        // channels for the lanes, outputs to share them
   if (many && g.r * g.s == 1 && !g.padded) return WgradWay::points;
   // For 1x1 turning both operands costs too much (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).

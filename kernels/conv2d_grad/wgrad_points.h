@@ -1,6 +1,7 @@
-// dw of 1x1: dw[o, c] = sum over pixels of dy[o, pixel] x[c, pixel]. dy is broadcast from its own rows, x is turned into panels of 16 channels; the tiles
+// dw of 1x1, and of windows side by side (apart.h): dw[o, c] = sum over pixels of dy[o, pixel] x[c, pixel]. dy is broadcast from its own rows, x is turned into panels of 16 channels; the tiles
 // write dw itself.
 #pragma once
+#include "conv2d_grad/apart.h"
 #include "conv2d_grad/conv2d_wgrad.h"
 #include "conv2d_grad/layout.h"
 #include "conv2d_grad/outer_tile.h"
@@ -40,7 +41,8 @@ inline void turn_panel(const conv::Geometry& g, const float* x, int64_t n, float
     }
 }
 
-inline Status run(const Call& call, const conv::Geometry& g) {
+inline Status run(const Call& call, const conv::Geometry& whole) {
+  const conv::Geometry g = conv_grad::as_points(whole);
   const TensorView &dy = call.in[0], &x = call.in[1], &dw = call.out[0];
   const conv_grad::PointsLayout l = conv_grad::points_layout(g);
   char* const work = static_cast<char*>(call.work);
@@ -52,6 +54,8 @@ inline Status run(const Call& call, const conv::Geometry& g) {
     const int64_t images = conv::at_most(l.images, g.n - first);
     parallel(call, images * g.groups * l.panels, flops / 8, [&](int64_t unit) {
       const int64_t c = unit % l.panels * panel_columns, group = unit / l.panels % g.groups, i = unit / l.panels / g.groups;
+      if (whole.r * whole.s > 1)
+        return apart::gather_panel(whole, x.as<float>() + (first + i) * whole.c * whole.h * whole.w, c, conv::at_most(panel_columns, g.cg - c), seen + unit * panel);
       turn_panel(g, x.as<float>() + ((first + i) * g.c + group * g.cg + c) * g.h * g.w, conv::at_most(panel_columns, g.cg - c), seen + unit * panel);
     });
     parallel(call, l.parts, flops, [&](int64_t part) {
