@@ -39,6 +39,10 @@ class TorchModel(ImportedModel):
         self._open(inputs, output_names(outputs))
         if self.general is None:  # what no Plan could hold is said now, not at the first call
             self._plan({name: shape for name, shape in example_shapes(self.program).items() if name in inputs}, {})
+        form = self.program.call_spec
+        given, by_name = form.in_spec.children()
+        self.flat = len(given.children()) == len(inputs) and all(g.is_leaf() for g in given.children()) and not by_name.num_leaves  # tensors, nothing else
+        self.bare = form.out_spec.is_leaf() and [i for i, _ in self.result] == [0]
         if self.anew:
             self.general, self.why = None, refused
         else:
@@ -87,6 +91,8 @@ class TorchModel(ImportedModel):
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """What the module returns for these arguments, in its own structure, with Tensors in place of torch's."""
+        if self.bare and self.flat and not named and len(args) == len(self.input_names):
+            return super().__call__(*map(_array, args))
         unknown = sorted(named.keys() - set(self.input_names[len(args) :]))
         if unknown:
             raise ShapeError(f"{type(self).__name__}: {unknown} are no inputs, or given twice; there are {self.input_names}")
@@ -108,6 +114,11 @@ class TorchModel(ImportedModel):
 
     def __repr__(self) -> str:
         return super().__repr__().replace("ImportedModel", "TorchModel", 1)
+
+
+def _array(x: Any) -> Any:
+    """torch's tensors as arrays, which a Plan reads where they lie."""
+    return x.detach().numpy() if hasattr(x, "detach") and not isinstance(x, Tensor) else x
 
 
 def _ours(x: Any) -> Any:

@@ -107,7 +107,7 @@ void copy_band(const conv::Geometry& g, const conv::Band& b, const T* x, int64_t
 }
 
 // to[j * to_row + i] = from[i * from_row + j]
-inline void transpose(const float* from, int64_t from_row, int64_t rows, int64_t columns, float* to, int64_t to_row) {
+inline __attribute__((noinline)) void transpose(const float* from, int64_t from_row, int64_t rows, int64_t columns, float* to, int64_t to_row) {
   int64_t i = 0;
 #if defined(__x86_64__)
   for (; i + 4 <= rows; i += 4) {
