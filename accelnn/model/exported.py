@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _C
 from ..core.dims import Assumption
 from ..core.errors import AttributeValueError, Error, ShapeError, UnsupportedError
 from ..core.optional import need
@@ -45,6 +46,7 @@ class TorchModel(ImportedModel):
         self.bare = form.out_spec.is_leaf() and [i for i, _ in self.result] == [0]
         if self.anew:
             self.general, self.why = None, refused
+            self.runner = _C.Runner(self._call, self._call_feed)  # which remembers no Plan
         else:
             self.module = self.example = None
 

@@ -41,6 +41,11 @@ def reshaped(v: Value, shape: tuple[Any, ...]) -> Value:
     return v if v.spec.shape == shape else Value(Node("reshape", (v,), {"shape": shape}, (Spec(shape, v.spec.dtype),), v.node.label))
 
 
+def is_elementwise(node: Node) -> bool:
+    """Whether it is an op that runs as a pointwise program, not yet one."""
+    return not node.is_source and not node.is_flow and OPS[node.op].program is not None
+
+
 def only_user(graph: Graph) -> dict[Value, Node | None]:
     """The node that alone reads a value, once."""
     return {v: found[0] if len(found) == 1 and found[0] is not v.node else None for v, found in users(graph).items()}

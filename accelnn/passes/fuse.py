@@ -11,7 +11,7 @@ from ..core.dtypes import DType
 from ..core.graph import Graph, Node, Spec, Value, rewrite
 from ..core.registry import OPCODES, OPS, Op, Program
 from ..ops.matmul import ACTIVATIONS
-from .build import literal, only_user, reshaped
+from .build import is_elementwise, literal, only_user, reshaped
 
 PRODUCTS = ("matmul", "conv2d")
 BIAS = {"matmul": 2, "conv2d": 2, "dynamic_qmatmul": 3}  # the operand; a residual follows it
@@ -199,10 +199,10 @@ def fuse_pointwise(graph: Graph) -> Graph:
     alone = only_user(graph)
     inlined: dict[int, Node] = {}  # id(node) -> the reader that takes it in
     for node in graph.nodes():
-        if not _is_pointwise(node):
+        if not is_elementwise(node):
             continue
         for v in node.inputs:
-            if alone.get(v) is node and _is_pointwise(v.node) and len(v.node.outputs) == 1 and v.spec.shape == node.outputs[0].shape:
+            if alone.get(v) is node and is_elementwise(v.node) and len(v.node.outputs) == 1 and v.spec.shape == node.outputs[0].shape:
                 inlined[id(v.node)] = node
     new_inputs: dict[int, list[Value | None]] = {}
     old_nodes = {id(n): n for n in graph.nodes()}
@@ -219,7 +219,7 @@ def fuse_pointwise(graph: Graph) -> Graph:
         return builder.append(OPS[node.op].build_program(len(operands), node.attrs), operands)
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
-        if not _is_pointwise(node) or id(node) not in old_nodes:
+        if not is_elementwise(node) or id(node) not in old_nodes:
             return None
         new_inputs[id(node)] = inputs
         builder = _Builder()
@@ -236,7 +236,3 @@ def fuse_pointwise(graph: Graph) -> Graph:
         return [Value(fused, i) for i in range(len(node.outputs))]
 
     return rewrite(graph, change)
-
-
-def _is_pointwise(node: Node) -> bool:
-    return not node.is_source and not node.is_flow and OPS[node.op].program is not None

@@ -12,6 +12,7 @@ from ..ops.conv_eager import algorithm_of
 from ..ops.conv_nhwc import ALGORITHMS, pack_attrs, pays, plan_of
 from ..ops.exactness import exact_wanted
 from ..ops.pool_nhwc import MAXIMUM, MEAN, MEAN_INSIDE
+from .build import is_elementwise
 from .pack import is_fixed
 from .qconv import packed_convolution, packing_pays
 
@@ -162,7 +163,7 @@ def layout(graph: Graph) -> Graph:
             return False
         if reader.op == "max_pool2d":
             return Value(reader, 1) not in read and any(follows(r, Value(reader)) for r in read.get(Value(reader), ()))
-        return packing_pays(reader) or reader.op in (*STEPS, "concat", "resize") or OPS[reader.op].program is not None
+        return packing_pays(reader) or reader.op in (*STEPS, "concat", "resize") or is_elementwise(reader)
 
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.is_source or node.is_flow or not inputs or inputs[0] is None:
@@ -184,7 +185,7 @@ def layout(graph: Graph) -> Graph:
             made = FORMS[node.op](node, last, inputs[1:])
         elif node.op in ("concat", "slice", "resize"):
             made = _along(node, inputs)
-        elif OPS[node.op].program is not None:
+        elif is_elementwise(node):
             made = _pointwise(node, inputs)
         elif OPS[node.op].kernel == "reduce" and len(inputs[0].spec.shape) == 4:
             made = _reduce(node, inputs[0])

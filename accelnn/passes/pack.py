@@ -9,6 +9,7 @@ from ..core.graph import Graph, Node, Value, rewrite, symbolic
 from ..core.registry import OPS
 from ..core.tensor import Tensor, apply, no_grad
 from ..ops.recurrent_math import GATES
+from .build import is_elementwise
 
 WINDOWS = ("permute", "reshape", "slice", "alias", "detach")
 RECURRENT_WEIGHTS = (1, 2, 6, 7)  # w_ih and w_hh of both directions
@@ -23,7 +24,7 @@ def _source(v: Value) -> Node:
 
 
 def is_pointwise(node: Node) -> bool:
-    return node.op == "pointwise" or (not node.is_flow and OPS[node.op].program is not None)
+    return node.op == "pointwise" or is_elementwise(node)
 
 
 def is_fixed(v: Value, written: set[int]) -> bool:

@@ -14,7 +14,7 @@ from ..core.dtypes import DType
 from ..core.graph import Graph, Node, Spec, Value, rewrite, users
 from ..core.registry import OPS
 from ..core.tensor import Tensor, tensor
-from .build import constant, made, only_user, reshaped
+from .build import constant, is_elementwise, made, only_user, reshaped
 
 CARRIERS = ("max_pool2d", "reshape", "permute", "alias", "slice", "expand", "copy", "concat")  # the same numbers in other places
 PRODUCTS = {"conv2d": "qconv2d", "matmul": "qmatmul"}
@@ -225,7 +225,7 @@ def chain_bytes(graph: Graph) -> Graph:
     alone = only_user(graph)
 
     def plain(v: Value | None) -> bool:
-        return v is not None and not v.node.is_source and OPS[v.node.op].program is not None
+        return v is not None and is_elementwise(v.node)
 
     def opened(v: Value | None) -> Value | None:
         if v is None or v.node.op != "dequantize_linear" or v.node.inputs[0].spec.dtype not in (DType.uint8, DType.int8):
@@ -236,7 +236,7 @@ def chain_bytes(graph: Graph) -> Graph:
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.is_source:
             return None
-        if OPS[node.op].program is not None:
+        if is_elementwise(node):
             found = [opened(v) for v in inputs]
             if all(a is b for a, b in zip(found, inputs)):
                 return None

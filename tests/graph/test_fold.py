@@ -82,3 +82,13 @@ def test_a_network_in_training_folds_nothing() -> None:
     assert "batch_norm" in forward.plan(x).plan.ops
     net.eval()
     assert "batch_norm" not in forward.plan(x).plan.ops
+
+
+def test_weights_that_are_one_number_are_packed_whole() -> None:
+    """A broadcast that is added stays one; as weights and bias it is written out, for a convolution packs what it reads."""
+    w, b = an.tensor(np.full((1, 1, 1, 1), 0.25, np.float32)), an.tensor(np.ones((1,), np.float32))
+    x = np.random.default_rng(0).normal(size=(1, 4, 6, 6)).astype(np.float32)
+    model = an.freeze(lambda x: an.nn.functional.conv2d(x, w.expand(8, 4, 3, 3), b.expand(8)) + b.expand(4), x)
+    assert not any(n.op == "expand" and n.outputs[0].shape == (8, 4, 3, 3) for n in model.lowered.nodes()), model.lowered
+    want = an.nn.functional.conv2d(an.tensor(x), an.tensor(np.full((8, 4, 3, 3), 0.25, np.float32)), an.tensor(np.ones(8, np.float32))).numpy() + 1.0
+    np.testing.assert_allclose(model(x).numpy(), want, rtol=1e-5, atol=1e-5)

@@ -45,7 +45,7 @@ def test_rates(name: str) -> None:
     compiled, x = an.compile(step), an.tensor(np.zeros(1, np.float32))
     for i in range(30):
         assert eager.get_last_lr() == pytest.approx(want.get_last_lr(), rel=2e-5, abs=1e-7), i
-        assert inside.get_last_lr() == pytest.approx(eager.get_last_lr(), rel=1e-6, abs=1e-8), i
+        assert inside.get_last_lr() == pytest.approx(eager.get_last_lr(), rel=1e-6, abs=1e-7), i  # two units of the largest rate's last place
         a.step()
         want.step()
         eager.step()
