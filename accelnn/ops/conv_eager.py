@@ -86,6 +86,8 @@ def algorithm_of(x: Shape, w: Shape, attrs: tuple[tuple[str, int], ...]) -> int 
     if few or w[0] < 16 or products < WORTH:
         return None
     algorithm = ALGORITHMS.index(plan_of(image, weights, given))
+    if tuple(w[2:]) == (given["stride_h"], given["stride_w"]) and w[3] >= 3 and given["groups"] == 1:
+        return None  # windows side by side: conv2d_nhwc/apart.h
     apart = 1 < w[2] <= given["stride_h"] and 1 < w[3] <= given["stride_w"]
     if algorithm == PANELS and apart and products < APART * turned:
         return None
