@@ -25,20 +25,30 @@ inline Status conv2d_apart(const Call& call, const conv::Geometry& g, const conv
   const TensorView &bias = call.in[2], &residual = call.in[3];
   const float *const x = call.in[0].as<float>(), *const w = call.in[1].as<float>();
   const int how = int(call.integer(conv2d_attr::activation));
-  const int64_t units = g.n * d.chunks, parts = conv::at_most(units, conv::most_parts), tiles = tiles_of(g.o), across = conv::divide_up(g.pixels, 32);
-  parallel(call, parts, 2 * g.n * g.o * g.pixels * g.k, [&](int64_t part) {
+  // Threads without an image share its outputs, so that each reads its own weights only; every share turns the windows again, which changes no bit.
+  const int64_t flops = 2 * g.n * g.o * g.pixels * g.k, threads = call.pool && flops >= worth_waking ? call.pool->threads() : 1;
+  const bool few = g.n > 0 && g.n * d.chunks < 2 * threads;
+  const int64_t cuts = few ? conv::at_most(conv::divide_up(threads, g.n), conv::divide_up(g.o, 4 * tile_rows)) : 1;
+  const int64_t units = g.n * cuts * d.chunks, parts = conv::at_most(units, conv::most_parts), across = conv::divide_up(g.pixels, 32);
+  parallel(call, parts, flops, [&](int64_t part) {
     float* const panels = reinterpret_cast<float*>(static_cast<char*>(call.work) + part * d.slice);
     for (int64_t unit = part * units / parts; unit < (part + 1) * units / parts; unit++) {
-      const int64_t image = unit / d.chunks, chunk = unit % d.chunks, p = chunk * across / d.chunks * 32;
+      const int64_t chunk = unit % d.chunks, cut = unit / d.chunks % cuts, image = unit / d.chunks / cuts, p = chunk * across / d.chunks * 32;
       const int64_t n = conv::at_most((chunk + 1) * across / d.chunks * 32, g.pixels) - p;
+      const int64_t from = cut * g.o / cuts, outputs = (cut + 1) * g.o / cuts - from, tiles = tiles_of(outputs);
       pack_windows(g, x + image * g.c * g.h * g.w, p, n, panels);
       for (int64_t tile = 0; tile < tiles; tile++) {
-        const int64_t o = tile_start(g.o, tiles, tile), rows = tile_start(g.o, tiles, tile + 1) - o, first = (image * g.o + o) * g.pixels + p;
+        const int64_t o = from + tile_start(outputs, tiles, tile), rows = from + tile_start(outputs, tiles, tile + 1) - o;
+        const int64_t first = (image * g.o + o) * g.pixels + p;
         float* const to = call.out[0].as<float>() + first;
         const float* const add = residual.absent() ? nullptr : residual.as<float>() + first;
+        const int64_t share = conv::divide_up(rows * g.k, conv::divide_up(n, tile_columns));
         for (int64_t q = 0; q < n; q += tile_columns) {
           for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < tile_columns; j += 16) __builtin_prefetch(to + i * g.pixels + q + j, 1, 2);
+          // The next tile's weights, as many short rows as outputs: nobody else fetches them in time.
+          const float* const next = w + (o + rows) * g.k + q / tile_columns * share;
+          for (int64_t i = 0; i < share; i += 16) __builtin_prefetch(next + i, 0, 2);
           f32_tile(int(rows),
                    {g.k, w + o * g.k, g.k, panels + q / panel_columns * panel_columns * g.k + q % panel_columns, panel_columns, panel_columns * g.k, to + q,
                     g.pixels, int(conv::at_most(tile_columns, n - q)), add ? add + q : nullptr},
