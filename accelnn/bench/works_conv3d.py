@@ -1,4 +1,4 @@
-"""Both gradients of a convolution over three dimensions, and of a transposed one, through the tape: what a training step pays."""
+"""A convolution over three dimensions, and both of its gradients and of a transposed one's through the tape: what a training step pays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from ..core.autograd import grad_of
 from ..core.errors import ShapeError
 from ..core.registry import OPS
 from ..ops.conv import geometry
+from ..ops.conv_volume import attrs3d
 from ..ops.matmul import gamma
+from ..ops.window import Window
 from .arrays import normal
 from .check import Truth, float64
 from .works import Call, Inputs, Work, add, sizes
@@ -36,6 +38,17 @@ def _drawn(transposed: bool) -> Callable[[np.random.Generator, str], Inputs]:
         return Inputs([normal(rng, *x), normal(rng, *w) / np.float32(np.sqrt(np.prod(w[1:])))], {}, {**g, "dilation": 1, "groups": 1, "dy": normal(rng, *dy)})
 
     return draw
+
+
+def _drawn_forward(rng: np.random.Generator, text: str) -> Inputs:
+    x = _drawn(False)(rng, text)
+    g = x.note
+    return Inputs(x.arrays, attrs3d(Window((0,) * 3, (g["stride"],) * 3, (g["padding"],) * 3, (g["padding"],) * 3, (1,) * 3, 1)), g)
+
+
+def _call_forward(x: Inputs) -> Call:
+    (image, weight), g = x.tensors(), x.note
+    return lambda: an.ops.conv3d(image, weight, None, stride=g["stride"], padding=g["padding"])
 
 
 def _call(transposed: bool) -> Callable[[Inputs], Call]:
@@ -89,3 +102,4 @@ def _cost(transposed: bool) -> Callable[[Inputs], tuple[float, float]]:
 
 add(*(Work(f"{name}_backward", op, _drawn(flag), _call(flag), SYNTAX, truth=_truth(flag), cost=_cost(flag), plain=False, eager=False)
       for name, op, flag in (("conv3d", "fold_planes", False), ("conv_transpose3d", "unfold_planes", True))))  # fmt: skip
+add(Work("conv3d", "conv3d", _drawn_forward, _call_forward, SYNTAX, plain=False, eager=False))

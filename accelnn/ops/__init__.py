@@ -15,6 +15,7 @@ from . import (  # noqa: F401, I001
     conv_nd,
     conv_nhwc,
     conv_transpose,
+    conv_volume,
     creation,
     ctc,
     decode,

@@ -122,6 +122,8 @@ LARGE: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] = (  
     ((1, 4, 12, 40), (4, 1, 5, 3), {"groups": 4, "stride_w": 3, "dilation_h": 2, "pad_left": 2, "pad_right": 3}),
     ((1, 4, 23, 15), (8, 2, 5, 5), {"groups": 2, "pad_top": 2, "pad_left": 2, "pad_bottom": 2, "pad_right": 1, "activation": 1}),
     ((1, 3, 9, 33), (17, 3, 3, 3), {"stride_h": 2, "stride_w": 2, "pad_left": 1, "pad_right": 1}),
+    ((2, 3, 29, 42), (17, 3, 4, 4), {"stride_h": 4, "stride_w": 4, "activation": 1}),
+    ((1, 2, 16, 160), (5, 2, 16, 16), {"stride_h": 16, "stride_w": 16, "activation": 2}),
 )
 
 

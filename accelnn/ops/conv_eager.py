@@ -1,7 +1,8 @@
 """conv2d called on tensors: channels last inside where that is faster, with weights that are packed once for each state they are in.
 
 Memory: a packed copy of such a weight, as large as itself, 16/9 of it for F(2,3), four times for F(4,3); it goes with the weight, or by forget().
-Nobody can change a weight unnoticed, not even through a numpy array that shares its memory."""
+Nobody can change a weight unnoticed, not even through a numpy array that shares its memory: such a weight is read whole in every call. 3x3 of 512 to 512
+channels at 7x7, 9.4 MB of them beside 16.8 packed: 1779 us, shared with numpy 2809; on two threads 820 and 1887 (torch 1950), for one thread reads them."""
 
 from __future__ import annotations
 
@@ -86,6 +87,8 @@ def algorithm_of(x: Shape, w: Shape, attrs: tuple[tuple[str, int], ...]) -> int 
     if few or w[0] < 16 or products < WORTH:
         return None
     algorithm = ALGORITHMS.index(plan_of(image, weights, given))
+    if tuple(w[2:]) == (given["stride_h"], given["stride_w"]) and w[3] >= 3 and given["groups"] == 1:
+        return None  # windows side by side: conv2d_nhwc/apart.h
     apart = 1 < w[2] <= given["stride_h"] and 1 < w[3] <= given["stride_w"]
     if algorithm == PANELS and apart and products < APART * turned:
         return None

@@ -1,12 +1,12 @@
 """Convolutions over one and three dimensions, exactly those over two: a line is a picture of one row, and a slab of T planes is a picture with T times
-as many channels (planes.py). The slabs of a volume are copied T / stride times; each copied element meets O R S weights.
+as many channels (planes.py), unless windows are walked over the volume itself (conv_volume.py). The slabs of a volume are copied T / stride times; each
+copied element meets O R S weights.
 
 Both gradients against torch, one thread (two): 3x3x3 at a stride of 2, 16 to 32 channels of 16x16x16 1.04 (1.05), 32 to 64 0.93 (0.76, one noisy run);
 conv_transpose3d 32 to 16 channels, 4x4x4 at 8x14x14, 0.81 (0.78); 64 to 32, 2x2x2, 1.41. What was tried for the 4x4x4 (2.6 to 3.0 ms, torch 1.9 to 2.0):
 its dx by way of channels last inside conv2d, 1134 instead of 1702 us; images turned in squares for dw, 1016 and 1173 us in two runs that differed by more
 than that; what is left besides is 94 us of unfolding and 170 us of walking the tape (conv3d: 110 us of folding, 81 us of dy's copy). Both products run at 88
-of 116 GFLOP/s. Not tried: F(5,2) on pixels folded into channels (conv_transpose.py), which would spare half of them; taps of planes as runs of
-conv2d_nhwc's direct kernel, without slabs."""
+of 116 GFLOP/s. Not tried: F(5,2) on pixels folded into channels (conv_transpose.py), which would spare half of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..core.dims import product
 from ..core.errors import ShapeError
 from ..core.tensor import Tensor, apply
 from .conv_transpose import transposed_window
+from .conv_volume import attrs3d, windows_pay
 from .exactness import exact_wanted
 from .window import Window, window
 
@@ -71,6 +72,8 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 
     if _points(w):
         y = _apply("conv2d", x.reshape(n, c, d * h, width), weight.reshape(o, per_group, 1, 1), bias, **w.attrs2d(exact))
         return y.reshape(n, o, d, h, width)
+    if windows_pay(weight.shape, w):
+        return _apply("conv3d", x, weight, bias, **attrs3d(w))
     slabs = apply("unfold_planes", x.reshape(n, c, d, h * width), **_depth(w))
     od = slabs.shape[1]
     y = _apply("conv2d", slabs.reshape(n * od, c * t, h, width), weight.reshape(o, per_group * t, r, s), bias, **w.attrs2d(exact or exact_wanted()))

@@ -50,8 +50,8 @@ Geometry geometry(const Call& call, const TensorView& x, const TensorView& w, co
   g.sh = call.integer(stride_h), g.sw = call.integer(stride_w), g.dh = call.integer(dilation_h), g.dw = call.integer(dilation_w);
   g.top = call.integer(pad_top), g.left = call.integer(pad_left), g.bottom = call.integer(pad_bottom), g.right = call.integer(pad_right);
   g.groups = call.integer(groups);
-  // A column of pixels is a row of them: register tiles hold neighbours of a row (127 pixels of 16 channels under 64 taps: 28 GFLOP/s as a column, 116
-  // as a row).
+  // A column of pixels is a row of them: register tiles hold neighbours of a row (127 pixels of 16 channels under 64 taps: 28 GFLOP/s as a column, 116 as
+  // a row).
   if (g.w == 1 && g.s == 1 && !g.left && !g.right) {
     g.w = g.h, g.ow = g.oh, g.s = g.r, g.sw = g.sh, g.dw = g.dh, g.left = g.top, g.right = g.bottom;
     g.h = g.oh = g.r = g.sh = g.dh = 1;

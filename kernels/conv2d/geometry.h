@@ -26,6 +26,12 @@ struct Geometry {
 };
 Geometry geometry(const Call& call, const TensorView& x, const TensorView& w, const TensorView& y);
 
+// Windows lie side by side and cover the image but for its lower and right borders: patches, or 4x4 at a stride of 4. Taps are then channels of a 1x1
+// convolution over the windows.
+ACCELNN_INLINE bool windows_apart(const Geometry& g) {
+  return g.groups == 1 && !g.padded && g.dh == 1 && g.dw == 1 && g.r == g.sh && g.s == g.sw && g.s >= 3 && g.k >= 16 && g.o >= 4;
+}
+
 // Ranks, contiguity, shapes against each other and the attributes' ranges, all without overflow; no output may overlap an input.
 Status check(const char* op, const Call& call, const TensorView& x, const TensorView& w, const TensorView& y);
 Status check_floats(const char* op, const Call& call);          // every operand is f32

@@ -164,7 +164,7 @@ inline void run_phases(const conv::Geometry& g, const DgradLayout& l, int64_t fi
 inline Status conv2d_dgrad_f32(const Call& call) {
   const TensorView &dy = call.in[0], &w = call.in[1], &bias = call.in[2], &dx = call.out[0];
   const conv::Geometry g = conv::geometry(call, dx, w, dy);
-  if (conv_grad::apart(g)) return apart::dgrad(call, g, dy.as<float>(), w.as<float>(), bias.absent() ? nullptr : bias.as<float>(), dx.as<float>());
+  if (conv::windows_apart(g)) return apart::dgrad(call, g, dy.as<float>(), w.as<float>(), bias.absent() ? nullptr : bias.as<float>(), dx.as<float>());
   const conv_grad::DgradLayout l = conv_grad::dgrad_layout(g);
   const int64_t units = g.n * g.groups * l.bands * l.blocks;
   if (units == 0 || g.h == 0 || g.w == 0) return {};

@@ -105,12 +105,8 @@ bool by_rows(const Geometry& g) {
 
 }  // namespace
 
-bool apart(const Geometry& g) {
-  return g.groups == 1 && !g.padded && g.dh == 1 && g.dw == 1 && g.r == g.sh && g.s == g.sw && g.s >= 3 && g.k >= group_pixels && g.o >= 4;
-}
-
 Geometry as_points(const Geometry& g) {
-  if (!apart(g)) return g;
+  if (!conv::windows_apart(g)) return g;
   Geometry t = g;
   t.c = t.cg = g.k, t.h = g.oh, t.w = g.ow, t.r = t.s = t.sh = t.sw = 1;
   return t;
@@ -131,7 +127,7 @@ ApartLayout apart_layout(const Geometry& g) {
 
 WgradWay wgrad_way(const Geometry& g, bool exact) {
   if (by_winograd(g, g.oh, g.ow, exact)) return WgradWay::winograd;
-  if (apart(g)) return WgradWay::points;
+  if (conv::windows_apart(g)) return WgradWay::points;
   const bool many = g.cg >= group_pixels && g.og >= 4;        // channels for the lanes, outputs to share them
   if (many && g.r * g.s == 1 && !g.padded) return WgradWay::points;
   // For 1x1 turning both operands costs too much (63 against 78 GFLOP/s at 56x56, 64 to 256 channels).

@@ -52,7 +52,6 @@ struct LastLayout {
 LastLayout last_layout(const Geometry& g, bool exact);
 
 // Windows that lie side by side (apart.h). dgrad: blocks of 32 taps of the weights, bands of windows.
-bool apart(const Geometry& g);
 Geometry as_points(const Geometry& g);  // as a 1x1 convolution over windows, where they lie apart
 struct ApartLayout {
   int64_t bands, parts, sums, slice;    // `sums`: offset in a slice

@@ -1,5 +1,5 @@
-// dw of 1x1, and of windows side by side (apart.h): dw[o, c] = sum over pixels of dy[o, pixel] x[c, pixel]. dy is broadcast from its own rows, x is turned into panels of 16 channels; the tiles
-// write dw itself.
+// dw of 1x1, and of windows side by side (apart.h): dw[o, c] = sum over pixels of dy[o, pixel] x[c, pixel]. dy is broadcast from its own rows, x is turned
+// into panels of 16 channels; the tiles write dw itself.
 #pragma once
 #include "conv2d_grad/apart.h"
 #include "conv2d_grad/conv2d_wgrad.h"
@@ -54,9 +54,10 @@ inline Status run(const Call& call, const conv::Geometry& whole) {
     const int64_t images = conv::at_most(l.images, g.n - first);
     parallel(call, images * g.groups * l.panels, flops / 8, [&](int64_t unit) {
       const int64_t c = unit % l.panels * panel_columns, group = unit / l.panels % g.groups, i = unit / l.panels / g.groups;
-      if (whole.r * whole.s > 1)
-        return apart::gather_panel(whole, x.as<float>() + (first + i) * whole.c * whole.h * whole.w, c, conv::at_most(panel_columns, g.cg - c), seen + unit * panel);
-      turn_panel(g, x.as<float>() + ((first + i) * g.c + group * g.cg + c) * g.h * g.w, conv::at_most(panel_columns, g.cg - c), seen + unit * panel);
+      const int64_t channels = conv::at_most(panel_columns, g.cg - c);
+      const float* const from = x.as<float>() + (first + i) * whole.c * whole.h * whole.w;
+      if (whole.r * whole.s > 1) return windows::gather_panel(whole, from, c, channels, 0, g.pixels, seen + unit * panel);
+      turn_panel(g, from + (group * g.cg + c) * g.h * g.w, channels, seen + unit * panel);
     });
     parallel(call, l.parts, flops, [&](int64_t part) {
       float* const rows = reinterpret_cast<float*>(work + l.part + part * l.slice);

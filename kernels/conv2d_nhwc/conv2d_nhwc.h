@@ -92,6 +92,7 @@ ACCELNN_INLINE bool in_lanes(const Geometry& g) { return in_lanes(g.groups, g.o)
 struct Detour {
   bool pays;
   int algorithm;
+  int64_t chunks, slice;                // of windows that lie side by side (apart.h): pieces of an image, bytes of a part's panels; otherwise 0
   int64_t x, packed, y, inner;          // offsets in the workspace
   size_t bytes;
 };

@@ -1,6 +1,7 @@
 // conv2d (NCHW) by way of channels last.
 #pragma once
 #include "conv2d/conv2d.h"
+#include "conv2d_nhwc/apart.h"
 #include "conv2d_nhwc/generic.h"
 #include "conv2d_nhwc/pack.h"
 #include "conv2d_nhwc/turn.h"
@@ -12,6 +13,7 @@ inline Status conv2d_detour(const Call& call) {
   const TensorView &x = call.in[0], &w = call.in[1], &bias = call.in[2], &residual = call.in[3], &y = call.out[0];
   const conv::Geometry g = conv::geometry(call, x, w, y);
   const conv::Detour d = conv::detour(g, call.integer(conv2d_attr::exact) != 0);
+  if (d.chunks) return conv2d_apart(call, g, d);
   char* const work = static_cast<char*>(call.work);
   float *const image = reinterpret_cast<float*>(work + d.x), *const packed = reinterpret_cast<float*>(work + d.packed);
   float* const result = reinterpret_cast<float*>(work + d.y);

@@ -125,6 +125,16 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
 
 Detour detour(const Geometry& g, bool exact) {
   Detour d = {};
+  if (windows_apart(g)) {
+    // Panels of half of L2. Work for four, unless every piece would read large weights from L3 again (apart.h divides outputs instead).
+    const int64_t tiles = divide_up(g.pixels, 32), fit = at_least((int64_t(512) << 10) / at_least(times(g.k, 4 * 32), 1), 1);
+    d.pays = true;
+    d.chunks = at_least(divide_up(tiles, at_most(fit, 16)), 1);
+    if (times(g.o, g.k) <= 131072) d.chunks = at_least(at_most(round_up(d.chunks, 4), tiles), 1);
+    d.slice = times(divide_up(tiles, d.chunks) * 32, times(g.k, 4));
+    d.bytes = size_t(times(most_parts, d.slice));
+    return d;
+  }
   const int64_t seen = times(g.n, g.pixels);
   // The packing, 1 to 5 ns a weight. F(2,5) from 4 channels on: 64 images of 6x14x14 to 16 by 5x5 took 403 us for the 384 of columns, on two threads 272
   // for 204.

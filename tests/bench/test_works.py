@@ -27,6 +27,7 @@ SMALL = {"conv2d": "2x4x9x9:6x4x3x3:padding=1:stride=2", **dict.fromkeys(("conv2
          "min": "6x7:axes=0+1", "max_pool2d": "2x3x9x9:kernel=3:stride=2", "avg_pool2d": "2x3x8x8:kernel=2:stride=2", "copy": "5x9"}  # fmt: skip
 SMALL |= {"conv2d_backward": "2x16x9x14:20x16x3x3:padding=1"}
 SMALL |= {"conv_transpose2d_backward": "2x6x5x4:6x8x4x4:stride=2:padding=1"}
+SMALL |= {"conv3d": "1x8x5x6x7:9x8x3x3x3:stride=2:padding=1"}
 SMALL |= {"conv3d_backward": "2x3x5x6x7:4x3x3x3x3:stride=2:padding=1", "conv_transpose3d_backward": "1x3x3x4x5:3x2x2x2x2:stride=2"}
 SMALL |= {"attention": "2x3x20x8:causal", "attention_backward": "2x3x20x8:causal"}
 SMALL |= {f"attention_decode{kind}": "2x4x30x8:groups=2" for kind in ("", "_bf16", "_int8")}

@@ -93,12 +93,13 @@ def _dynamic_linear(x: Inputs, threads: int) -> Prepared:
     return Prepared(run, lambda: _arrays(kept[0]))
 
 
-def _conv2d(channels_last: bool) -> Callable[..., Any]:
+def _conv2d(channels_last: bool, function: Callable[..., Any] = torch.conv2d) -> Callable[..., Any]:
     def prepare(x: Inputs, a: Any, w: Any) -> Any:
         g = x.note
         if channels_last:
-            a, w = a.contiguous(memory_format=torch.channels_last), w.contiguous(memory_format=torch.channels_last)
-        return lambda: torch.conv2d(a, w, None, g["stride"], g["padding"], g["dilation"], g["groups"])
+            last = torch.channels_last if a.dim() == 4 else torch.channels_last_3d
+            a, w = a.contiguous(memory_format=last), w.contiguous(memory_format=last)
+        return lambda: function(a, w, None, g["stride"], g["padding"], g["dilation"], g["groups"])
 
     return prepare
 
@@ -200,6 +201,7 @@ WORKS: dict[str, dict[str, Make]] = {
     "dynamic_qmatmul": {"torch dyn": _dynamic_linear},
     "conv2d": {"torch NCHW": _returning(_conv2d(False)), "torch NHWC": _returning(_conv2d(True))},
     "conv2d_backward": {"torch NCHW": _returning(_conv2d_backward(False)), "torch NHWC": _returning(_conv2d_backward(True))},
+    "conv3d": {f"torch {layout}": _returning(_conv2d(layout == "NHWC", torch.conv3d)) for layout in ("NCHW", "NHWC")},
     "conv3d_backward": {f"torch {layout}": _returning(_conv2d_backward(layout == "NHWC", torch.conv3d)) for layout in ("NCHW", "NHWC")},
     "conv_transpose3d_backward": {
         f"torch {layout}": _returning(_conv2d_backward(layout == "NHWC", torch.conv_transpose3d)) for layout in ("NCHW", "NHWC")

@@ -24,6 +24,12 @@ def _(s: Step, x: str, w: str, bias: str | None = None, residual: str | None = N
     return activate(s, y if residual is None else s.add("Add", y, residual), s.whole("activation"))
 
 
+@writes("conv3d")
+def _(s: Step, x: str, w: str, bias: str | None = None) -> Any:
+    pads = [s.whole(f"pad_{p}") for p in ("front", "top", "left", "back", "bottom", "right")]
+    return s.add("Conv", x, w, bias, strides=[s.whole(f"stride_{a}") for a in "dhw"], dilations=[s.whole(f"dilation_{a}") for a in "dhw"], pads=pads)
+
+
 def _extra(s: Step) -> list[int]:
     """Which of the sizes that give this many results is meant."""
     found = []

@@ -1,0 +1,9 @@
+#include "lanes.h"
+
+#include "conv3d/generic.h"
+
+namespace accelnn {
+
+Status conv3d_f32_arm_neon(const Call& call) { return conv3d_tiles::run(call); }
+
+}  // namespace accelnn
