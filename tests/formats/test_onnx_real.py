@@ -69,6 +69,10 @@ MODELS: dict[str, Callable[[str], list[Feed]]] = {
 }  # fmt: skip
 
 
+LIGHT = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19", "zfnet512")
+MODELS |= {f"onnx/backend/test/data/light/light_{name}.onnx": image((1, 3, 224, 224)) for name in LIGHT}  # whole networks, each weight one number
+
+
 def place(name: str) -> Path:
     """The file, in whatever folder the package lies; its code is not run."""
     package, _, rest = name.partition("/")
