@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .pending import Pending
 
 KEPT = 8  # plans of special shapes
+REMEMBERED = 256  # shapes of which is known whether the general Plan takes them
 
 
 class ImportedModel:
@@ -42,6 +43,7 @@ class ImportedModel:
         self.by_value: tuple[str, ...] = ()      # inputs whose values the structure depends on
         self.plans: OrderedDict[Any, tuple[Model, frozenset[Assumption]]] = OrderedDict()
         self.lock = threading.Lock()
+        self.fitting: dict[tuple[Any, ...], bool] = {}
         self.general: Model | None = None
         self.assumed: frozenset[Assumption] = frozenset()
         self.why = ""
@@ -62,7 +64,7 @@ class ImportedModel:
     def model_for(self, feed: Mapping[str, Any]) -> Model:
         """The Model that computes these inputs, Tensors or arrays by name."""
         shapes = {n: tuple(feed[n].shape) for n in self.input_names}
-        if self.general is not None and self._fits(self.general, self.assumed, shapes):
+        if self.general is not None and self._fits(self.general, shapes):
             return self.general
         with self.lock:
             while True:
@@ -84,13 +86,19 @@ class ImportedModel:
                     self.plans.popitem(last=False)
                 return made[0]
 
-    @staticmethod
-    def _fits(model: Model, assumed: frozenset[Assumption], shapes: Mapping[str, tuple[int, ...]]) -> bool:
-        sizes: dict[str, int] = {}
-        for name, spec in model.inputs:
-            named: Any = spec.shape      # the ports of a Plan have names for sizes
-            sizes |= {size: n for size, n in zip(named, shapes[name]) if isinstance(size, str)}
-        return all(a.holds(sizes) for a in assumed)
+    def _fits(self, general: Model, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether the general Plan's assumptions hold for these sizes; remembered, for they are expressions (ten of them took 12 us a call)."""
+        key = tuple(shapes.values())
+        found = self.fitting.get(key)
+        if found is None:
+            sizes: dict[str, int] = {}
+            for name, spec in general.inputs:
+                named: Any = spec.shape      # the ports of a Plan have names for sizes
+                sizes |= {size: n for size, n in zip(named, shapes[name]) if isinstance(size, str)}
+            if len(self.fitting) > REMEMBERED:
+                self.fitting.clear()
+            found = self.fitting[key] = all(a.holds(sizes) for a in self.assumed)
+        return found
 
     def _feed(self, args: Sequence[Any]) -> dict[str, Any]:
         if len(args) != len(self.input_names):
