@@ -22,6 +22,8 @@ GEOMETRY: dict[str, int] = {"stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_lef
 
 
 def out_size(size: AnySize, kernel: AnySize, stride: int, dilation: int, before: int, after: int) -> AnySize:
+    if stride < 1:
+        raise ShapeError(f"a stride of {stride}, at least 1 expected")
     return (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
 
 
@@ -30,7 +32,7 @@ def conv_shape(name: str, x: Spec, w: Spec, bias: Spec | None, g: dict[str, int]
         raise ShapeError(f"{name}: x[N,C,H,W] and w[O,C/groups,R,S] expected, not {x} and {w}")
     n, c, h, width = x.shape
     o, per_group, r, s = w.shape
-    if c != per_group * g["groups"] or o % g["groups"]:
+    if g["groups"] < 1 or c != per_group * g["groups"] or o % g["groups"]:
         raise ShapeError(f"{name}: {c} input and {o} output channels do not fit weights {w} in {g['groups']} groups")
     if bias is not None and bias.shape != (o,):
         raise ShapeError(f"{name}: a bias of shape {bias.shape} for {o} channels")

@@ -98,6 +98,8 @@ def to_numpy(t: Any, folder: str = "") -> np.ndarray:
             raise FormatError(f"the constant {t.name!r} is broken: {problem}") from problem
     if array.size != n:
         raise FormatError(f"the constant {t.name!r} has {array.size} numbers for {n} elements")
+    if len(t.dims) > 64:  # numpy's most
+        raise FormatError(f"the constant {t.name!r} has {len(t.dims)} dims")
     return array.reshape(tuple(t.dims))
 
 
