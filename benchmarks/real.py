@@ -36,7 +36,8 @@ def close(found: Any, wanted: Any, name: str) -> None:
 
 
 def onnx_runs(name: str, threads: int) -> Runs:
-    from tests.formats.test_onnx_real import MODELS, place
+    from tests.conftest import place
+    from tests.formats.test_onnx_real import MODELS
 
     ort = need("onnxruntime", "cross")
     options = ort.SessionOptions()

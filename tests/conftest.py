@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,15 @@ def need_module(name: str) -> None:
     """Skips where an optional package is missing; fails in CI, which installs them all."""
     if importlib.util.find_spec(name) is None:
         _absent(f"the package {name} is not installed")
+
+
+def place(name: str) -> Path:
+    """The file, in whatever folder the package lies; its code is not run."""
+    package, _, rest = name.partition("/")
+    need_module(package)
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.submodule_search_locations
+    return Path(next(iter(found.submodule_search_locations)), rest)
 
 
 def need_program(name: str) -> str:

@@ -3,7 +3,6 @@ models` installs; none of their code is run."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 
 import accelnn as an
 
-from ..conftest import need_module
+from ..conftest import need_module, place
 
 Feed = dict[str, np.ndarray]
 
@@ -71,15 +70,6 @@ MODELS: dict[str, Callable[[str], list[Feed]]] = {
 
 LIGHT = ("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet", "vgg19", "zfnet512")
 MODELS |= {f"onnx/backend/test/data/light/light_{name}.onnx": image((1, 3, 224, 224)) for name in LIGHT}  # whole networks, each weight one number
-
-
-def place(name: str) -> Path:
-    """The file, in whatever folder the package lies; its code is not run."""
-    package, _, rest = name.partition("/")
-    need_module(package)
-    found = importlib.util.find_spec(package)
-    assert found is not None and found.submodule_search_locations
-    return Path(next(iter(found.submodule_search_locations)), rest)
 
 
 @pytest.mark.parametrize("name", MODELS, ids=lambda n: n.rpartition("/")[2])

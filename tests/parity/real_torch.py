@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..conftest import need_module
-
-
-def place(name: str) -> Path:
-    """The file, in whatever folder the package lies; its code is not run."""
-    package, _, rest = name.partition("/")
-    need_module(package)
-    found = importlib.util.find_spec(package)
-    assert found is not None and found.submodule_search_locations
-    return Path(next(iter(found.submodule_search_locations)), rest)
+from ..conftest import place
 
 
 class Crepe(nn.Module):
