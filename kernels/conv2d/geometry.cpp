@@ -1,28 +1,9 @@
-#include "conv2d/geometry.h"
+#include "conv2d/sizes.h"
 
 namespace accelnn {
 namespace conv {
 
 namespace {
-
-// Saturating, for sizes that a hostile shape may blow up; the allocator refuses what comes out.
-constexpr int64_t huge = int64_t(1) << 60;
-int64_t times(int64_t a, int64_t b) {
-  int64_t p;
-  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
-}
-int64_t plus(int64_t a, int64_t b) { return at_most(a + b, huge); }
-int64_t cache_lines(int64_t bytes) { return bytes >= huge ? huge : round_up(bytes, 64); }
-
-// Hands out pieces of the workspace one after the other.
-struct Cut {
-  int64_t at = 0;
-  int64_t take(int64_t bytes) {
-    const int64_t here = at;
-    at = plus(at, cache_lines(bytes));
-    return here;
-  }
-};
 
 // Register tiles of the widest row: the layout is the same for all rows, so that a plan bound for one needs no more memory for another.
 constexpr int64_t widest_rows = 14, widest_columns = 32;

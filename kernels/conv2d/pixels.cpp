@@ -1,16 +1,11 @@
 // conv2d with outputs as lanes (pixels.h): from shapes alone, the same for every row.
-#include "conv2d/geometry.h"
+#include "conv2d/sizes.h"
 
 namespace accelnn {
 namespace conv {
 
 namespace {
 constexpr int64_t wide = 16;            // outputs of a panel
-constexpr int64_t huge = int64_t(1) << 60;
-int64_t times(int64_t a, int64_t b) {
-  int64_t p;
-  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
-}
 int64_t lines(int64_t count, int64_t size) { return round_up(at_most(times(count, size), huge), 64); }
 }  // namespace
 

@@ -1,4 +1,5 @@
 // How much of a convolution is done at a time: from shapes alone, the same for every row, so that a Plan bound for one needs no more memory for another.
+#include "conv2d/sizes.h"
 #include "conv2d_nhwc/conv2d_nhwc.h"
 
 namespace accelnn {
@@ -6,21 +7,6 @@ namespace conv {
 
 namespace {
 
-constexpr int64_t huge = int64_t(1) << 60;
-int64_t times(int64_t a, int64_t b) {
-  int64_t p;
-  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
-}
-int64_t plus(int64_t a, int64_t b) { return at_most(a + b, huge); }
-// Pieces of the workspace one after the other, in bytes.
-struct Cut {
-  int64_t at = 0;
-  int64_t take(int64_t floats) {
-    const int64_t here = at, bytes = floats >= huge / 8 ? huge : round_up(floats * 4, 64);
-    at = at_most(at + bytes, huge);
-    return here;
-  }
-};
 size_t total(int64_t shared, int64_t parts, int64_t slice) { return size_t(at_most(shared + times(parts, slice), huge)); }
 
 constexpr int64_t wanted_units = 8;     // enough for the cores of a workstation
@@ -64,11 +50,11 @@ Direct direct_plan(const Geometry& g) {
   d.parts = at_most(d.units, most_parts);
   d.shared = d.copy && d.blocks > 1 && g.groups == 1;
   Cut shared;
-  d.offsets = shared.take(2 * d.runs);
-  d.image = shared.take(d.shared ? times(times(g.n, d.row), g.top + g.h + g.bottom) : 0);
+  d.offsets = shared.take_floats(2 * d.runs);
+  d.image = shared.take_floats(d.shared ? times(times(g.n, d.row), g.top + g.h + g.bottom) : 0);
   d.part = shared.at;
   Cut slice;
-  slice.take(d.copy && !d.shared ? times(d.in_rows, d.row) : 0);
+  slice.take_floats(d.copy && !d.shared ? times(d.in_rows, d.row) : 0);
   d.slice = slice.at;
   d.bytes = total(d.part, d.parts, d.slice);
   return d;
@@ -109,14 +95,14 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
   p.parts = at_most(p.units, most_parts);
   if (in_lanes(g)) return p;            // a vector at a time: no workspace
   Cut shared, slice;
-  p.zeros = shared.take(p.row);
+  p.zeros = shared.take_floats(p.row);
   const int64_t v = times(p.points, p.plane);
-  p.v = p.shared ? shared.take(v) : slice.take(v);
+  p.v = p.shared ? shared.take_floats(v) : slice.take_floats(v);
   // Folded rows of a block: its tile rows, and one more where it begins and ends inside a row.
   p.fold_columns = p.tw * p.m + 3;
   p.fold_rows = (at_most(divide_up(p.block, at_least(p.tw, 1)) + 1, p.th)) * p.m + 3;
-  p.image = p.fold == 2 ? slice.take(times(p.fold_rows + 1, p.fold_columns * 16)) : 0;      // and a line with borders
-  p.products = slice.take(times(p.points, p.out_plane));
+  p.image = p.fold == 2 ? slice.take_floats(times(p.fold_rows + 1, p.fold_columns * 16)) : 0;      // and a line with borders
+  p.products = slice.take_floats(times(p.points, p.out_plane));
   p.part = shared.at;
   p.slice = slice.at;
   p.bytes = total(shared.at, p.parts, p.slice);
@@ -156,9 +142,9 @@ Detour detour(const Geometry& g, bool exact) {
   if (!d.pays) return d;
   const PackedShape p = packed_shape(d.algorithm, g.o, g.cg, g.r, g.s, g.groups);
   Cut cut;
-  d.x = cut.take(times(times(g.n, g.c), g.h * g.w));
-  d.packed = cut.take(times(times(p.panels, p.taps), 16));
-  d.y = cut.take(times(seen, g.o));
+  d.x = cut.take_floats(times(times(g.n, g.c), g.h * g.w));
+  d.packed = cut.take_floats(times(times(p.panels, p.taps), 16));
+  d.y = cut.take_floats(times(seen, g.o));
   d.inner = cut.at;
   const int64_t inner = d.algorithm == lanes_of ? 0 : int64_t(d.algorithm == panels ? direct_plan(g).bytes : winograd_plan(g, d.algorithm).bytes);
   d.bytes = total(cut.at, 1, inner);

@@ -2,28 +2,17 @@
 #define ACCELNN_OP conv3d
 #define ACCELNN_TABLE "conv3d/conv3d.inc"
 #include "define_op.h"
-#include "conv2d/geometry.h"
+#include "conv2d/sizes.h"
 
 namespace accelnn {
 namespace conv3d {
 
 namespace {
 
-// Saturating, for sizes that a hostile shape may blow up; the allocator refuses what comes out.
-constexpr int64_t huge = int64_t(1) << 60;
-int64_t times(int64_t a, int64_t b) {
-  int64_t p;
-  return __builtin_mul_overflow(a, b, &p) || p > huge ? huge : p;
-}
-int64_t plus(int64_t a, int64_t b) { return conv::at_most(a + b, huge); }
-struct Cut {
-  int64_t at = 0;
-  int64_t take(int64_t bytes) {
-    const int64_t here = at;
-    at = plus(at, bytes >= huge ? huge : conv::round_up(bytes, 64));
-    return here;
-  }
-};
+using conv::Cut;
+using conv::huge;
+using conv::plus;
+using conv::times;
 
 Side side(const Call& call, int i) {
   const auto attribute = [&](int first) { return call.integer(first + i); };
