@@ -160,7 +160,7 @@ Status check(File* file, uint8_t* written) {
   const File& f = *file;
   for (int64_t i = 0; i < f.flows.count; i++) ACCELNN_TRY(check_expression(f, f.flows[i].most, "flow", i));
   Walk walk{f, written, {}, 0, 0, 1, 0, {}, 0};
-  memset(written, 0, size_t(f.buffers.count));
+  if (f.buffers.count) memset(written, 0, size_t(f.buffers.count));   // an empty Array lies nowhere
   ACCELNN_TRY(walk.trail.resize(f.operands.count + f.flows.count + f.slices.count));
   ACCELNN_TRY(walk.range(f.blocks[0], 0));
   FORMAT(walk.flow == f.flows.count && walk.next_block == f.blocks.count && walk.next_slice == f.slices.count,

@@ -96,6 +96,7 @@ static void refused_by_the_reader() {
   CHECK_FAILS(changed([](Builder& b) { b.operands[b.calls[0].first_operand + 1] = 6; }), format, "read where it may not have been written");
   CHECK_FAILS(changed([](Builder& b) { b.buffers[7].last = 5; }), format, "which lives from call 0 to 5");
   CHECK_FAILS(changed([](Builder& b) { b.buffers[7].last = 6; }), format, "temporary 7 ends in a loop that it is older than");
+  CHECK_FAILS(done(toy::hollow()), format, "1 flows, 2 blocks, 0 slices: not all");
   Builder deep = toy::flows();
   const plan::Flow branch = deep.flows.back();
   for (int i = 0; i < 40; i++) {        // each in the first body of the one before; both bodies are one call

@@ -126,5 +126,13 @@ inline Builder flows() {
   return b;
 }
 
+// A loop around nothing, in a Plan without a buffer: to be refused.
+inline Builder hollow() {
+  using namespace plan;
+  Builder b;
+  b.loop({0, 0}, b.constant(3), no_value, no_value, no_value);
+  return b;
+}
+
 }  // namespace toy
 }  // namespace accelnn

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   mkdir((folder + "/npy").c_str(), 0777);
   bool ok = put(folder + "/plan/network", accelnn::toy::network().file()) && put(folder + "/plan/bounded", accelnn::toy::network(2, 9).file()) &&
             put(folder + "/plan/accumulator", accelnn::toy::accumulator().file()) && put(folder + "/plan/lookup", accelnn::toy::lookup().file()) &&
-            put(folder + "/plan/flows", accelnn::toy::flows().file());
+            put(folder + "/plan/flows", accelnn::toy::flows().file()) && put(folder + "/plan/hollow", accelnn::toy::hollow().file());
   const char* const headers[] = {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }\n",
                                  "{'descr': '|u1', 'fortran_order': False, 'shape': (), }",
                                  "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }"};
