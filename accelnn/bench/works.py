@@ -43,7 +43,8 @@ class Inputs:
 @dataclass(frozen=True)
 class Work:
     """A kind of work. `draw(rng, shape)` makes Inputs from a shape as it is written in shapes.toml; `ours(inputs)` returns the call that is timed.
-    `calls`: how many of the unit the call does (a Plan of 16 products). `peers`: whose table of peers is used, if not its own name."""
+    `op`: of a chain of ops in a Plan, the kernel that it comes to. `calls`: how many of the unit the call does (a Plan of 16 products). `peers`: whose
+    table of peers is used, if not its own name."""
 
     name: str
     op: str
@@ -63,8 +64,10 @@ class Work:
     called: Callable[[Inputs], Inputs] | None = None     # the operands of that call, where weights are packed before
 
     def right(self, x: Inputs) -> Truth:
+        if self.truth:
+            return self.truth(x)
         op = OPS[self.op]
-        return self.truth(x) if self.truth else truth_of(op, x.arrays, x.attrs, [s.dtype for s in op.specs(x.specs(), x.attrs)])
+        return truth_of(op, x.arrays, x.attrs, [s.dtype for s in op.specs(x.specs(), x.attrs)])
 
     def right_for_peers(self, x: Inputs) -> Truth:
         return self.peer_truth(x) if self.peer_truth else self.right(x)
@@ -74,9 +77,9 @@ class Work:
 
     def costs(self, x: Inputs) -> tuple[float, float]:
         """Floating-point operations, and bytes that have to move once."""
-        op, specs = OPS[self.op], x.specs()
         if self.cost:
             return self.cost(x)
+        op, specs = OPS[self.op], x.specs()
         if op.cost:
             flops, moved = op.cost(*specs, **x.attrs)
             return float(flops), float(moved)

@@ -178,3 +178,9 @@ def test_int4_shapes_are_checked() -> None:
     draw: Any = _int4("int8")
     with pytest.raises(ShapeError, match="no multiple of the group"):
         draw(np.random.default_rng(0), "1x40x16:group=32")
+
+
+def test_chains_are_asked_for_by_their_own_name_or_the_kernels() -> None:
+    assert {c.work for c in cases(["add"])} == {"add"}
+    assert {"add", "chain_cheap"} <= {c.work for c in cases(["pointwise"])}
+    assert {c.work for c in cases(["chain_exp"])} == {"chain_exp"}
