@@ -1,4 +1,4 @@
-"""A decoder of Llama's kind (Touvron et al., 2023) written in torch, with SmolLM2-135M's weights from a GGUF file, dequantized (`make models` installs both)."""
+"""A decoder of Llama's kind (Touvron et al., 2023) in torch, with SmolLM2-135M's weights from a GGUF file, dequantized (`make models` has both)."""
 
 from __future__ import annotations
 
