@@ -33,7 +33,8 @@ def _chain(name: str) -> Work:
             y, size = np.tanh(a * 0.5 + b) / (1 + np.exp(-c)) + a, 1 + np.abs(a) + np.abs(b)
         return Truth([y], [8 * float(np.finfo(np.float32).eps) * size])
 
-    return Work(name, "pointwise", _three, ours, "elements", truth=truth, cost=lambda x: (6.0 * x.arrays[0].size, 16.0 * x.arrays[0].size), plain=False, eager=False)
+    return Work(name, "pointwise", _three, ours, "elements", truth=truth, cost=lambda x: (6.0 * x.arrays[0].size, 16.0 * x.arrays[0].size), plain=False,
+                eager=False)  # fmt: skip
 
 
 def _rows(grad: bool) -> Any:

@@ -236,6 +236,18 @@ def test_shapes_that_torch_will_not_leave_open():
     assert model.general is None and "height" in model.why and len(model.plans) == 2
 
 
+def test_a_cache_that_grows_is_one_plan():
+    """torch's export gives up on the layout of keys that several heads share, of any length; that its doubt is groundless is proven."""
+    grown = Of(lambda x, past: torch.stack([torch.cat((p, x.view(1, 1, 3, 4).transpose(1, 2)), 2).repeat_interleave(2, 1) for p in past]))
+    model = check(grown, (r(1, 1, 12), r(2, 1, 3, 5, 4)), [{}, {3: "past"}], [(r(1, 1, 12, seed=n), r(2, 1, 3, n, 4)) for n in (1, 2, 6, 31)])
+    assert model.general is not None
+
+
+def test_a_branch_on_a_size_is_taken_for_each():
+    branch = Of(lambda x: x * 2 if x.shape[0] % 4 else x.reshape(-1, 4).sum(1))
+    assert check(branch, (r(16, 3),), {0: "n"}, [(r(7, 3),), (r(8, 3),), (r(5, 3),)]).general is None
+
+
 def test_several_inputs_and_named_ones():
     class Masked(nn.Module):
         def forward(self, x, mask, scale=1.0):

@@ -12,6 +12,7 @@ from ...core.dims import Dim
 from ...core.errors import Error, ShapeError, UnsupportedError
 from ...core.optional import need
 from .call import HANDLERS
+from .guards import hold_always
 
 Dims = Any  # of one input {axis: name or Dim}; of several a sequence of such, or {input's name: such}
 _lock = threading.Lock()  # what follows changes torch's global settings for a moment
@@ -173,14 +174,18 @@ def exported(module: Any, example: Any, dims: Dims = None) -> tuple[Any, Named]:
     shapes = named.dynamic_shapes(example)
     if shapes is not None and not isinstance(example, Mapping):
         shapes = _by_position(module, shapes)
+    refused: Any = None
     with _lock, _still(module, torch), _recurrent_whole(torch):
-        try:
-            program = torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False)
-            return simpler(torch, program), named
-        except Error:
-            raise
-        except Exception as reason:  # torch raises many kinds, its own and Python's
-            raise UnsupportedError(f"from_torch: torch.export refuses {type(module).__name__}: {_first(reason)}") from reason
+        for deferred in (False, True) if shapes is not None else (False,):
+            try:
+                program = torch.export.export(module, args, kwargs, dynamic_shapes=shapes, strict=False, prefer_deferred_runtime_asserts_over_guards=deferred)
+                if not deferred or hold_always(program):
+                    return simpler(torch, program), named
+            except Error:
+                raise
+            except Exception as reason:  # torch raises many kinds, its own and Python's
+                refused = refused or reason
+        raise UnsupportedError(f"from_torch: torch.export refuses {type(module).__name__}: {_first(refused)}") from refused
 
 
 def simpler(torch: Any, program: Any) -> Any:
