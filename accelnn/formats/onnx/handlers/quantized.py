@@ -252,7 +252,8 @@ def _(c: Call, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, p
                     made_of(recurrent, Spec(panel_shape(rows, recurrent.shape[1], 4), DType.int8), panels))  # fmt: skip
 
         narrow = direction
-    return imported("lstm", c, x, *(whole(*v) for v in zip(arrays, steps, zeros)), b, lengths, h0, c0, p, narrow)
+    both = [whole(*v) for v in zip(arrays, steps, zeros)]
+    return imported("lstm", c, x, both[0], both[1], b, lengths, h0, c0, p, narrow)
 
 
 def dequantized(q: np.ndarray, step: np.ndarray, zero: np.ndarray) -> np.ndarray:
