@@ -160,7 +160,7 @@ def _(c: Call, x: Any) -> Any:
         raise c.refuse(f"{n} dimensions of space")
     extra = [_ceiled(c, x.shape[2 + i], kernel[i], strides[i], dilations[i], low[i], high[i]) for i in range(n)]
     plain = low == high and not any(extra) and all(2 * p <= k for p, k in zip(low, kernel)) and max(dilations) == 1
-    if plain and (counted or not any(low)):
+    if plain:
         return AVERAGE[n](x, kernel, strides, tuple(low), False, counted)
     sums = _window_sums(inside(x, low, [a + b for a, b in zip(high, extra)]), kernel, strides, dilations)
     ones = np.ones((1, 1, *x.shape[2:]), np.float32) if all(isinstance(s, int) for s in x.shape[2:]) else None
