@@ -12,6 +12,8 @@ from ..values import numbers
 from .flow import stacked
 from .shapes import taken
 
+MOST_PIECES = 4096  # of a tensor that is split
+
 
 @register("SequenceConstruct")
 def _(c: Call, *inputs: Any) -> Any:
@@ -53,6 +55,8 @@ def _(c: Call, x: Any, split: Any = None) -> Any:
     axis = int(c.get("axis", 0)) % len(shape_of(x))
     c.ignore("keepdims")
     n: Any = shape_of(x)[axis]
+    if not isinstance(n, int) or n > MOST_PIECES:
+        raise c.refuse(f"{n} pieces")
     if split is None:
         sizes, keep = [1] * n, bool(c.get("keepdims", 1))
     else:
