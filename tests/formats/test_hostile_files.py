@@ -31,6 +31,8 @@ def model(op: str, shapes: dict[str, Any], outputs: str = "y", opset: int = 22, 
     ("kernel", lambda: model("AveragePool", {"x": [1, 3, 28, 0]}, kernel_shape=[3, -(1 << 63)])),
     ("windows", lambda: model("AveragePool", {"x": [1, 3, 32, 32]}, auto_pad="SAME_UPPER", kernel_shape=[1 << 40, 2])),
     ("pieces", lambda: model("SplitToSequence", {"x": [3, 1 << 31, 6]}, axis=1, keepdims=0, opset=24)),
+    ("parts", lambda: model("Split", {"x": [0]}, "a,b", num_outputs=1 << 32)),
+    ("dims", lambda: model("Unsqueeze", {"x": [1] * 8}, opset=11, axes=[0])),
     ("slice", lambda: model("GRU", {"x": [2, 3, 3], "w": [1, 15, 3], "r": [1, 15, 5], "b": [30]}, ",y", hidden_size=5)),
     ("size 0", lambda: model("LRN", {"x": [5, 5, 5, 5]}, size=0)),
     ("size", lambda: model("LRN", {"x": [5, 5, 5, 5]}, size=1 << 40)),
@@ -49,6 +51,14 @@ def test_a_transform_to_nothing() -> None:
     """Its signal, turned, has no columns: the kernel that turns few columns took none for four, and wrote them."""
     dft = model("DFT", {"x": [255, 10, 7, 1], "n": (I64, [])}, opset=17)
     assert dft.run({"x": np.ones((255, 10, 7, 1), np.float32), "n": np.zeros((), np.int64)})["y"].shape == (255, 0, 7, 2)
+
+
+def test_a_scan_of_too_many_steps_is_not_unrolled() -> None:
+    """Its body changes the state's shape, so that only steps one beside the other could do it."""
+    ports = [h.make_tensor_value_info(n, F32, s) for n, s in (("s", [2]), ("e", [2]))]
+    body = h.make_graph([h.make_node("Concat", ["s", "e"], ["t"], axis=0)], "b", ports, [h.make_tensor_value_info("t", F32, None)])
+    refused = model("Scan", {"s0": [2], "x": [1 << 40, 2]}, body=body, num_scan_inputs=1)
+    assert refused.general is None and refused.why
 
 
 def test_slices_lie_inside() -> None:

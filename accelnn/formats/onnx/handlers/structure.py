@@ -10,9 +10,7 @@ from .... import ops
 from ..call import Call, register, shape_of
 from ..values import numbers
 from .flow import stacked
-from .shapes import taken
-
-MOST_PIECES = 4096  # of a tensor that is split
+from .shapes import MOST_PIECES, taken
 
 
 @register("SequenceConstruct")
