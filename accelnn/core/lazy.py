@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _C
+from .dims import product
 from .dispatch import lower
 from .dtypes import as_dtype
 from .graph import Node, Spec
@@ -96,6 +97,21 @@ def computed(node: Node, operands: Sequence[Tensor | None]) -> Lazy:
             _C.call_into(op.number, inputs, attrs, (out,))
 
     return Lazy(node.outputs[0], fill, window if op.view is not None else None, operands)
+
+
+def scaled(weights: Tensor, by: np.ndarray, divided: bool = False) -> Tensor:
+    """weights * by, or / by: in float64, rounded once, a few numbers at a time. Large ones when they are asked for."""
+
+    def fill(out: Any) -> None:
+        array = out.numpy()
+        if isinstance(weights, Lazy):
+            weights.fill(out)
+        else:
+            array[...] = weights.numpy()
+        (np.divide if divided else np.multiply)(array, by, out=array, dtype=np.float64, casting="unsafe")
+
+    lazy = Lazy(weights.spec, fill, operands=(weights,))
+    return lazy if product(weights.spec.shape) * weights.spec.dtype.itemsize >= LARGE else Tensor(lazy.view, literal=True)
 
 
 def file_of(array: np.ndarray) -> mmap.mmap | None:

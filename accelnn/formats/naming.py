@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..core.errors import Error, FormatError
+from ..core.errors import Error, FormatError, OutOfMemory
 
 
 @contextmanager
@@ -17,5 +17,7 @@ def named(call: object) -> Iterator[None]:
         if repr(call) not in str(problem):
             raise type(problem)(f"{call}: {problem}") from problem
         raise
-    except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError) as problem:
+    except MemoryError as problem:
+        raise OutOfMemory(f"{call}: {problem}") from problem
+    except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError, RecursionError) as problem:
         raise FormatError(f"{call}: {type(problem).__name__}: {problem}") from problem

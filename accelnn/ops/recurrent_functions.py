@@ -77,18 +77,28 @@ def round_panels(w: Any, gates: int) -> Any:
         return byte_panels(np.nan_to_num(np.rint(w / scale[:, None]), posinf=0, neginf=0), scale, gates)
 
 
-def byte_panels(whole: Any, scale: Any, gates: int) -> Any:
-    """Bytes [G * H, K] and their scales [G * H] -> int8 panels."""
-    units, rows = whole.shape[0] // gates, whole.shape[1]
-    blocks, quads = -(-units // UNITS), -(-rows // 4)
-    full, scales = np.zeros((gates, blocks * UNITS, quads * 4), np.int8), np.zeros((gates, blocks * UNITS), np.float32)
-    full[:, :units, :rows], scales[:, :units] = whole.reshape(gates, units, rows), scale.reshape(gates, units)
+def panel_shape(rows: int, columns: int, gates: int) -> tuple[int, ...]:
+    """Of the int8 panels of a weight [G * H, K]."""
+    return -(-(rows // gates) // UNITS), -(-columns // 4) + 2, gates, UNITS * 4
+
+
+def byte_panels(whole: Any, scale: Any, gates: int, order: Any = None, out: Any = None) -> Any:
+    """Bytes [G * H, K] and their scales [G * H] -> int8 panels. A gate after the other, its rows those of `order`: no copy of all of them is made."""
+    columns = whole.shape[1]
+    units, shape = len(scale) // gates, panel_shape(len(scale), columns, gates)
+    blocks, quads = shape[0], shape[1] - 2
+    panels = np.zeros(shape, np.int8) if out is None else out
 
     def line(v: Any) -> Any:
-        return v.reshape(gates, blocks, UNITS).transpose(1, 0, 2).copy().view(np.int8).reshape(blocks, 1, gates, UNITS * 4)
+        return v.reshape(blocks, UNITS).view(np.int8)
 
-    body = full.reshape(gates, blocks, UNITS, quads, 4).transpose(1, 3, 0, 2, 4).reshape(blocks, quads, gates, UNITS * 4)
-    return np.concatenate([body, line(scales), line(full.sum(2, dtype=np.int32))], 1)
+    for g in range(gates):
+        rows = slice(g * units, (g + 1) * units) if order is None else order[g * units : (g + 1) * units]
+        full, scales = np.zeros((blocks * UNITS, quads * 4), np.int8), np.zeros(blocks * UNITS, np.float32)
+        full[:units, :columns], scales[:units] = whole[rows], scale[rows]
+        panels[:, :quads, g] = full.reshape(blocks, UNITS, quads, 4).transpose(0, 2, 1, 3).reshape(blocks, quads, UNITS * 4)
+        panels[:, quads, g], panels[:, quads + 1, g] = line(scales), line(full.sum(1, dtype=np.int32))
+    return panels
 
 
 def unround(panels: Any, units: int, rows: int) -> tuple[Any, Any]:

@@ -55,7 +55,13 @@ def _expand_shape(x: Spec, shape: Shape) -> Spec:
     return Spec(full, x.dtype)
 
 
-def _slice_shape(x: Spec, axis: int, start: int, length: AnySize, step: int) -> Spec:
+def _slice_shape(x: Spec, axis: int, start: AnySize, length: AnySize, step: int) -> Spec:
+    size = x.shape[axis] if 0 <= axis < len(x.shape) else None
+    known = [n for n in (start, length, step) if isinstance(n, int)]
+    if size is None or any(n < 0 for n in known):
+        raise ShapeError(f"slice: {length} elements of {x} from {start} in steps of {step} along axis {axis}")
+    if len(known) == 3 and isinstance(size, int) and length and start + (length - 1) * step >= size:
+        raise ShapeError(f"slice: {length} elements of {x} from {start} in steps of {step} along axis {axis}, which has {size}")
     return Spec((*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype)
 
 

@@ -24,8 +24,9 @@ from .sparse import sparsify_convolutions
 Pass = Callable[[Graph], Graph]
 TIDY: tuple[Pass, ...] = (integer_kernels, fold, straighten, simplify, common_subexpressions, recognize, recognize_recurrence, float_results)
 FUSE: tuple[Pass, ...] = (fold_batch_norm, fold_live_batch_norm, fold, fold_numbers, fuse_epilogues)
-STANDARD: tuple[Pass, ...] = (*TIDY, *FUSE, layout, chain_bytes, fuse_pointwise, tables)
-DEPLOY: tuple[Pass, ...] = (*TIDY, *FUSE, sparsify_convolutions, layout, chain_bytes, fuse_pointwise, tables, pack, fold, pack_convolutions)
+LAST: tuple[Pass, ...] = (layout, straighten, common_subexpressions)  # doors to channels last, where chains begin and end, and of which two may be alike
+STANDARD: tuple[Pass, ...] = (*TIDY, *FUSE, *LAST, chain_bytes, fuse_pointwise, tables)
+DEPLOY: tuple[Pass, ...] = (*TIDY, *FUSE, sparsify_convolutions, *LAST, chain_bytes, fuse_pointwise, tables, pack, fold, pack_convolutions)
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.dtypes import DType
 from ..core.graph import Graph, Node, Value, rewrite, users
+from ..core.lazy import scaled
 from ..core.tensor import Tensor, tensor
 from .build import constant, only_user
 from .fold import OUTPUT_AXIS
@@ -17,7 +18,11 @@ PADS = ("pad_top", "pad_left", "pad_bottom", "pad_right")
 
 
 def _known(v: Value | None) -> np.ndarray | None:
-    return np.asarray(v.node.data.numpy(), np.float64) if v is not None and v.node.op == "constant" and v.spec.dtype == DType.float32 else None
+    return np.asarray(v.node.data.numpy(), np.float64) if v is not None and _is_known(v) else None
+
+
+def _is_known(v: Value) -> bool:
+    return v.node.op == "constant" and v.spec.dtype == DType.float32
 
 
 def _literal(x: Any, label: str) -> Value:
@@ -37,48 +42,51 @@ def _each(v: Value | None, channels: Any, axis: int) -> np.ndarray | None:
 def _is_open(product: Node, shared: set[int]) -> bool:
     """A product by known weights that no other node reads (they would lie there twice) and with a known bias, that ends there."""
     plain = product.op in OUTPUT_AXIS and not product.attrs.get("activation") and not product.attrs.get("packed") and len(product.inputs) > 1
-    known = plain and _known(product.inputs[1]) is not None and all(v is None or _known(v) is not None for v in product.inputs[2:3])
+    known = plain and product.inputs[1] is not None and all(v is None or _is_known(v) for v in product.inputs[1:3])
     wanted = 4 if product.op == "conv2d" else 2
     return known and id(product.inputs[1].node) not in shared and all(v is None for v in product.inputs[3:]) and len(product.inputs[1].spec.shape) == wanted
 
 
-def _rebuilt(product: Node, x: Value | None, weights: np.ndarray, bias: np.ndarray | None) -> Node:
-    operands = [x, _literal(weights, product.label), *(() if bias is None else (_literal(bias, product.label),))]
+def _rebuilt(product: Node, x: Value | None, weights: Value, bias: np.ndarray | None) -> Node:
+    operands = [x, weights, *(() if bias is None else (_literal(bias, product.label),))]
     return Node(product.op, operands, product.attrs, product.outputs, product.label)
 
 
 def _behind(node: Node, product: Node, other: Value | None, first: bool) -> Node | None:
     """The product with node's number inside: w x * s, w x / s, w x + s, w x - s, s - w x."""
     axis = OUTPUT_AXIS[product.op]
-    weights, bias = _known(product.inputs[1]), _known(product.inputs[2]) if len(product.inputs) > 2 else None
-    if weights is None:
+    weights, bias = product.inputs[1], _known(product.inputs[2]) if len(product.inputs) > 2 else None
+    if weights is None or not _is_known(weights):
         return None
-    s = _each(other, weights.shape[axis], 3 if product.op == "conv2d" else 1)
+    shape: Any = weights.spec.shape
+    s = _each(other, shape[axis], 3 if product.op == "conv2d" else 1)
     if s is None or (node.op == "div" and (not first or not np.all(s))) or node.outputs[0] != product.outputs[0]:
         return None
     gain = {"mul": s, "div": 1 / s if node.op == "div" else s, "sub": np.float64(1 if first else -1)}.get(node.op, np.float64(1))
     shift = {"add": s, "sub": -s if first else s}.get(node.op, np.float64(0))
-    wide = gain.reshape([-1 if i == axis else 1 for i in range(weights.ndim)]) if gain.ndim else gain
-    moved = np.zeros(weights.shape[axis]) + shift + (0 if bias is None else bias * gain)
-    return _rebuilt(product, product.inputs[0], weights * wide, moved if bias is not None or node.op in ("add", "sub") else None)
+    wide: Any = gain.reshape([-1 if i == axis else 1 for i in range(len(shape))]) if gain.ndim else gain
+    moved = np.zeros(shape[axis]) + shift + (0 if bias is None else bias * gain)
+    if node.op in ("mul", "div") or not first:
+        weights = constant(scaled(weights.node.data, wide), product.label)
+    return _rebuilt(product, product.inputs[0], weights, moved if bias is not None or node.op in ("add", "sub") else None)
 
 
 def _before(product: Node, node: Node, x: Value, s: np.ndarray) -> Node | None:
     """The product of x itself, where it was of x * s, x / s, x + s or x - s. A shift only where nothing is padded: borders are not shifted."""
-    weights, bias = _known(product.inputs[1]), _known(product.inputs[2]) if len(product.inputs) > 2 else None
-    if weights is None or (node.op in ("add", "sub") and any(product.attrs.get(p, 0) for p in PADS)):
+    weights, bias = product.inputs[1], _known(product.inputs[2]) if len(product.inputs) > 2 else None
+    if weights is None or not _is_known(weights) or (node.op in ("add", "sub") and any(product.attrs.get(p, 0) for p in PADS)):
         return None
     inner = 1 - OUTPUT_AXIS[product.op]
     each = np.broadcast_to(s, (product.inputs[0].spec.shape[-3 if product.op == "conv2d" else -1],))
     if product.op == "conv2d":           # weights [O, C / groups, R, S]: group g reads the channels from g C / groups
         groups = product.attrs.get("groups", 1)
-        rows = np.repeat(each.reshape(groups, -1), weights.shape[0] // groups, 0)
+        rows = np.repeat(each.reshape(groups, -1), weights.spec.shape[0] // groups, 0)
         wide = rows.reshape(*rows.shape, 1, 1)
     else:
         wide = each.reshape(-1, 1)
     if node.op in ("mul", "div"):
-        return _rebuilt(product, x, weights * wide if node.op == "mul" else weights / wide, bias)
-    sums = (weights * wide).sum(tuple(i for i in range(weights.ndim) if i != 1 - inner)) * product.attrs.get("scale", 1.0)
+        return _rebuilt(product, x, constant(scaled(weights.node.data, wide, node.op == "div"), product.label), bias)
+    sums = (weights.node.data.numpy() * wide).sum(tuple(i for i in range(len(weights.spec.shape)) if i != 1 - inner)) * product.attrs.get("scale", 1.0)
     return _rebuilt(product, x, weights, (0 if bias is None else bias) + (sums if node.op == "add" else -sums))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..core.dims import product
 from ..core.dispatch import contiguous, run
+from ..core.dtypes import DType
 from ..core.graph import Graph, Node, Spec, Value, rewrite, symbolic, users
-from ..core.lazy import LARGE, computed
+from ..core.lazy import LARGE, computed, scaled
 from ..core.registry import OPS
 from ..core.tensor import Tensor, tensor
 from .build import constant
@@ -75,19 +76,22 @@ def fold_batch_norm(graph: Graph) -> Graph:
         if axis is None or readers[node.inputs[0]] != [node] or product.attrs.get("activation") or product.attrs.get("packed"):
             return None
         others = product.inputs[3:]
-        weights, bias = array(product.inputs[1]), array(product.inputs[2]) if len(product.inputs) > 2 else None
+        weights, bias = product.inputs[1], array(product.inputs[2]) if len(product.inputs) > 2 else None
         known = all(v is None or a is not None for v, a in zip(inputs[1:], (mean, var, *affine)))
-        if not known or weights is None or mean is None or var is None or any(v is not None for v in others):
+        if not known or weights is None or weights.node.op != "constant" or mean is None or var is None or any(v is not None for v in others):
             return None
-        if (bias is None and len(product.inputs) > 2 and product.inputs[2] is not None) or weights.ndim <= axis or weights.shape[axis] != len(mean):
+        if (bias is None and len(product.inputs) > 2 and product.inputs[2] is not None) or len(weights.spec.shape) <= axis:
             return None
-        if product.op == "matmul" and (weights.ndim != 2 or len(node.outputs[0].shape) != 2):
+        rank: int = len(weights.spec.shape)
+        if weights.spec.shape[axis] != len(mean) or weights.spec.dtype != DType.float32:
+            return None
+        if product.op == "matmul" and not rank == len(node.outputs[0].shape) == 2:
             return None
         gain, shift = (*affine, None, None)[:2]
         scale = (1.0 if gain is None else gain) / np.sqrt(var + node.attrs["eps"])
         moved = ((0.0 if bias is None else bias) - mean) * scale + (0.0 if shift is None else shift)
-        wide = scale.reshape([-1 if i == axis else 1 for i in range(weights.ndim)])
-        made = [constant(Tensor(tensor((a).astype(np.float32)).view, literal=True), node.label) for a in (weights * wide, moved)]
+        wide = scale.reshape([-1 if i == axis else 1 for i in range(rank)])
+        made = [constant(t, node.label) for t in (scaled(weights.node.data, wide), Tensor(tensor(moved.astype(np.float32)).view, literal=True))]
         return [Value(Node(product.op, (product.inputs[0], *made), product.attrs, node.outputs, product.label))]
 
     return rewrite(graph, change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.dims import product
 from ..core.dtypes import DType
 from ..core.graph import Graph, Node, Spec, Value, rewrite, symbolic, users
 from ..core.registry import OPS
@@ -13,10 +14,11 @@ from ..ops.conv_nhwc import ALGORITHMS, pack_attrs, pays, plan_of
 from ..ops.exactness import exact_wanted
 from ..ops.pool_nhwc import MAXIMUM, MEAN, MEAN_INSIDE
 from .build import is_elementwise
+from .movement import TO_LAST
 from .pack import is_fixed
 from .qconv import packed_convolution, packing_pays
 
-TO_LAST, TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+TO_FIRST = (0, 3, 1, 2)
 CONVOLUTIONS = ("conv2d", "conv_transpose2d", "conv2d_dgrad", "conv2d_wgrad")  # with the attribute `exact`
 # op -> (node, its first operand on [N, H, W, C], the others as they are) -> the node on [N, H, W, C], or None. For ops that only follow: they are
 # rebuilt where their operand already lies so.
@@ -108,9 +110,12 @@ def _reduce(node: Node, x: Value) -> Node | None:
 
 
 def _along(node: Node, inputs: Sequence[Value | None]) -> Node | None:
-    """concat, slice, resize: along another axis, where most of what they read lies so."""
-    last = [held_last(v) for v in inputs]
-    if any(v is None or len(v.spec.shape) != 4 for v in inputs) or 2 * sum(v is not None for v in last) <= len(last):
+    """concat, slice, resize: along another axis, where most of the numbers that they read lie so."""
+    known = [v for v in inputs if v is not None]
+    if len(known) < len(inputs) or any(len(v.spec.shape) != 4 for v in known):
+        return None
+    sizes: list[Any] = [1 if symbolic([v.spec.shape]) else product(v.spec.shape) for v in known]
+    if 2 * sum(n for n, v in zip(sizes, known) if held_last(v) is not None) <= sum(sizes):
         return None
     operands = [to_last(v) for v in inputs if v is not None]
     return _made(node.op, node, operands, {**node.attrs, "axis": TO_LAST.index(node.attrs["axis"] % 4)})

@@ -129,6 +129,8 @@ class _Writer:
         if w is None:
             return NO_VALUE
         rank = len(w.spec.shape)
+        if rank > MAX_RANK:
+            raise ShapeError(f"a value of {rank} dims: {w.spec}; {MAX_RANK} are the most")
         pad = [self.expr(0)] * (MAX_RANK - rank)
         shape, stride = [[*map(self.expr, sizes), *pad] for sizes in (w.spec.shape, w.stride)]
         record = struct.pack("<IBBH", self.buffer(w.buffer), w.spec.dtype, rank, 0) + self.expr(w.offset) + b"".join(shape) + b"".join(stride)
@@ -144,6 +146,8 @@ class _Writer:
             if a["kind"] == "real":
                 raw = struct.pack("<d", value)
             elif a["kind"] == "integer":
+                if isinstance(value, Size):
+                    raise ShapeError(f"{op}: {a['name']} = {value} is not known before the run")
                 if not -(1 << 63) <= int(value) < 1 << 63:
                     raise AttributeValueError(f"{op}: {a['name']} = {value} needs more than 64 bits")
                 raw = struct.pack("<q", int(value))

@@ -71,7 +71,7 @@ State state;
 Pool the_pool;
 std::atomic<TeamParallel> team_parallel{nullptr};   // another runtime's threads instead of ours
 std::atomic<TeamMost> team_most{nullptr};
-std::atomic<int64_t> last_asked{0};                 // when work worth a stream met sleepers
+std::atomic<int64_t> last_asked{0}, asked{0};       // when work met sleepers, and how much of it without a gap
 int wanted = 0;                                     // 0: not yet decided
 pthread_mutex_t setup = PTHREAD_MUTEX_INITIALIZER;
 
@@ -219,10 +219,14 @@ constexpr int64_t worth_team = 2'000'000;
 bool worth_threads(const Pool*, int64_t worth) {
   if (team_parallel.load(std::memory_order_relaxed)) return worth >= worth_team;
   if (worth >= worth_waking || state.sleeping.load(std::memory_order_relaxed) == 0) return worth >= worth_hot;
-  if (worth < worth_stream) return false;
-  // The second of two such calls in a row wakes the sleepers, for the third: they stay awake through gaps of spin_ns.
+  if (worth < (state.hot.load(std::memory_order_relaxed) ? worth_hot : worth_stream)) return false;
+  // The second of two such calls in a row wakes the sleepers, for the third: they stay awake through gaps of spin_ns. In the runs of a Plan, whose calls
+  // follow each other, smaller ones do so together: an MLP of 18 and 6 us run after run took 26 us on one core of two, and 15 on both.
   const int64_t now = now_ns();
-  return now - last_asked.exchange(now, std::memory_order_relaxed) < 2 * spin_ns;
+  const bool follows = now - last_asked.exchange(now, std::memory_order_relaxed) < 2 * spin_ns;
+  const int64_t sum = follows ? asked.load(std::memory_order_relaxed) + worth : worth;
+  asked.store(sum, std::memory_order_relaxed);
+  return follows && (worth >= worth_stream || sum >= worth_waking);
 }
 
 namespace {

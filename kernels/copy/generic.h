@@ -53,6 +53,7 @@ template <class T> Status run_copy(const Call& call) {
   const T* x = in.as<T>();
   T* y = out.as<T>();
   const int64_t count = out.count();
+  if (count == 0) return {};                           // no columns would be turned as four
   int64_t shape[max_rank], stride[1][max_rank];
   const int rank = collapse(&in, 1, shape, stride), inner = rank - 1;
   const int64_t* step = stride[0];

@@ -93,6 +93,29 @@ static void threads() {
   }
 }
 
+// Small work alone wakes nobody; in a row, within a run of a Plan, it does once it is as much as what wakes them alone.
+static void waking() {
+  constexpr int64_t small = worth_waking / 20;
+  set_thread_count(2);
+  const Pool* p = pool();
+  Call call = {};
+  call.pool = pool();
+  parallel(call, 2, worth_waking, [](int64_t) {});
+  const auto asked = [&] {              // how often until somebody would be woken; on a busy machine gaps may come between
+    for (int i = 1; i < 1000; i++)
+      if (worth_threads(p, small)) return i;
+    return 0;
+  };
+  usleep(20000);                        // asleep by now
+  CHECK(asked() == 0);
+  pool()->begin_run();
+  const int first = asked();
+  usleep(2000);
+  const int again = asked();
+  pool()->end_run();
+  CHECK(first >= 19 && again >= 20 && asked() == 0);
+}
+
 // The child has none of the parent's workers and makes its own.
 static void forked() {
   set_thread_count(3);
@@ -108,6 +131,7 @@ int main(int argc, char**) {
   allocator();
   known_answers();
   threads();
+  waking();
   if (argc == 1) forked();              // any argument: not under ThreadSanitizer, which cannot follow threads in a child
   set_thread_count(1);
   return passed("runtime");

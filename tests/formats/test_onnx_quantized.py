@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import accelnn as an
 from accelnn.formats.onnx import Importer
 from accelnn.model import Model
 
@@ -98,6 +99,26 @@ def test_recurrent_weights_stay_bytes(each: bool) -> None:
     got, want, ops = both(file([lstm], x.shape, constants, True), x)
     assert (got * want).sum() > 0.9995 * np.linalg.norm(got) * np.linalg.norm(want)
     assert ops.count("lstm") == 1
+
+
+def test_zero_points_of_recurrent_weights() -> None:
+    """onnxruntime wants zeros; other numbers give what weights less them do. Weights that do not fit are refused before a Plan is written."""
+    given = {"w": weights(-9, 9, 1, 5, 16), "r": weights(-9, 9, 1, 4, 16), "b": np.zeros((1, 32), np.float32), "ws": np.full(1, 0.05, np.float32),
+             "wz": np.zeros(1, np.int8), "rs": np.linspace(0.01, 0.1, 16, dtype=np.float32)[None], "rz": np.zeros(1, np.int8)}  # fmt: skip
+    lstm = node("DynamicQuantizeLSTM", "x w r b", "y", hidden_size=4, domain="com.microsoft")
+    lstm.input.extend(["", "", "", "", "ws", "wz", "rs", "rz"])
+    x = RNG.normal(size=(3, 2, 5)).astype(np.float32)
+
+    def y(**other: Any) -> np.ndarray:
+        return np.asarray(Model(Importer(file([lstm], x.shape, given | other, True)).graph())(x))
+
+    zero = weights(-7, 8, 1, 16)
+    np.testing.assert_array_equal(y(wz=zero, rz=zero, w=given["w"] + zero[:, None], r=given["r"] + zero[:, None]), y())
+    np.testing.assert_array_equal(y(rz=np.full(1, 128, np.uint8), r=(given["r"].astype(np.int32) + 128).astype(np.uint8)), y())
+    w, r = given["w"], given["r"]
+    for wrong in ({"rz": np.zeros(3, np.int8)}, {"ws": np.ones((1, 8), np.float32)}, {"r": r[:, :3]}, {"w": w[:, :, :12]}, {"w": w[0]}):
+        with pytest.raises(an.Error, match="weights"):
+            y(**wrong)
 
 
 @pytest.mark.parametrize(("block", "zeros", "level"), [(32, False, 0), (64, True, 0), (32, False, 4), (16, True, 0)])

@@ -45,6 +45,22 @@ def test_nothing_is_turned_between_convolutions() -> None:
         np.testing.assert_allclose(an.compile(net)(x).numpy(), net(x).numpy(), rtol=1e-4, atol=1e-4)
 
 
+def test_channels_are_shuffled_where_they_lie() -> None:
+    """ShuffleNet: between two convolutions one copy, not one to NCHW, one there and one back."""
+    first, depth, second = an.nn.Conv2d(16, 48, 1), an.nn.Conv2d(48, 48, 3, padding=1, groups=48), an.nn.Conv2d(48, 16, 1, groups=4)
+
+    def f(x: an.Tensor) -> an.Tensor:
+        y = first(x).relu().reshape(2, 4, 12, 14, 14).permute(0, 2, 1, 3, 4).reshape(2, 48, 14, 14)
+        y = second(depth(y))
+        return an.nn.functional.avg_pool2d(an.cat([y, x + 1.0], 1), 3, 2, 1, count_include_pad=False)
+
+    x = _draw(2, 16, 14, 14)
+    with an.no_grad():
+        np.testing.assert_allclose(an.compile(f)(x).numpy(), f(x).numpy(), rtol=1e-4, atol=1e-4)
+    counted = _ops(f, x)
+    assert counted["copy"] == 3, counted      # the doors, and the shuffle
+
+
 def test_pointwise_operands_of_every_rank_follow() -> None:
     conv, scale, image = an.nn.Conv2d(16, 32, 3), _draw(32, 1, 1), _draw(1, 32, 10, 1)
 

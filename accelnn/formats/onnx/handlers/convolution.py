@@ -9,6 +9,7 @@ import numpy as np
 
 from .... import ops
 from ....core.dims import product
+from ....core.errors import UnsupportedError
 from ....core.tensor import Tensor, apply
 from ....ops.arithmetic import calculate
 from ..call import Call, counted, measured, rank_of, register, shape_of
@@ -17,6 +18,7 @@ CONV = {1: ops.conv1d, 2: ops.conv2d, 3: ops.conv3d}
 TRANSPOSED = {1: ops.conv_transpose1d, 2: ops.conv_transpose2d, 3: ops.conv_transpose3d}
 MAX = {1: ops.max_pool1d, 2: ops.max_pool2d, 3: ops.max_pool3d}
 AVERAGE = {1: ops.avg_pool1d, 2: ops.avg_pool2d, 3: ops.avg_pool3d}
+MOST_TAPS = 1024  # of windows that are summed slice by slice
 
 
 def window(c: Call, x: Any, kernel: Any) -> tuple[tuple[int, ...], tuple[int, ...], list[int], list[int]]:
@@ -24,7 +26,8 @@ def window(c: Call, x: Any, kernel: Any) -> tuple[tuple[int, ...], tuple[int, ..
     n = rank_of(x) - 2
     strides, dilations = c.ints("strides", (1,) * n), c.ints("dilations", (1,) * n)
     pads, auto = c.ints("pads", (0,) * 2 * n), c.get("auto_pad", "NOTSET")
-    if n < 1 or not len(strides) == len(dilations) == len(kernel) == n or len(pads) != 2 * n or min((*strides, *dilations)) < 1:
+    least = min((*strides, *dilations, *(k for k in kernel if isinstance(k, int))), default=0)
+    if n < 1 or not len(strides) == len(dilations) == len(kernel) == n or len(pads) != 2 * n or least < 1:
         raise c.bad(f"kernel {tuple(kernel)}, strides {strides}, dilations {dilations}, pads {pads} for {n} dimensions of space")
     low, high = list(pads[:n]), list(pads[n:])
     if auto in ("SAME_UPPER", "SAME_LOWER"):
@@ -160,7 +163,7 @@ def _(c: Call, x: Any) -> Any:
         raise c.refuse(f"{n} dimensions of space")
     extra = [_ceiled(c, x.shape[2 + i], kernel[i], strides[i], dilations[i], low[i], high[i]) for i in range(n)]
     plain = low == high and not any(extra) and all(2 * p <= k for p, k in zip(low, kernel)) and max(dilations) == 1
-    if plain and (counted or not any(low)):
+    if plain:
         return AVERAGE[n](x, kernel, strides, tuple(low), False, counted)
     sums = _window_sums(inside(x, low, [a + b for a, b in zip(high, extra)]), kernel, strides, dilations)
     ones = np.ones((1, 1, *x.shape[2:]), np.float32) if all(isinstance(s, int) for s in x.shape[2:]) else None
@@ -172,6 +175,8 @@ def _(c: Call, x: Any) -> Any:
 
 def _window_sums(x: Tensor, kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...]) -> Tensor:
     """Sums over windows: one dimension after the other, as a sum of shifted slices."""
+    if max(kernel) > MOST_TAPS:
+        raise UnsupportedError(f"sums over windows of {kernel}: at most {MOST_TAPS} numbers in a row")
     for i, (k, s, d) in enumerate(zip(kernel, strides, dilations)):
         axis = 2 + i
         size: Any = x.shape[axis]
@@ -222,6 +227,8 @@ def _(c: Call, x: Any, index: Any, shape: Any = None) -> Any:
     target = natural if shape is None else c.sizes(shape, "output_shape")[2:]
     if not all(isinstance(s, int) for s in (*x.shape, *natural, *target)):
         raise c.refuse("a shape that is not known before the run")
-    zeros = c.tensor(np.zeros(int(np.prod((*x.shape[:2], *natural))), np.float32))
+    if min(natural) < 0:
+        raise c.bad(f"kernel {kernel}, strides {strides} and pads {pads} for {x.shape}")
+    zeros = c.tensor(np.zeros((), np.float32)).expand(math.prod((*x.shape[:2], *natural)))
     y = ops.scatter(zeros, 0, at.reshape(-1), x.reshape(-1)).reshape(*x.shape[:2], *natural)
     return inside(y, [0] * n, [t - m for t, m in zip(target, natural)])

@@ -165,6 +165,8 @@ def _scanned(c: Call, body: Any, states: list[Any], scans: Sequence[tuple[Any, i
     def unrolled() -> tuple[list[Any], list[Any]]:
         if not isinstance(steps, int):
             raise c.refuse("a scan over a dimension of unknown size")
+        if steps * max(1, _nodes(body)) > MOST_STEPS:
+            raise c.refuse(f"{steps} steps one beside the other: more than {MOST_STEPS} nodes")
         carried, results = states, [[] for _ in range(outputs)]  # type: list[Any], list[list[Any]]
         for k in range(steps):
             parts = []

@@ -15,6 +15,8 @@ from ....ops.arithmetic import calculate
 from ..call import Call, axis_of, register
 from ..exact import reduced
 
+MOST_CHANNELS = 4096  # that a local response norm sums
+
 
 @register("BatchNormalization", widened=True)
 def _(c: Call, x: Any, scale: Any, bias: Any, mean: Any, var: Any) -> Any:
@@ -105,6 +107,8 @@ def _(c: Call, x: Any) -> Any:
 @register("LRN", widened=True)
 def _(c: Call, x: Any) -> Any:
     size = int(c.get("size"))
+    if not 0 < size <= MOST_CHANNELS:
+        raise c.bad(f"size {size}")
     if size % 2 == 0:  # ONNX looks further ahead than back where torch looks further back
         x = c.tensor(x)
         front, behind = (size - 1) // 2, size - 1 - (size - 1) // 2

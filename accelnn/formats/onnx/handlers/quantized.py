@@ -10,10 +10,11 @@ import numpy as np
 from .... import ops
 from ....core.dtypes import DType
 from ....core.graph import Spec
-from ....core.lazy import made_of
+from ....core.lazy import made_of, read
 from ....core.tensor import Tensor, apply, apply_all
 from ....ops.arithmetic import calculate
 from ....ops.arrange import cut
+from ....ops.recurrent_functions import byte_panels, panel_shape
 from ....ops.weight_only import COMPUTE, GROUPS, pack_reference
 from ..call import Call, axis_of, register
 from ..integer_products import conv_integer, matmul_integer
@@ -204,29 +205,62 @@ def _(c: Call, x: Any, w: Any, r: Any, b: Any, lengths: Any, h0: Any, c0: Any, p
     """Recurrent weights as the bytes that they are, where they lie around zero: h is rounded in each step. What the input meets is made float32 again."""
     from .recurrent import imported
 
-    def weights(q: Any, scale: Any, zero: Any) -> Tensor:
-        array, step, offset = c.value(q, "weights"), *(np.asarray(c.value(v, "weights"), np.float32) for v in (scale, zero))
-        step, offset = (v.reshape(v.shape[0], 1, -1) if v.ndim else v.reshape(1, 1, 1) for v in (step, offset))
+    arrays = [np.asarray(c.value(v, "weights")) for v in (w, r)]
+    steps, zeros = ([np.asarray(c.value(v, "weights")) for v in both] for both in ((w_scale, r_scale), (w_zero, r_zero)))
+    for array, given in zip(arrays, zip(steps, zeros)):
+        if array.ndim != 3 or array.dtype.itemsize > 1 or any(v.shape not in ((), (1,), array.shape[:1], (array.shape[0], array.shape[2])) for v in given):
+            raise c.bad(f"weights {array.dtype}{array.shape} with scales {given[0].shape} and zero points {given[1].shape}")
 
+    def along(v: np.ndarray, d: int) -> np.ndarray:
+        """A direction's numbers: one, or one for each row."""
+        return np.ravel(v[d % len(v)] if v.ndim else v)
+
+    def whole(array: np.ndarray, step: np.ndarray, zero: np.ndarray) -> Tensor:
         def fill(out: np.ndarray) -> None:
             for d in range(len(array)):  # a direction at a time
-                one = array[d].astype(np.float32)
-                one -= offset[d % len(offset)]
-                one *= step[d % len(step)]
-                out[d] = one.T
+                out[d] = dequantized(array[d], along(step, d), along(zero, d)).T
 
         return made_of(array, Spec((array.shape[0], array.shape[2], array.shape[1]), DType.float32), fill)
 
-    def turned(v: Any) -> np.ndarray:
-        found = np.asarray(c.value(v, "weights"))
-        return found.reshape(found.shape[0], 1, -1) if found.ndim else found
+    recurrent, narrow = arrays[1], None
+    rows = recurrent.shape[2]
+    if rows != 4 * recurrent.shape[1] or arrays[0].shape[::2] != recurrent.shape[::2]:
+        raise c.bad(f"weights {arrays[0].shape} and {recurrent.shape}")
+    ends = []
+    for d in range(len(recurrent) if recurrent.size else 0):  # the least and the most of every row, less its zero point
+        zero = along(zeros[1], d).astype(np.int32)
+        ends += [f(axis=0).astype(np.int32) - zero for f in (recurrent[d].min, recurrent[d].max)]
+    read(recurrent)
+    if all(e.min(initial=0) >= -128 and e.max(initial=0) <= 127 for e in ends):
 
-    recurrent = np.asarray(c.value(r, "weights")).astype(np.int32) - turned(r_zero).astype(np.int32)
-    bytes_ = None
-    if recurrent.min(initial=0) >= -128 and recurrent.max(initial=0) <= 127:
-        spread = np.broadcast_to(turned(r_scale).astype(np.float32), (recurrent.shape[0], 1, recurrent.shape[2]))[:, 0]
-        bytes_ = (np.ascontiguousarray(recurrent.astype(np.int8).swapaxes(1, 2)), np.ascontiguousarray(spread))
-    return imported("lstm", c, x, weights(w, w_scale, w_zero), weights(r, r_scale, r_zero), b, lengths, h0, c0, p, bytes_)
+        def direction(d: int, order: np.ndarray) -> tuple[Tensor, Tensor]:
+            """W's rows as float32, and R's panels: made when the Plan is written, one gate's numbers after the other."""
+            step, zero, size = along(steps[0], d), along(zeros[0], d), arrays[0].shape[1]
+            parts = np.split(order, 4)
+
+            def fill(out: np.ndarray) -> None:
+                for i, part in enumerate(parts):
+                    chosen = [v if v.size == 1 else v[part] for v in (step, zero)]
+                    out[i * len(part) : (i + 1) * len(part)] = dequantized(arrays[0][d][:, part], *chosen).T
+
+            def panels(out: np.ndarray) -> None:
+                less = along(zeros[1], d)
+                q = (recurrent[d].view(np.uint8) - less.astype(np.int64).astype(np.uint8)).view(np.int8).T     # the difference fits, whatever carries
+                byte_panels(q, np.broadcast_to(along(steps[1], d).astype(np.float32), rows), 4, order, out)
+
+            return (made_of(arrays[0], Spec((len(order), size), DType.float32), fill),
+                    made_of(recurrent, Spec(panel_shape(rows, recurrent.shape[1], 4), DType.int8), panels))  # fmt: skip
+
+        narrow = direction
+    both = [whole(*v) for v in zip(arrays, steps, zeros)]
+    return imported("lstm", c, x, both[0], both[1], b, lengths, h0, c0, p, narrow)
+
+
+def dequantized(q: np.ndarray, step: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    found = q.astype(np.float32)
+    found -= zero.astype(np.float32)
+    found *= step.astype(np.float32)
+    return found
 
 
 @register("MatMulNBits", "com.microsoft")

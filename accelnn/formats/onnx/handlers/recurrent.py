@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from .... import ops
 from ....core.dtypes import DType
 from ....core.tensor import Tensor, apply
 from ....ops.recurrent import pack_weights, recurrent
-from ....ops.recurrent_functions import FUNCTIONS, OF_CELL, byte_panels
+from ....ops.recurrent_functions import FUNCTIONS, OF_CELL
 from ..call import Call, register
 
 ORDER = {"rnn": (0,), "gru": (1, 0, 2), "lstm": (0, 2, 3, 1)}
@@ -49,8 +50,9 @@ def _functions(kind: str, c: Call, directions: int) -> tuple[bool, list[Any]]:
 
 
 def imported(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths: Any = None, h0: Any = None, c0: Any = None, p: Any = None,
-             narrow: tuple[Any, Any] | None = None) -> Any:  # fmt: skip
-    """`narrow`: the recurrent weights as int8[D, G H, H] with their scales [D, G H], for cells as they are by default; then r is not looked at."""
+             narrow: Callable[[int, np.ndarray], tuple[Tensor, Tensor]] | None = None) -> Any:  # fmt: skip
+    """`narrow(d, rows)`: what a direction's input meets, float32[G H, K] with its rows in this order, and its recurrent weights as int8 panels: for cells
+    as they are by default; then the numbers of w and r are not looked at."""
     x, w, r = c.tensor(x), c.tensor(w), c.tensor(r)
     c.ignore("hidden_size")
     directions = {"forward": 1, "reverse": 1, "bidirectional": 2}.get(c.get("direction", "forward"))
@@ -71,8 +73,9 @@ def imported(kind: str, c: Call, x: Any, w: Any, r: Any, b: Any = None, lengths:
     if narrow is not None and not functions and p is None and not c.get("input_forget", 0):
         hidden = int(r.shape[2])
         rows = np.concatenate([np.arange(g * hidden, (g + 1) * hidden) for g in ORDER[kind]])
-        panels = [byte_panels(q[rows], s[rows], len(ORDER[kind])) for q, s in zip(*narrow)]
-        weights = [(pack_weights(one[0], len(ORDER[kind])), c.tensor(made), *one[2:]) for one, made in zip(weights, panels)]
+        for d, one in enumerate(weights):
+            wide, panels = narrow(d, rows)
+            weights[d] = (pack_weights(c.tensor(wide), len(ORDER[kind])), c.tensor(panels), *one[2:])
     states = [None if s is None else c.tensor(s) for s in (h0, c0)]
     if first:
         states = [None if s is None else s.transpose(0, 1) for s in states]

@@ -17,6 +17,7 @@ from ..values import numbers, settled, symbolic, vector
 from .arithmetic import MOST, chosen
 
 STARTS_AT_END = -(1 << 31)
+MOST_PIECES = 4096  # of a tensor that is split
 
 
 @register("Shape")
@@ -159,7 +160,9 @@ def _(c: Call, x: Any, sizes: Any = None) -> Any:
     n: Any = shape_of(x)[axis]
     parts = c.sizes(sizes, "split") if sizes is not None else list(c.ints("split"))
     if not parts:
-        count = c.get("num_outputs", len(c.outputs))
+        count = int(c.get("num_outputs", len(c.outputs)))
+        if not 0 < count <= MOST_PIECES:
+            raise c.refuse(f"{count} parts")
         each = -(-n // count)
         if isinstance(n, int):
             parts = [max(0, min(each, n - i * each)) for i in range(count)]

@@ -10,7 +10,7 @@ from .... import ops
 from ..call import Call, register, shape_of
 from ..values import numbers
 from .flow import stacked
-from .shapes import taken
+from .shapes import MOST_PIECES, taken
 
 
 @register("SequenceConstruct")
@@ -53,6 +53,8 @@ def _(c: Call, x: Any, split: Any = None) -> Any:
     axis = int(c.get("axis", 0)) % len(shape_of(x))
     c.ignore("keepdims")
     n: Any = shape_of(x)[axis]
+    if not isinstance(n, int) or n > MOST_PIECES:
+        raise c.refuse(f"{n} pieces")
     if split is None:
         sizes, keep = [1] * n, bool(c.get("keepdims", 1))
     else:
