@@ -114,6 +114,7 @@ QconvProblem qconv_problem(const Call& call) {
   const conv::Geometry& g = p.g;
   p.columns = round_up(p.panels * 16, qconv_columns);
   p.flat = g.r == 1 && g.s == 1 && g.sh == 1 && g.sw == 1 && !g.padded;
+  p.strips = p.depthwise && g.r == 3 && g.s == 3 && g.dh == 1 && g.dw == 1 && g.sh <= 2 && g.sw <= 2 && call.out[0].dtype == DType::u8;
   p.winograd = plan_winograd(p);
   p.copy = g.padded || !p.x_last || p.depthwise || p.piece % 4 != 0 || p.winograd;
   const int64_t width = g.left + g.w + g.right, tiled = p.winograd ? 4 * p.tiles_w + 2 : 0;      // whole tiles are read
@@ -131,7 +132,7 @@ QconvProblem qconv_problem(const Call& call) {
   p.column_parts = at_least(at_most(divide_up(8, at_least(p.images * groups * p.bands, 1)), tiles), 1);
   p.scale_at = size_t(groups * p.columns * 4);
   p.weights_at = 2 * p.scale_at;
-  p.image_at = p.weights_at + (p.depthwise ? size_t(p.columns * p.quads * 4) : 0);
+  p.image_at = p.weights_at + (p.depthwise ? size_t(p.columns * divide_up(g.r, 4) * g.s * 4) : 0);
   p.slice_at = p.image_at + (p.copy ? size_t(round_up(p.images * p.image, 64)) + 128 : 0);      // whole vectors are read
   if (p.winograd) {
     p.blocks = divide_up(p.tiles, 28);       // 28 tiles: their points, their sums and a point's weights stay in L2
@@ -142,12 +143,12 @@ QconvProblem qconv_problem(const Call& call) {
     p.tile_row = round_up(g.c, 32) * 2 + 64;             // no two tiles of a register tile in one set of L1
     p.slice = size_t(36 * p.block * (p.tile_row + qconv_columns * 4));
     p.bytes = p.slice_at + size_t(p.parts) * p.slice + size_t(p.panels * 36 * (g.c / 2) * 64);
-    p.turn_back = !p.y_last && call.out[0].dtype == DType::u8;
-    p.map_at = p.bytes;
-    if (p.turn_back) p.bytes += size_t(round_up(p.images * g.o * g.pixels, 64));
   } else {
     p.bytes = p.slice_at;
   }
+  p.turn_back = (p.winograd || p.strips) && !p.y_last && call.out[0].dtype == DType::u8;
+  p.map_at = p.bytes;
+  if (p.turn_back) p.bytes += size_t(round_up(p.images * g.o * g.pixels, 64));
   return p;
 }
 
