@@ -9,7 +9,7 @@ inline namespace ACCELNN_TARGET {
 // Vectors of a wide tile and its rows. Four columns of accumulators share every broadcast: 7 x 64 loads 11 operands for 28 products, 8 x 32 10 for 16.
 // ResNet's lines are multiples of 7 pixels.
 #if defined(__AVX512VNNI__)
-constexpr int qconv_wide = 4, qconv_rows = 7, qconv_narrow = 2, qconv_narrow_rows = 8;
+constexpr int qconv_wide = 4, qconv_rows = 7, qconv_narrow = 2, qconv_narrow_rows = 14;
 #elif defined(__AVX512F__)
 constexpr int qconv_wide = 2, qconv_rows = 8, qconv_narrow = 2, qconv_narrow_rows = 8;
 #elif defined(__AVXVNNI__)
@@ -113,8 +113,8 @@ void qconv_tile_body(const QconvTile& t) {
   const int64_t s = t.step, panel = t.b_panel;
   for (int64_t h = 0; h < t.pieces_h; h++)
     for (int64_t w = 0; w < t.pieces_w; w++) {
-      const uint8_t *p = t.x + h * t.h_step + w * t.w_step, *p5 = p + 5 * s;
-      for (int64_t q = 0; q < t.quads; q++, p += 4, p5 += 4, b += 64) {
+      const uint8_t *p = t.x + h * t.h_step + w * t.w_step, *p5 = p + 5 * s, *p10 = p5 + 5 * s;
+      for (int64_t q = 0; q < t.quads; q++, p += 4, p5 += 4, p10 += 4, b += 64) {
         Bytes bv[V];
 #pragma GCC unroll 8
         for (int j = 0; j < V; j++) {
@@ -128,7 +128,9 @@ void qconv_tile_body(const QconvTile& t) {
         }
 #pragma GCC unroll 16
         for (int i = 0; i < R; i++) {
-          const Bytes x = broadcast_bytes<true>((i < 5 ? p : p5) + i % 5 * s);
+          const Bytes x = broadcast_bytes<true>((i < 5 ? p : i < 10 ? p5
+                                                                    : p10) +
+                                                i % 5 * s);
 #pragma GCC unroll 8
           for (int j = 0; j < V; j++) acc[i][j] = dot4(acc[i][j], x, bv[j]);
         }
@@ -139,15 +141,13 @@ void qconv_tile_body(const QconvTile& t) {
     ACCELNN_EACH(store_bits(f.sums + i * qconv_columns + j * lanes, acc[i][j]));
     return;
   }
-#pragma GCC unroll 8
-  for (int j = 0; j < V; j++) {
-    const vf scale = load(f.scale + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; i++) acc[i][j] = nearest(to_float(acc[i][j]) * scale);
-  }
   const Narrow how = {f.zero, f.relu};
 #pragma GCC unroll 16
-  for (int i = 0; i < R; i++) store_narrow<false>(f.y + i * f.y_row, acc[i], how);
+  for (int i = 0; i < R; i++) {
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++) acc[i][j] = nearest(to_float(acc[i][j]) * load(f.scale + j * lanes));
+    store_narrow<false>(f.y + i * f.y_row, acc[i], how);
+  }
 }
 
 using QconvTileBody = void (*)(const QconvTile&);
@@ -211,8 +211,8 @@ ACCELNN_INLINE QconvIsa qconv_isa() {
           qconv_finish,
           vector_bytes,
           dot4_offset,
-          {qconv_rows, qconv_wide * lanes, qconv_narrow_rows, qconv_narrow * lanes, winograd_weights, winograd_input,
-           winograd_product<qconv_wide, qconv_rows>, winograd_product<qconv_narrow, qconv_narrow_rows>, winograd_output, plain_finish<qconv_narrow>}};
+          {qconv_rows, qconv_wide * lanes, qconv_rows, qconv_narrow * lanes, winograd_weights, winograd_input,
+           winograd_product<qconv_wide, qconv_rows>, winograd_product<qconv_narrow, qconv_rows>, winograd_output, plain_finish<qconv_narrow>}};
 }
 #undef ACCELNN_EACH
 

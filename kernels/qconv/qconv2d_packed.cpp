@@ -96,7 +96,7 @@ size_t workspace(const Call& call, const Row& row) { return row.exactness == Exa
 bool plan_winograd(QconvProblem& p) {
   const conv::Geometry& g = p.g;
   const bool fits = !p.depthwise && g.groups == 1 && g.r == 3 && g.s == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1;
-  if (!fits || g.c % 4 || g.c < 16 || g.c > 227 || g.o < 32) return false;
+  if (!fits || g.c % 4 || g.c < 32 || g.c > 227 || g.o < 32) return false;
   p.tiles_w = divide_up(g.ow, 4);
   p.tiles = p.tiles_w * divide_up(g.oh, 4);
   return double(g.n) * double(p.tiles) * 1.46 + 3.5 < 0.9 * double(g.n) * double(g.pixels) * 9 / 64;

@@ -20,6 +20,8 @@ void copy_rows(const QconvProblem& p, const uint8_t* x, uint8_t zero, int64_t h0
   uint8_t* const inner = to + g.top * p.row + g.left * g.c;
   if (p.x_last)
     for (int64_t h = first; h < end; h++) std::memcpy(inner + h * p.row, x + h * g.w * g.c, size_t(g.w * g.c));
+  else if (g.c == 3)
+    for (int64_t h = first; h < end; h++) turn::three_to_channels_last(x + h * g.w, g.h * g.w, 0, g.w, inner + h * p.row);
   else if (p.row == g.w * g.c)
     turn::to_channels_last(x, g.h * g.w, g.c, first * g.w, end * g.w, inner, [&](int64_t i) { return i * g.c; });
   else if (g.w >= 16)
@@ -122,12 +124,14 @@ struct Part {
   void run(const uint8_t* image, char* map, int64_t group, int64_t line0, int64_t line1, int64_t j0, int64_t j1) const {
     const conv::Geometry& g = p.g;
     const int64_t og = p.depthwise ? g.c : g.og, panel = (p.quads + 1) * 64, size = int64_t(size_of(type)), most = block_bytes / qconv_columns / size;
-    const int64_t height = p.depthwise ? qconv_depthwise_pixels : isa.rows;
     alignas(64) char block[block_bytes];
     alignas(64) int32_t sums[32 * qconv_columns];
     for (int64_t j = j0; j < j1; j += qconv_columns) {
       const int64_t columns = at_most(qconv_columns, og - j);
-      const bool direct = p.y_last && prepared.plain && columns == qconv_columns;      // straight into y
+      const bool direct = p.y_last && prepared.plain && columns % (p.depthwise ? qconv_columns : isa.narrow_columns) == 0;      // straight into y
+      const bool narrow = p.panels * 16 - j < isa.columns || columns <= isa.narrow_columns;       // every tile of this block
+      const int64_t height = p.depthwise ? qconv_depthwise_pixels : narrow ? isa.narrow_rows
+                                                                           : isa.rows;
       QconvFinish f = {prepared.start + group * p.columns + j, prepared.scale + group * p.columns + j, zero, relu, prepared.plain, nullptr,
                        direct ? g.o : qconv_columns, sums};
       int64_t held_from = 0, held = 0;         // pixels in the block
