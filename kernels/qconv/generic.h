@@ -9,7 +9,7 @@ inline namespace ACCELNN_TARGET {
 // Vectors of a wide tile and its rows. Four columns of accumulators share every broadcast: 7 x 64 loads 11 operands for 28 products, 8 x 32 10 for 16.
 // ResNet's lines are multiples of 7 pixels.
 #if defined(__AVX512VNNI__)
-constexpr int qconv_wide = 4, qconv_rows = 7, qconv_narrow = 2, qconv_narrow_rows = 8;
+constexpr int qconv_wide = 4, qconv_rows = 7, qconv_narrow = 2, qconv_narrow_rows = 14;
 #elif defined(__AVX512F__)
 constexpr int qconv_wide = 2, qconv_rows = 8, qconv_narrow = 2, qconv_narrow_rows = 8;
 #elif defined(__AVXVNNI__)
@@ -113,8 +113,8 @@ void qconv_tile_body(const QconvTile& t) {
   const int64_t s = t.step, panel = t.b_panel;
   for (int64_t h = 0; h < t.pieces_h; h++)
     for (int64_t w = 0; w < t.pieces_w; w++) {
-      const uint8_t *p = t.x + h * t.h_step + w * t.w_step, *p5 = p + 5 * s;
-      for (int64_t q = 0; q < t.quads; q++, p += 4, p5 += 4, b += 64) {
+      const uint8_t *p = t.x + h * t.h_step + w * t.w_step, *p5 = p + 5 * s, *p10 = p5 + 5 * s;
+      for (int64_t q = 0; q < t.quads; q++, p += 4, p5 += 4, p10 += 4, b += 64) {
         Bytes bv[V];
 #pragma GCC unroll 8
         for (int j = 0; j < V; j++) {
@@ -128,7 +128,9 @@ void qconv_tile_body(const QconvTile& t) {
         }
 #pragma GCC unroll 16
         for (int i = 0; i < R; i++) {
-          const Bytes x = broadcast_bytes<true>((i < 5 ? p : p5) + i % 5 * s);
+          const Bytes x = broadcast_bytes<true>((i < 5 ? p : i < 10 ? p5
+                                                                    : p10) +
+                                                i % 5 * s);
 #pragma GCC unroll 8
           for (int j = 0; j < V; j++) acc[i][j] = dot4(acc[i][j], x, bv[j]);
         }
@@ -139,15 +141,13 @@ void qconv_tile_body(const QconvTile& t) {
     ACCELNN_EACH(store_bits(f.sums + i * qconv_columns + j * lanes, acc[i][j]));
     return;
   }
-#pragma GCC unroll 8
-  for (int j = 0; j < V; j++) {
-    const vf scale = load(f.scale + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; i++) acc[i][j] = nearest(to_float(acc[i][j]) * scale);
-  }
   const Narrow how = {f.zero, f.relu};
 #pragma GCC unroll 16
-  for (int i = 0; i < R; i++) store_narrow<false>(f.y + i * f.y_row, acc[i], how);
+  for (int i = 0; i < R; i++) {
+#pragma GCC unroll 8
+    for (int j = 0; j < V; j++) acc[i][j] = nearest(to_float(acc[i][j]) * load(f.scale + j * lanes));
+    store_narrow<false>(f.y + i * f.y_row, acc[i], how);
+  }
 }
 
 using QconvTileBody = void (*)(const QconvTile&);
@@ -162,85 +162,6 @@ struct QconvTiles {
 };
 template <int V, int most> constexpr QconvTiles<V, most> qconv_tiles;
 template <int V, int most> void qconv_tile(int rows, const QconvTile& t) { qconv_tiles<V, most>.height[rows](t); }
-
-// ---- Depthwise: four taps of a channel side by side make a quad. Unpacking works within quarters of 16 bytes on x86: vector i of four then holds
-// channels 4 i ... 4 i + 3 of every 16, and weights, starts and scales come in that order.
-
-typedef uint8_t vbytes __attribute__((vector_size(vector_bytes)));
-typedef uint16_t vpairs __attribute__((vector_size(vector_bytes)));
-ACCELNN_INLINE vbytes bytes_at(const uint8_t* p) { return reinterpret_cast<vbytes>(load_bits(p)); }
-#if defined(__AVX512F__)
-#define ACCELNN_UNPACK(half, width, a, b) reinterpret_cast<vi>(_mm512_unpack##half##_epi##width(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b)))
-#elif defined(__AVX2__)
-#define ACCELNN_UNPACK(half, width, a, b) reinterpret_cast<vi>(_mm256_unpack##half##_epi##width(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)))
-#elif defined(__x86_64__)
-#define ACCELNN_UNPACK(half, width, a, b) reinterpret_cast<vi>(_mm_unpack##half##_epi##width(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)))
-#endif
-ACCELNN_INLINE void quads_of(vbytes a, vbytes b, vbytes c, vbytes d, vi (&q)[4]) {
-#if defined(ACCELNN_UNPACK)
-  const vi ab = ACCELNN_UNPACK(lo, 8, a, b), cd = ACCELNN_UNPACK(lo, 8, c, d), AB = ACCELNN_UNPACK(hi, 8, a, b), CD = ACCELNN_UNPACK(hi, 8, c, d);
-  q[0] = ACCELNN_UNPACK(lo, 16, ab, cd), q[1] = ACCELNN_UNPACK(hi, 16, ab, cd);
-  q[2] = ACCELNN_UNPACK(lo, 16, AB, CD), q[3] = ACCELNN_UNPACK(hi, 16, AB, CD);
-#else
-  for (int n = 0; n < 4; n++)
-    for (int i = 0; i < lanes; i++)
-      q[n][i] = int32_t(uint32_t(a[4 * n + i]) | uint32_t(b[4 * n + i]) << 8 | uint32_t(c[4 * n + i]) << 16 | uint32_t(d[4 * n + i]) << 24);
-#endif
-}
-
-// U pixels side by side: with one step between taps and pixels and at most 5 - U taps a row, they share their quads, the weights moved on by a byte.
-template <int U> ACCELNN_INLINE void depthwise_pixels(const QconvDepthwise& t, const uint8_t* x, const char* w, const QconvFinish& f) {
-  vi acc[U][4];
-#pragma GCC unroll 4
-  for (int n = 0; n < 4; n++)
-#pragma GCC unroll 2
-    for (int u = 0; u < U; u++) acc[u][n] = load_bits(f.start + n * lanes);
-  for (int64_t r = 0; r < t.rows; r++, x += t.row_step)
-    for (int64_t s = 0; s < t.taps; s += 4, w += 4 * vector_bytes) {
-      const uint8_t* const p = x + s * t.tap_step;
-      const int64_t last = (U > 1 ? t.taps : t.taps - 1 - s) * t.tap_step;      // what would lie behind the window meets zeros
-      const auto at = [&](int64_t n) __attribute__((always_inline)) { return bytes_at(p + (n * t.tap_step < last ? n * t.tap_step : last)); };
-      vi q[4];
-      quads_of(at(0), at(1), at(2), at(3), q);
-#pragma GCC unroll 4
-      for (int n = 0; n < 4; n++) {
-        const Bytes x_quads = take_apart<true>(q[n]);
-        const vi weights = load_bits(w + n * vector_bytes);
-        acc[0][n] = dot4(acc[0][n], x_quads, take_apart<false>(weights));
-        if constexpr (U > 1) acc[1][n] = dot4(acc[1][n], x_quads, take_apart<false>(reinterpret_cast<vi>(reinterpret_cast<vu>(weights) << 8)));
-      }
-    }
-#pragma GCC unroll 2
-  for (int u = 0; u < U; u++) {
-    if (!f.plain) {
-      for (int n = 0; n < 4; n++)
-        for (int i = 0; i < lanes; i += 4) std::memcpy(f.sums + u * qconv_columns + i * 4 + n * 4, reinterpret_cast<const char*>(&acc[u][n]) + i * 4, 16);
-      continue;
-    }
-#pragma GCC unroll 4
-    for (int n = 0; n < 4; n++) acc[u][n] = nearest(to_float(acc[u][n]) * load(f.scale + n * lanes));
-    store_narrow<true>(f.y + u * f.y_row, acc[u], {f.zero, f.relu});
-  }
-}
-
-inline void qconv_depthwise(const QconvDepthwise& t) {
-  const bool pairs = t.taps <= 3 && t.step == t.tap_step;
-  const int64_t w_bytes = t.rows * ((t.taps + 3) / 4) * 4 * vector_bytes;
-  for (int64_t i = 0; i < t.pixels;) {
-    const bool pair = pairs && i + 2 <= t.pixels;
-    for (int j = 0; j < t.columns; j += vector_bytes) {
-      QconvFinish f = t.finish;
-      f.start += j, f.scale += j;
-      if (f.plain) f.y += i * f.y_row + j;
-      else f.sums += i * qconv_columns + j;
-      const uint8_t* const x = t.x + i * t.step + j;
-      const char* const w = t.w + j / vector_bytes * w_bytes;
-      if (pair) depthwise_pixels<2>(t, x, w, f);
-      else depthwise_pixels<1>(t, x, w, f);
-    }
-    i += pair ? 2 : 1;
-  }
-}
 
 // Sums in order to values of any type, one vector at a time: what is not plain.
 inline void qconv_finish(const int32_t* sums, int64_t rows, DType type, const QconvFinish& f, void* values) {
@@ -271,6 +192,7 @@ inline void qconv_finish(const int32_t* sums, int64_t rows, DType type, const Qc
 }  // namespace ACCELNN_TARGET
 }  // namespace accelnn
 
+#include "qconv/depthwise.h"
 #include "qconv/winograd.h"
 
 namespace accelnn {
@@ -285,11 +207,12 @@ ACCELNN_INLINE QconvIsa qconv_isa() {
           qconv_tile<qconv_wide, qconv_rows>,
           qconv_tile<qconv_narrow, qconv_narrow_rows>,
           qconv_depthwise,
+          qconv_lines,
           qconv_finish,
           vector_bytes,
           dot4_offset,
-          {qconv_rows, qconv_wide * lanes, qconv_narrow_rows, qconv_narrow * lanes, winograd_weights, winograd_input,
-           winograd_product<qconv_wide, qconv_rows>, winograd_product<qconv_narrow, qconv_narrow_rows>, winograd_output, plain_finish<qconv_narrow>}};
+          {qconv_rows, qconv_wide * lanes, qconv_rows, qconv_narrow * lanes, winograd_weights, winograd_input,
+           winograd_product<qconv_wide, qconv_rows>, winograd_product<qconv_narrow, qconv_rows>, winograd_output, plain_finish<qconv_narrow>}};
 }
 #undef ACCELNN_EACH
 

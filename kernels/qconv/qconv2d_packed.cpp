@@ -86,19 +86,23 @@ Status check(const Call& call) {
 
 size_t workspace(const Call& call, const Row& row) { return row.exactness == Exactness::reference ? 0 : qconv_problem(call).bytes; }
 
-// Against onnxruntime's QLinearConv, channels last, one thread: 1.46 and 1.43 by F(4,3) (64x56x56, 128x28x28), 2.26 the 7x7 first layer, 1.30 depthwise,
-// but 1.02 to 1.11 where both are direct sums at 82 to 98 % of what VNNI can do (256x14x14, 512x7x7, 1x1). What could be less work there: F(4,3) covers
-// 14 x 14 with 16 tiles, 27 against 25 cycles a channel and output by the estimate below; F(2,3) in 16 bits is 32 instructions against 36 before its
-// transforms; above 227 channels F(4,3) would need its sums in two halves. With two threads every shape is 1.07 and more (1.67 and 2.36, means of two runs).
-// 256x14x14 and 512x7x7 run at 98 % of what VNNI can do, 1024 -> 256 at 91, but 64 -> 256 at 56x56 at 77 (360 GOP/s): there is room.
+// Against onnxruntime's QLinearConv, channels last, one thread: 1.45 and 1.43 by F(4,3) (64x56x56, 128x28x28), 2.5 the 7x7 first layer, 2.8 depthwise,
+// but 1.02 to 1.11 where both are direct sums at 83 to 98 % of what VNNI can do (256x14x14, 512x7x7, 1x1). What could be less work there: F(4,3) covers
+// 14 x 14 with 16 tiles, 27 against 25 cycles a channel and output by the estimate below (192x14x14 measured: 333 against 283 us); F(2,3) in 16 bits is 32
+// instructions against 36 before its transforms; above 227 channels F(4,3) would need its sums in two halves.
+// 64 -> 256 by 1x1 stays at 83 % (383 GOP/s), the same at 14x14, 28x28 and 56x56: it is not memory but 13 cycles for every 64 outputs that are finished, which
+// do not overlap with the next tile's products. Tried: tiles of 6, 5, 4, 3 pixels 273, 281, 277, 286 us for 268; each row finished by itself 268. Alone, tiles
+// of 4 pixels run at 472 GOP/s without a finish and 408 with it; vpmovusdb for the packs, or no prefetch, gained at most 4 % in a loop that gcc spilled.
 // F(4,3) with 16-bit products: half as many instructions as the direct sum, plus transforms (a third of the products) and the filters' (3.5 cycles each).
 // In cycles for a channel and an output: 1.46 a tile against 9 / 64 a pixel.
 bool plan_winograd(QconvProblem& p) {
   const conv::Geometry& g = p.g;
   const bool fits = !p.depthwise && g.groups == 1 && g.r == 3 && g.s == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1;
-  if (!fits || g.c % 4 || g.c < 16 || g.c > 227 || g.o < 32) return false;
+  if (!fits || g.c % 4 || g.c < 32 || g.c > 227 || g.o < 32) return false;
   p.tiles_w = divide_up(g.ow, 4);
   p.tiles = p.tiles_w * divide_up(g.oh, 4);
+  // One part on one thread: 64 x 16 x 16 took 44.5 us, the direct sum 46.4, which two threads share.
+  if (g.n * p.tiles <= 28 && g.o <= qconv_columns) return false;
   return double(g.n) * double(p.tiles) * 1.46 + 3.5 < 0.9 * double(g.n) * double(g.pixels) * 9 / 64;
 }
 
@@ -114,6 +118,7 @@ QconvProblem qconv_problem(const Call& call) {
   const conv::Geometry& g = p.g;
   p.columns = round_up(p.panels * 16, qconv_columns);
   p.flat = g.r == 1 && g.s == 1 && g.sh == 1 && g.sw == 1 && !g.padded;
+  p.strips = p.depthwise && g.r == 3 && g.s == 3 && g.dh == 1 && g.dw == 1 && g.sh <= 2 && g.sw <= 2 && call.out[0].dtype == DType::u8;
   p.winograd = plan_winograd(p);
   p.copy = g.padded || !p.x_last || p.depthwise || p.piece % 4 != 0 || p.winograd;
   const int64_t width = g.left + g.w + g.right, tiled = p.winograd ? 4 * p.tiles_w + 2 : 0;      // whole tiles are read
@@ -128,10 +133,11 @@ QconvProblem qconv_problem(const Call& call) {
   const int64_t groups = p.depthwise ? 1 : g.groups, tiles = p.columns / qconv_columns;
   p.bands = divide_up(g.pixels, 512);
   p.bands = at_least(at_most(p.bands > 1 ? round_up(p.bands, 4) : 1, p.lines), 1);
+  if (p.images * groups * p.bands * tiles == 1 && g.pixels >= 64) p.bands = at_least(at_most(4, p.lines), 1);      // else one thread would do all
   p.column_parts = at_least(at_most(divide_up(8, at_least(p.images * groups * p.bands, 1)), tiles), 1);
   p.scale_at = size_t(groups * p.columns * 4);
   p.weights_at = 2 * p.scale_at;
-  p.image_at = p.weights_at + (p.depthwise ? size_t(p.columns * p.quads * 4) : 0);
+  p.image_at = p.weights_at + (p.depthwise ? size_t(p.columns * divide_up(g.r, 4) * g.s * 4) : 0);
   p.slice_at = p.image_at + (p.copy ? size_t(round_up(p.images * p.image, 64)) + 128 : 0);      // whole vectors are read
   if (p.winograd) {
     p.blocks = divide_up(p.tiles, 28);       // 28 tiles: their points, their sums and a point's weights stay in L2
@@ -142,12 +148,12 @@ QconvProblem qconv_problem(const Call& call) {
     p.tile_row = round_up(g.c, 32) * 2 + 64;             // no two tiles of a register tile in one set of L1
     p.slice = size_t(36 * p.block * (p.tile_row + qconv_columns * 4));
     p.bytes = p.slice_at + size_t(p.parts) * p.slice + size_t(p.panels * 36 * (g.c / 2) * 64);
-    p.turn_back = !p.y_last && call.out[0].dtype == DType::u8;
-    p.map_at = p.bytes;
-    if (p.turn_back) p.bytes += size_t(round_up(p.images * g.o * g.pixels, 64));
   } else {
     p.bytes = p.slice_at;
   }
+  p.turn_back = (p.winograd || p.strips) && !p.y_last && call.out[0].dtype == DType::u8;
+  p.map_at = p.bytes;
+  if (p.turn_back) p.bytes += size_t(round_up(p.images * g.o * g.pixels, 64));
   return p;
 }
 

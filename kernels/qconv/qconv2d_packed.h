@@ -24,6 +24,7 @@ namespace accelnn {
 struct QconvProblem {
   conv::Geometry g;
   bool x_last, y_last, depthwise, flat;       // flat: a window is a pixel, the map is one line of them
+  bool strips;                               // depthwise windows of 3 x 3 on rows that are copied as they are needed (depthwise.h); if scales are plain
   int64_t pieces_h, pieces_w, piece;         // a window: pieces_h x pieces_w of `piece` bytes
   int64_t quads;                             // of a window: Q
   int64_t panels, columns;                   // of a group; outputs in whole tiles of the widest row
@@ -36,7 +37,7 @@ struct QconvProblem {
   int64_t tiles_w, tiles, blocks, block;     // of 4 x 4 outputs: across, of an image; tiles that go through transform, products and back together
   int64_t tile_row, parts;                   // bytes of a tile's channels at one point; parts with a slice of the workspace each
   size_t slice_at, slice;
-  bool turn_back;                            // winograd, y u8 [N, O, OH, OW]: the map is made channels last and turned as a whole
+  bool turn_back;                            // winograd or strips, y u8 [N, O, OH, OW]: the map is made channels last and turned as a whole
   size_t map_at;
   size_t scale_at, weights_at, image_at, bytes;      // workspace: starts at 0, then these; weights: those of depthwise in the order of the lanes
 };

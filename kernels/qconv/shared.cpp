@@ -20,6 +20,8 @@ void copy_rows(const QconvProblem& p, const uint8_t* x, uint8_t zero, int64_t h0
   uint8_t* const inner = to + g.top * p.row + g.left * g.c;
   if (p.x_last)
     for (int64_t h = first; h < end; h++) std::memcpy(inner + h * p.row, x + h * g.w * g.c, size_t(g.w * g.c));
+  else if (g.c == 3)
+    for (int64_t h = first; h < end; h++) turn::three_to_channels_last(x + h * g.w, g.h * g.w, 0, g.w, inner + h * p.row);
   else if (p.row == g.w * g.c)
     turn::to_channels_last(x, g.h * g.w, g.c, first * g.w, end * g.w, inner, [&](int64_t i) { return i * g.c; });
   else if (g.w >= 16)
@@ -58,7 +60,12 @@ struct Prepared {
   const float* scale;
   const char* weights;
   bool plain;                                  // every scale is in (0, 1/2]
+  bool strips;
 };
+
+// Depthwise, by strips: how many times the channels from j on, less than a vector, find room in one.
+int64_t fold_of(int64_t channels, int64_t vector) { return vector / (channels <= 16 ? 16 : channels <= 32 && vector == 64 ? 32
+                                                                                                                          : vector); }
 
 // The place of channel n of a tile among the lanes of a depthwise kernel: four of every 16 in turn.
 int64_t lane_of(int64_t n, int vector_bytes) { return n / vector_bytes * vector_bytes + n % 16 / 4 * (vector_bytes / 4) + n % vector_bytes / 16 * 4 + n % 4; }
@@ -74,24 +81,33 @@ Prepared prepare(const Call& call, const QconvProblem& p, const QconvIsa& isa) {
   const int64_t groups = p.depthwise ? 1 : g.groups, og = p.depthwise ? g.c : g.og, panel = (p.quads + 1) * 64;
   bool plain = call.out[0].dtype == DType::u8;
   for (int64_t o = 0; o < g.o; o++) plain = plain && call.in[3].as<float>()[o] > 0.0f && call.in[3].as<float>()[o] <= 0.5f;
+  const bool strips = p.strips && plain;
+  const int64_t vector = isa.vector_bytes, last = og / vector * vector, space = vector / fold_of(og - last, vector);      // of the last channels
+  const auto channel = [&](int64_t n) { return strips && n >= last ? last + (n - last) % space : n; };
   for (int64_t group = 0; group < groups; group++)
-    for (int64_t n = 0; n < p.columns; n++) {
-      const int64_t at = group * p.columns + (p.depthwise ? lane_of(n, isa.vector_bytes) : n), o = group * og + n;
+    for (int64_t k = 0; k < p.columns; k++) {
+      const int64_t at = group * p.columns + (p.depthwise ? lane_of(k, vector) : k), n = channel(k), o = group * og + n;
       uint32_t sum = 0;
       if (n < og) std::memcpy(&sum, w + (group * p.panels + n / 16) * panel + p.quads * 64 + n % 16 * 4, 4);
       start[at] = n < og ? int32_t((bias.absent() ? 0u : uint32_t(bias.as<int32_t>()[o])) - zero * sum) : 0;
-      scale[group * p.columns + (plain ? at % p.columns : n)] = n < og ? call.in[3].as<float>()[o] : 0.5f;
+      scale[group * p.columns + (plain ? at % p.columns : k)] = n < og ? call.in[3].as<float>()[o] : 0.5f;
     }
   char* const turned = work + p.weights_at;
-  if (p.depthwise)
-    for (int64_t n = 0; n < p.columns; n++)
-      for (int64_t q = 0; q < p.quads; q++) {
-        const int64_t at = lane_of(n % isa.vector_bytes, isa.vector_bytes);
-        char* const to = turned + (n / isa.vector_bytes * p.quads + q) * isa.vector_bytes * 4 + at * 4;
-        if (n < p.panels * 16) std::memcpy(to, w + n / 16 * panel + q * 64 + n % 16 * 4, 4);
-        else std::memset(to, 0, 4);
+  if (p.depthwise) {
+    const int64_t row_quads = conv::divide_up(g.s, 4), quads = conv::divide_up(g.r, 4) * g.s;
+    for (int64_t n = 0; n < p.columns; n += 16)
+      for (int64_t q = 0; q < quads; q++) {
+        uint32_t rows[16] = {};              // byte b of a channel: row 4 (q / S) + b of column q % S
+        for (int64_t b = 0, r = q / g.s * 4; b < 4 && r < g.r && channel(n) < p.panels * 16; b++, r++) {
+          uint32_t line[16];
+          std::memcpy(line, w + channel(n) / 16 * panel + (r * row_quads + q % g.s / 4) * 64, 64);
+          for (int k = 0; k < 16; k++) rows[k] |= (line[k] >> q % g.s % 4 * 8 & 255) << 8 * b;
+        }
+        char* const to = turned + (n / vector * quads + q) * vector * 4 + n % vector;
+        for (int k = 0; k < 4; k++) std::memcpy(to + k * vector, rows + 4 * k, 16);
       }
-  return {start, scale, turned, plain};
+  }
+  return {start, scale, turned, plain, strips};
 }
 
 struct Part {
@@ -102,17 +118,20 @@ struct Part {
   DType type;
   int zero;
   bool relu;
+  uint8_t x_zero;
 
   // Lines [line0, line1) of one image for the columns [j0, j1) of a group.
   void run(const uint8_t* image, char* map, int64_t group, int64_t line0, int64_t line1, int64_t j0, int64_t j1) const {
     const conv::Geometry& g = p.g;
     const int64_t og = p.depthwise ? g.c : g.og, panel = (p.quads + 1) * 64, size = int64_t(size_of(type)), most = block_bytes / qconv_columns / size;
-    const int64_t height = p.depthwise ? 28 : isa.rows;
     alignas(64) char block[block_bytes];
     alignas(64) int32_t sums[32 * qconv_columns];
     for (int64_t j = j0; j < j1; j += qconv_columns) {
       const int64_t columns = at_most(qconv_columns, og - j);
-      const bool direct = p.y_last && prepared.plain && columns == qconv_columns;      // straight into y
+      const bool direct = p.y_last && prepared.plain && columns % (p.depthwise ? qconv_columns : isa.narrow_columns) == 0;      // straight into y
+      const bool narrow = p.panels * 16 - j < isa.columns || columns <= isa.narrow_columns;       // every tile of this block
+      const int64_t height = p.depthwise ? qconv_depthwise_pixels : narrow ? isa.narrow_rows
+                                                                           : isa.rows;
       QconvFinish f = {prepared.start + group * p.columns + j, prepared.scale + group * p.columns + j, zero, relu, prepared.plain, nullptr,
                        direct ? g.o : qconv_columns, sums};
       int64_t held_from = 0, held = 0;         // pixels in the block
@@ -129,13 +148,26 @@ struct Part {
           if (held + n > most) flush();
           if (!held) held_from = at + i;
           f.y = direct ? reinterpret_cast<uint8_t*>(map) + (at + i) * g.o + group * og + j : reinterpret_cast<uint8_t*>(block) + held * qconv_columns;
-          if (p.depthwise) pixels_of_channels(from + i * step + j, step, n, j, columns, f);
+          if (p.depthwise) pixels_of_channels(from + i * step + j, n, j, columns, f);
           else pixels_of_columns(from + i * step + group * g.cg, step, int(n), group, j, columns, panel, f);
           if (!prepared.plain) isa.finish(sums, n, type, f, block + held * qconv_columns * size);
           held += n;
         }
       }
       flush();
+    }
+  }
+
+  // The same of depthwise windows of 3 x 3, plain, into a map that is channels last. The image ends at `end`.
+  void run_strips(const uint8_t* image, const uint8_t* end, bool copied, char* map, int64_t line0, int64_t line1, int64_t j0, int64_t j1) const {
+    const conv::Geometry& g = p.g;
+    for (int64_t j = j0; j < j1; j += isa.vector_bytes) {
+      const int64_t channels = at_most(g.c - j, isa.vector_bytes);
+      const QconvFinish f = {prepared.start + j, prepared.scale + j, zero, relu, true, reinterpret_cast<uint8_t*>(map) + j, g.o, nullptr};
+      QconvLines t = {image + j, end, g.h, g.w, g.w * g.c, g.c, g.top, g.left, g.sh, g.sw, x_zero, line0, line1, g.ow, channels,
+                      channels < isa.vector_bytes ? fold_of(channels, isa.vector_bytes) : 1, prepared.weights + j * 12, f};
+      if (copied) t.h = p.rows, t.w = p.row / g.c, t.row = p.row, t.top = 0, t.left = 0;
+      isa.lines(t);
     }
   }
 
@@ -232,10 +264,10 @@ struct Part {
     }
   }
 
-  void pixels_of_channels(const uint8_t* x, int64_t step, int64_t n, int64_t j, int64_t columns, const QconvFinish& f) const {
+  void pixels_of_channels(const uint8_t* x, int64_t n, int64_t j, int64_t columns, const QconvFinish& f) const {
     const conv::Geometry& g = p.g;
     const int64_t whole = conv::round_up(columns, isa.vector_bytes);
-    isa.depthwise({x, step, n, g.r, g.dh * p.row, g.s, g.dw * g.c, prepared.weights + j * p.quads * 4, int(whole), f});
+    isa.depthwise({x, g.c, g.sw, n, g.r, g.dh * p.row, g.s, g.dw, prepared.weights + j * conv::divide_up(g.r, 4) * g.s * 4, int(whole), f});
   }
 };
 
@@ -249,10 +281,10 @@ Status qconv2d_packed(const Call& call, const QconvIsa& isa) {
   const Prepared prepared = prepare(call, p, isa);
   // Four by four outputs at a time are four pieces of four bytes in each plane: 64 x 56 x 56 took 51 us more than channels last; turned as a whole 3 us more.
   QconvProblem inner = p;
-  inner.y_last = p.y_last || p.turn_back;
+  const bool turn_back = p.turn_back && (p.winograd || prepared.strips), copy = p.copy && !(prepared.strips && p.x_last);
+  inner.y_last = p.y_last || turn_back;
   const Part part = {inner, isa, prepared, call.in[2].as<char>(), y.dtype, out_zero.absent() ? 0 : *out_zero.as<uint8_t>(),
-                     call.integer(qconv2d_packed_attr::relu) != 0};
-  const uint8_t zero = *call.in[1].as<uint8_t>();
+                     call.integer(qconv2d_packed_attr::relu) != 0, *call.in[1].as<uint8_t>()};
   uint8_t* const copies = static_cast<uint8_t*>(call.work) + p.image_at;
   const int64_t groups = p.depthwise ? 1 : g.groups, og = p.depthwise ? g.c : g.og, tiles = conv::divide_up(og, qconv_columns);
   const int64_t rows = p.rows, pieces = conv::at_least(at_most(at_most(8, rows), g.h * g.w / 64), 1), in_bytes = g.c * g.h * g.w,
@@ -266,40 +298,46 @@ Status qconv2d_packed(const Call& call, const QconvIsa& isa) {
   for (int64_t n0 = 0; n0 < g.n; n0 += p.images) {
     const int64_t images = at_most(p.images, g.n - n0);
     const uint8_t* const from = x.as<uint8_t>() + n0 * in_bytes;
-    if (p.copy)
+    if (copy)
       parallel(call, images * pieces, images * p.image, [&](int64_t i) {
         const int64_t image = i / pieces, piece = i % pieces;
-        copy_rows(p, from + image * in_bytes, zero, rows * piece / pieces, rows * (piece + 1) / pieces, copies + image * p.image);
+        copy_rows(p, from + image * in_bytes, part.x_zero, rows * piece / pieces, rows * (piece + 1) / pieces, copies + image * p.image);
       });
-    const uint8_t* const source = p.copy ? copies : from;
+    const uint8_t* const source = copy ? copies : from;
+    const int64_t source_image = copy ? p.image : in_bytes;
+    const auto map_of = [&](int64_t image) {
+      return turn_back ? static_cast<char*>(call.work) + p.map_at + image * out_bytes : y.as<char>() + (n0 + image) * out_bytes;
+    };
     if (p.winograd) {
       const int64_t units = images * p.blocks * p.column_parts;
       parallel(call, p.parts, images * 2 * g.o * g.pixels * g.k / 8, [&](int64_t number) {
         for (int64_t i = units * number / p.parts; i < units * (number + 1) / p.parts; i++) {
           const int64_t cut = i % p.column_parts, block = i / p.column_parts % p.blocks, image = i / p.column_parts / p.blocks;
-          char* const to = p.turn_back ? static_cast<char*>(call.work) + p.map_at + image * out_bytes : y.as<char>() + (n0 + image) * out_bytes;
-          part.run_winograd(source + image * p.image, points, slices + size_t(number) * p.slice, to,
+          part.run_winograd(source + image * p.image, points, slices + size_t(number) * p.slice, map_of(image),
                             p.tiles * block / p.blocks, p.tiles * (block + 1) / p.blocks, tiles * cut / p.column_parts * qconv_columns,
                             at_most(tiles * (cut + 1) / p.column_parts * qconv_columns, g.o));
         }
       });
-      if (p.turn_back) {
-        constexpr int64_t some = 32;                    // channels
-        const int64_t cuts = conv::divide_up(g.o, some);
-        parallel(call, images * cuts, images * out_bytes, [&](int64_t i) {
-          const int64_t c = i % cuts * some, image = i / cuts;
-          turn::to_channels_first(static_cast<const uint8_t*>(call.work) + p.map_at + image * out_bytes + c, g.o, g.pixels, at_most(some, g.o - c),
-                                  y.as<uint8_t>() + (n0 + image) * out_bytes + c * g.pixels, g.pixels);
-        });
-      }
-      continue;
+    } else {
+      const int64_t per_image = groups * p.bands * p.column_parts;
+      parallel(call, images * per_image, images * 2 * g.o * g.pixels * g.k / (p.depthwise ? 1 : 4), [&](int64_t i) {
+        const int64_t image = i / per_image, rest = i % per_image, cut = rest % p.column_parts, band = rest / p.column_parts % p.bands;
+        const int64_t line0 = p.lines * band / p.bands, line1 = p.lines * (band + 1) / p.bands;
+        const int64_t j0 = tiles * cut / p.column_parts * qconv_columns, j1 = at_most(tiles * (cut + 1) / p.column_parts * qconv_columns, og);
+        const uint8_t* const x0 = source + image * source_image;
+        if (prepared.strips) part.run_strips(x0, x0 + source_image, copy, map_of(image), line0, line1, j0, j1);
+        else part.run(x0, map_of(image), rest / p.column_parts / p.bands, line0, line1, j0, j1);
+      });
     }
-    const int64_t per_image = groups * p.bands * p.column_parts;
-    parallel(call, images * per_image, images * 2 * g.o * g.pixels * g.k / (p.depthwise ? 1 : 4), [&](int64_t i) {
-      const int64_t image = i / per_image, rest = i % per_image, cut = rest % p.column_parts, band = rest / p.column_parts % p.bands;
-      part.run(source + image * p.image, y.as<char>() + (n0 + image) * out_bytes, rest / p.column_parts / p.bands, p.lines * band / p.bands,
-               p.lines * (band + 1) / p.bands, tiles * cut / p.column_parts * qconv_columns, at_most(tiles * (cut + 1) / p.column_parts * qconv_columns, og));
-    });
+    if (turn_back) {
+      constexpr int64_t some = 32;                    // channels
+      const int64_t cuts = conv::divide_up(g.o, some);
+      parallel(call, images * cuts, images * out_bytes, [&](int64_t i) {
+        const int64_t c = i % cuts * some, image = i / cuts;
+        turn::to_channels_first(static_cast<const uint8_t*>(call.work) + p.map_at + image * out_bytes + c, g.o, g.pixels, at_most(some, g.o - c),
+                                y.as<uint8_t>() + (n0 + image) * out_bytes + c * g.pixels, g.pixels);
+      });
+    }
   }
   return {};
 }

@@ -27,14 +27,29 @@ struct QconvTile {
   QconvFinish finish;
 };
 
-// Some pixels of a line, at most qconv_columns channels. Weights, start and scale in the order of the ISA's lanes.
+// Some pixels of a line, at most qconv_columns channels. Weights, start and scale in the order of the ISA's lanes; weights in quads of four rows of a
+// column, those of the upper rows first.
+constexpr int64_t qconv_depthwise_pixels = 28;
 struct QconvDepthwise {
   const uint8_t* x;
-  int64_t step, pixels;
-  int64_t rows, row_step, taps, tap_step;      // of the window
+  int64_t pixel, stride, pixels;               // bytes from pixel to pixel; from window to window in pixels
+  int64_t rows, row_step, taps, dilation;      // of the window
   const char* w;
   int columns;                // channels, whole vectors of bytes
   QconvFinish finish;
+};
+
+// Lines of a map of depthwise windows of 3 x 3, plain, channels last: the channels of a vector, or of a part of one (in start, scale and weights `fold`
+// times).
+struct QconvLines {
+  const uint8_t *x, *x_end;   // the first channel; where the image ends
+  int64_t h, w, row, pixel;   // of x; bytes from row to row, from pixel to pixel
+  int64_t top, left, stride_h, stride_w;
+  uint8_t x_zero;
+  int64_t line0, line1, width;                 // of the map
+  int64_t channels, fold;
+  const char* w_quads;
+  QconvFinish finish;         // y, y_row: of the map
 };
 
 // Some tiles of four by four outputs at one of their 36 points: pairs of 16-bit numbers.
@@ -62,6 +77,7 @@ struct QconvIsa {
   void (*tile)(int rows, const QconvTile&);
   void (*narrow)(int rows, const QconvTile&);
   void (*depthwise)(const QconvDepthwise&);
+  void (*lines)(const QconvLines&);
   // Sums to values of any type: rows of qconv_columns of them.
   void (*finish)(const int32_t* sums, int64_t rows, DType type, const QconvFinish&, void* values);
   int vector_bytes;

@@ -36,6 +36,28 @@ ACCELNN_INLINE void turn_16(const uint8_t* from, int64_t from_row, int rows, byt
   for (int i = 0; i < 8; i++) to[2 * i] = zip_low(u[i], u[i + 8]), to[2 * i + 1] = zip_high(u[i], u[i + 8]);
 }
 
+// Three channels of pixels [first, end), from[c * plane + i], to to[i * 3 + c]: a first layer's image. By the 16 x 16 turn below, 13 of whose rows are
+// zeros, 128 x 128 pixels took 25 us, half of the convolution to 32 outputs.
+inline void three_to_channels_last(const uint8_t* from, int64_t plane, int64_t first, int64_t end, uint8_t* to) {
+  typedef uint64_t pairs __attribute__((vector_size(16)));                    // of pixels: three bytes and a zero each
+  int64_t i = first;
+  for (; i + 18 <= end; i += 16) {                      // a store runs two bytes into the next pixel
+    bytes16 rows[3];
+#pragma GCC unroll 3
+    for (int c = 0; c < 3; c++) std::memcpy(&rows[c], from + c * plane + i, 16);
+    const bytes16 even[2] = {zip_low(rows[0], rows[2]), zip_high(rows[0], rows[2])}, odd[2] = {zip_low(rows[1], bytes16{}), zip_high(rows[1], bytes16{})};
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; n++) {
+      const pairs v = reinterpret_cast<pairs>(n % 2 ? zip_high(even[n / 2], odd[n / 2]) : zip_low(even[n / 2], odd[n / 2]));
+      const pairs six = (v & 0xffffff) | (v >> 8 & 0xffffff000000);
+      std::memcpy(to + (i + 4 * n) * 3, &six, 8);
+      std::memcpy(to + (i + 4 * n) * 3 + 6, reinterpret_cast<const char*>(&six) + 8, 8);
+    }
+  }
+  for (; i < end; i++)
+    for (int64_t c = 0; c < 3; c++) to[i * 3 + c] = from[c * plane + i];
+}
+
 // Channel c of pixel i, from[c * plane + i], to to[offset(i) + c], for i in [first, end).
 template <class F> inline void to_channels_last(const uint8_t* from, int64_t plane, int64_t channels, int64_t first, int64_t end, uint8_t* to,
                                                 const F& offset) {
