@@ -62,9 +62,10 @@ Direct direct_plan(const Geometry& g) {
 
 Winograd winograd_plan(const Geometry& g, int algorithm) {
   Winograd p = {};
-  p.m = algorithm == winograd4 ? 4 : algorithm == folded ? 3
-                                                         : 2;
-  p.size = algorithm == winograd2 ? 4 : 6;
+  p.m = algorithm == winograd4 || algorithm == strided ? 4 : algorithm == folded ? 3
+                                                                                 : 2;
+  p.size = algorithm == winograd2 ? 4 : algorithm == strided ? 5
+                                                             : 6;
   p.points = p.size * p.size;
   p.fold = algorithm == folded ? 2 : 1;
   p.channels = algorithm == folded ? 4 * g.c : g.cg;
@@ -77,7 +78,8 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
   p.tiles = times(g.n, p.th * p.tw);
   // 28 tiles: their transform, one panel of products and (64 channels) the weights stay in L2. 14 to 56 differ by 3 %, 196 lose 30 %.
   // Four blocks at least, for as many threads; where that would leave less than 12 rows to a product, columns are divided instead.
-  constexpr int64_t most = 28, least = 12;
+  constexpr int64_t least = 12;
+  const int64_t phases = algorithm == strided ? 4 : 1, most = 28;
   p.shared = p.fold == 1 && g.groups == 1 && p.tiles < 4 * least;
   p.blocks = p.shared ? 1 : p.tiles < 4 * least ? divide_up(p.tiles, most)
                                                 : round_up(divide_up(p.tiles, most), 4);
@@ -88,7 +90,7 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
     p.block = divide_up(p.th * p.tw, each);
   }
   const auto spread = [](int64_t n) { return n % 512 == 0 ? n + 16 : n; };           // a multiple of 2 KiB apart, they would share L1 sets: 3 to 10 %
-  p.row = spread(round_up(at_least(p.chunk * p.channels, 1), 16));
+  p.row = spread(round_up(at_least(p.chunk * phases * p.channels, 1), 16));
   p.plane = spread(p.block * p.row);
   p.out_plane = spread(p.block * 32);
   p.units = p.shared ? divide_up(g.o, 32) : times(p.blocks, p.chunks);
