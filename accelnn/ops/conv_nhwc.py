@@ -18,6 +18,7 @@ from .matmul import ACTIVATIONS, EPS, PANEL, _activate, gamma, slope
 
 ALGORITHMS = ("panels", "winograd2", "winograd4", "folded", "lanes", "winograd5", "strided")  # codes of the kernel
 PANELS, WINOGRAD2, WINOGRAD4, FOLDED, LANES, WINOGRAD5, STRIDED = range(7)
+MOST_STRIDED = 256 * 256  # pairs of channels: beyond, packed weights would be too large
 PHASED = (FOLDED, STRIDED)  # stride 2: 2x2 pixels are channels
 SIX = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
 POINTS: dict[int, tuple[float, ...]] = {WINOGRAD2: (0, 1, -1), WINOGRAD4: SIX, FOLDED: SIX, WINOGRAD5: SIX, STRIDED: (5 / 4, -5 / 4, 1 / 2, -1 / 2)}
@@ -77,6 +78,9 @@ def plan_of(x: Spec, w: Spec, attrs: dict[str, Any]) -> str:
     oh, ow = _size(h, r, g, "h"), _size(width, s, g, "w")
     if (r, s) == (7, 7) and strides == (2, 2) and dilations == (1, 1) and c <= 4 and o >= 16 and oh * ow >= 256:
         return "folded"
+    if (r, s) == (3, 3) and strides == (2, 2) and dilations == (1, 1) and g["groups"] == 1 and c % PANEL == 0 < c and 16 <= o and o * c <= MOST_STRIDED:
+        tiles = _over(oh, 4) * _over(ow, 4)
+        return "strided" if n * tiles >= (9 if 324 * o * c > 8 << 20 else 4) and 90 * tiles < 9 * 0.9 * oh * ow else "panels"
     if strides != (1, 1) or per_group < 16 or o < 16 or (g["groups"] > 1 and o // g["groups"] % PANEL):
         return "panels"
     # Multiply-adds an output, tiles over the edge included. F(4,3) reads 36 numbers a weight: for few tiles it would wait for memory alone.
