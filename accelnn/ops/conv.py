@@ -222,6 +222,8 @@ def _dgrad_bound(dy: Any, w: Any, in_h: int, in_w: int, exact: int = 0, **g: int
     n, (o, per_group, r, s) = len(dy), w.shape
     if conv_bounds.by_winograd(n, per_group, o // full["groups"], (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
         return conv_bounds.dgrad(dy, w, in_h, in_w, **full)
+    if conv_bounds.by_strided(n, per_group, o, (r, s), dy.shape[2:], exact, **full):
+        return conv_bounds.strided_dgrad(dy, w, in_h, in_w, **full)
     return gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
 
 
@@ -251,6 +253,8 @@ def _wgrad_bound(dy: Any, x: Any, kernel_h: int, kernel_w: int, exact: int = 0, 
     c, o = x.shape[1] // full["groups"], dy.shape[1] // full["groups"]
     if conv_bounds.by_winograd(n, c, o, (kernel_h, kernel_w), dy.shape[2:], pixels, exact, **full):
         return conv_bounds.wgrad(dy, x, kernel_h, **full)
+    if conv_bounds.by_strided(n, c, o, (kernel_h, kernel_w), dy.shape[2:], exact, **full):
+        return conv_bounds.strided_wgrad(dy, x, **full)
     return gamma(n * pixels + 8) * _wgrad_reference(np.abs(dy), np.abs(x), kernel_h, kernel_w, **g)
 
 

@@ -75,6 +75,10 @@ struct Strided5 {
   static constexpr float both = float(a * a + b * b), ab2 = float(a * a * b * b);
   // Phases (row, column) that a point has products of.
   static constexpr int depth(int point) { return (point / 5 < 4 ? 2 : 1) * (point % 5 < 4 ? 2 : 1); }
+  // Of all points before it.
+  static constexpr int before(int point) { return point < 20 ? point / 5 * 18 + point % 5 * 4 : 72 + point % 5 * 2; }
+  // Rows and columns of a tile's products: 0 to 4 points of even pixels, 5 to 8 of odd ones. Which of its point's phases that is.
+  static constexpr int phase(int i, int j) { return i / 5 * (j % 5 < 4 ? 2 : 1) + j / 5; }
   // Odd pixels: four to the finite points.
   ACCELNN_INLINE static void in_odd(const vf* d, int step, vf* o, int to) {
     const vf d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
@@ -103,6 +107,32 @@ struct Strided5 {
     u[4] = g[1];
   }
 };
+
+// What a tile at a stride of 2 sees, one vector of channels: `pixel` loads one of the 9x9. The phases of point p follow each other at p * plane, `channels` apart.
+template <class Pixel> void transform_phases(const Pixel& pixel, int64_t channels, float* to, int64_t plane) {
+  using T = Strided5;
+  constexpr int S = T::size, R = T::reach;
+  vf e[R * R];                          // points of even rows, points of odd ones; columns of pixels
+#pragma GCC unroll 9
+  for (int j = 0; j < R; j++) {
+    vf d[R];
+#pragma GCC unroll 9
+    for (int i = 0; i < R; i++) d[i] = pixel(i * R + j);
+    T::in(d, 2, e + j, R);
+    T::in_odd(d + 1, 2, e + S * R + j, R);
+  }
+#pragma GCC unroll 9
+  for (int i = 0; i < R; i++) {
+    vf q[R];
+    T::in(e + i * R, 2, q, 1);
+    T::in_odd(e + i * R + 1, 2, q + S, 1);
+#pragma GCC unroll 9
+    for (int j = 0; j < R; j++) {
+      const int row = i % S, column = j % S;
+      store(to + (row * S + column) * plane + T::phase(i, j) * channels, q[j]);
+    }
+  }
+}
 
 }  // namespace ACCELNN_TARGET
 }  // namespace accelnn

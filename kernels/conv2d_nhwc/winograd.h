@@ -43,34 +43,11 @@ template <class T> ACCELNN_INLINE void transform_vector(const float* const* pixe
     for (int j = 0; j < S; j++) store(to + (i * S + j) * plane, q[j]);
   }
 }
-// At a stride of 2, a whole vector: the phases of point p follow each other at p * plane, `channels` apart.
-template <class T> void transform_phases(const float* const* pixel, int64_t c, int64_t channels, float* to, int64_t plane) {
-  constexpr int S = T::size, R = T::reach;
-  vf e[R * R];                          // points of even rows, points of odd ones; columns of pixels
-#pragma GCC unroll 9
-  for (int j = 0; j < R; j++) {
-    vf d[R];
-#pragma GCC unroll 9
-    for (int i = 0; i < R; i++) d[i] = load(pixel[i * R + j] + c);
-    T::in(d, 2, e + j, R);
-    T::in_odd(d + 1, 2, e + S * R + j, R);
-  }
-#pragma GCC unroll 9
-  for (int i = 0; i < R; i++) {
-    vf q[R];
-    T::in(e + i * R, 2, q, 1);
-    T::in_odd(e + i * R + 1, 2, q + S, 1);
-#pragma GCC unroll 9
-    for (int j = 0; j < R; j++) {
-      const int row = i % S, column = j % S, phase = i / S * (column < S - 1 ? 2 : 1) + j / S;
-      store(to + (row * S + column) * plane + phase * channels, q[j]);
-    }
-  }
-}
 // pixel[i]: channels of pixel i of the tile (row by row). to: element c of point p at p * plane + c; whole vectors are written.
 template <class T> void transform_tile(const float* const* pixel, int64_t channels, float* to, int64_t plane) {
   if constexpr (T::stride == 2)
-    for (int64_t c = 0; c < channels; c += lanes) transform_phases<T>(pixel, c, channels, to + c, plane);
+    for (int64_t c = 0; c < channels; c += lanes)
+      transform_phases([=](int i) __attribute__((always_inline)) { return load(pixel[i] + c); }, channels, to + c, plane);
   else
     for (int64_t c = 0; c < channels; c += lanes) transform_vector<T>(pixel, c, int(conv::at_most(lanes, channels - c)), to + c, plane);
 }
