@@ -110,6 +110,7 @@ GRADIENTS: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] =
     ((2, 17, 15, 9), (16, 17, 3, 3), {"pad_top": 2, "pad_left": 2, "pad_bottom": 1, "dilation_h": 2, "dilation_w": 2}),
     ((2, 40, 13, 14), (32, 20, 3, 3), {"groups": 2, "pad_top": 1, "pad_right": 1}),
     ((1, 16, 20, 22), (16, 16, 5, 5), {"pad_top": 2, "pad_bottom": 2, "pad_left": 1, "exact": 1}),
+    ((4, 64, 31, 29), (72, 64, 3, 3), {"stride_h": 2, "stride_w": 2, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
     ((2, 3, 9, 14), (6, 3, 4, 4), {"stride_h": 4, "stride_w": 4}),
     ((1, 2, 32, 48), (18, 2, 16, 16), {"stride_h": 16, "stride_w": 16}),
     ((2, 2, 15, 28), (5, 2, 7, 14), {"stride_h": 7, "stride_w": 14}),
