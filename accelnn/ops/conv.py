@@ -110,6 +110,7 @@ GRADIENTS: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]], ...] =
     ((2, 17, 15, 9), (16, 17, 3, 3), {"pad_top": 2, "pad_left": 2, "pad_bottom": 1, "dilation_h": 2, "dilation_w": 2}),
     ((2, 40, 13, 14), (32, 20, 3, 3), {"groups": 2, "pad_top": 1, "pad_right": 1}),
     ((1, 16, 20, 22), (16, 16, 5, 5), {"pad_top": 2, "pad_bottom": 2, "pad_left": 1, "exact": 1}),
+    ((4, 64, 31, 29), (72, 64, 3, 3), {"stride_h": 2, "stride_w": 2, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}),
     ((2, 3, 9, 14), (6, 3, 4, 4), {"stride_h": 4, "stride_w": 4}),
     ((1, 2, 32, 48), (18, 2, 16, 16), {"stride_h": 16, "stride_w": 16}),
     ((2, 2, 15, 28), (5, 2, 7, 14), {"stride_h": 7, "stride_w": 14}),
@@ -222,6 +223,8 @@ def _dgrad_bound(dy: Any, w: Any, in_h: int, in_w: int, exact: int = 0, **g: int
     n, (o, per_group, r, s) = len(dy), w.shape
     if conv_bounds.by_winograd(n, per_group, o // full["groups"], (r, s), (in_h, in_w), dy.shape[2] * dy.shape[3], exact, **full):
         return conv_bounds.dgrad(dy, w, in_h, in_w, **full)
+    if conv_bounds.by_strided(n, per_group, o, (r, s), dy.shape[2:], exact, **full):
+        return conv_bounds.strided_dgrad(dy, w, in_h, in_w, **full)
     return gamma(o // full["groups"] * r * s + 1) * _dgrad_reference(np.abs(dy), np.abs(w), in_h, in_w, **g)
 
 
@@ -251,6 +254,8 @@ def _wgrad_bound(dy: Any, x: Any, kernel_h: int, kernel_w: int, exact: int = 0, 
     c, o = x.shape[1] // full["groups"], dy.shape[1] // full["groups"]
     if conv_bounds.by_winograd(n, c, o, (kernel_h, kernel_w), dy.shape[2:], pixels, exact, **full):
         return conv_bounds.wgrad(dy, x, kernel_h, **full)
+    if conv_bounds.by_strided(n, c, o, (kernel_h, kernel_w), dy.shape[2:], exact, **full):
+        return conv_bounds.strided_wgrad(dy, x, **full)
     return gamma(n * pixels + 8) * _wgrad_reference(np.abs(dy), np.abs(x), kernel_h, kernel_w, **g)
 
 

@@ -27,6 +27,15 @@ def by_winograd(n: int, c: int, o: int, taps: tuple[int, int], sizes: tuple[int,
     return tiles * 36 + (320 if m == 4 else 640) + tiles * 320 // c + tiles * 320 // o < n * pixels * taps[0] ** 2
 
 
+def by_strided(n: int, c: int, o: int, taps: tuple[int, int], outputs: tuple[int, int], exact: int, **g: int) -> bool:
+    """kernels/conv2d_grad/strided_layout.cpp: which calls go by the F(4,2) of a stride's phases; `outputs`: of an image."""
+    expected = {"stride_h": 2, "stride_w": 2, "dilation_h": 1, "dilation_w": 1, "pad_top": 1, "pad_left": 1, "groups": 1}
+    if exact or tuple(taps) != (3, 3) or any(g[k] != v for k, v in expected.items()) or c < 16 or o < 16:
+        return False
+    tiles = n * math.ceil(outputs[0] / 4) * math.ceil(outputs[1] / 4)
+    return tiles * 81 + 1000 + tiles * 800 // c + tiles * 800 // o < n * outputs[0] * outputs[1] * 9
+
+
 def _matrices(taps: int) -> tuple[Any, Any, Any]:
     from .conv_nhwc import WINOGRAD4, WINOGRAD5, transforms
 
@@ -76,3 +85,41 @@ def wgrad(dy: Any, x: Any, taps: int, **g: int) -> Any:
     sums = np.einsum("nabijgo,nabijgc->ijgoc", out, v, optimize=True)
     found = np.einsum("ip,ijgoc,jq->gocpq", gm, sums, gm, optimize=True)
     return gamma(len(x) * len(down) * len(across) + ROUNDINGS) * found.reshape(dy.shape[1], x.shape[1] // k, taps, taps)
+
+
+def _strided_matrices() -> tuple[Any, Any, Any]:
+    from .conv_nhwc import STRIDED, transforms
+
+    at, g, bt = transforms(STRIDED)
+    return np.abs(at), np.abs(g), np.abs(bt)
+
+
+def strided_dgrad(dy: Any, w: Any, h: int, width: int, **g: int) -> Any:
+    """gamma_(O+32) |A^T| (sum_o (|G||w'||G^T|) (|B^T||d||B|)) |A|: phase (a, b) of dx, pixels 2i + 1 - a, sees dy[i] and, with a = 0, dy[i + 1]."""
+    at, gm, bt = _strided_matrices()
+    taps = np.zeros((*w.shape[:2], 2, 2, 2, 2))  # phase, tap
+    of = ((2, 0), (1,))
+    for a, b in np.ndindex(2, 2):
+        for i, p in enumerate(of[a]):
+            for j, q in enumerate(of[b]):
+                taps[:, :, a, b, i, j] = np.abs(w[:, :, p, q])
+    th, tw = math.ceil(h / 8), math.ceil(width / 8)
+    d = _windows(dy, _places(4 * th, 4, 1, 5), _places(4 * tw, 4, 1, 5))
+    u = np.einsum("ik,ocabkl,jl->ijocab", gm, taps, gm)
+    v = np.einsum("ik,nxyokl,jl->nxyijo", bt, d, bt, optimize=True)
+    y = np.einsum("pi,nxyijcab,qj->ncxpayqb", at, np.einsum("nxyijo,ijocab->nxyijcab", v, u, optimize=True), at, optimize=True)[..., ::-1, :, :, ::-1]
+    dx = y.reshape(len(dy), w.shape[1], 8 * th, 8 * tw)
+    return gamma(w.shape[0] + ROUNDINGS) * dx[:, :, :h, :width]
+
+
+def strided_wgrad(dy: Any, x: Any, **g: int) -> Any:
+    """gamma_(T+32) |G^T| (sum over tiles (|A||dy||A^T|) (|B^T||d||B|)) |G|, d the four phases of what a tile of dy sees of x."""
+    at, gm, bt = _strided_matrices()
+    down, across = (_places(n, 4, 1, 5) for n in dy.shape[2:])
+    tiles = _windows(dy, down[:, :4], across[:, :4])
+    out = np.einsum("ki,nabokl,lj->nabijo", at, tiles, at, optimize=True)
+    dw = np.zeros((dy.shape[1], x.shape[1], 4, 4))
+    for a, b in np.ndindex(2, 2):
+        v = np.einsum("ik,nxyckl,jl->nxyijc", bt, _windows(x, 2 * down + a - g["pad_top"], 2 * across + b - g["pad_left"]), bt, optimize=True)
+        dw[:, :, a::2, b::2] = np.einsum("ip,ijoc,jq->ocpq", gm, np.einsum("nxyijo,nxyijc->ijoc", out, v, optimize=True), gm, optimize=True)
+    return gamma(len(x) * len(down) * len(across) + ROUNDINGS) * dw[:, :, :3, :3]

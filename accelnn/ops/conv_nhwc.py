@@ -16,11 +16,13 @@ from ..core.registry import Op
 from .conv import GEOMETRY, _floats, columns, conv_shape, correlate, out_size
 from .matmul import ACTIVATIONS, EPS, PANEL, _activate, gamma, slope
 
-ALGORITHMS = ("panels", "winograd2", "winograd4", "folded", "lanes", "winograd5")  # codes of the kernel
-PANELS, WINOGRAD2, WINOGRAD4, FOLDED, LANES, WINOGRAD5 = range(6)
+ALGORITHMS = ("panels", "winograd2", "winograd4", "folded", "lanes", "winograd5", "strided")  # codes of the kernel
+PANELS, WINOGRAD2, WINOGRAD4, FOLDED, LANES, WINOGRAD5, STRIDED = range(7)
+MOST_STRIDED = 256 * 256  # pairs of channels: beyond, packed weights would be too large
+PHASED = (FOLDED, STRIDED)  # stride 2: 2x2 pixels are channels
 SIX = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
-POINTS: dict[int, tuple[float, ...]] = {WINOGRAD2: (0, 1, -1), WINOGRAD4: SIX, FOLDED: SIX, WINOGRAD5: SIX}
-TAPS = {WINOGRAD2: 3, WINOGRAD4: 3, FOLDED: 4, WINOGRAD5: 5}  # of the filter that a tile sees
+POINTS: dict[int, tuple[float, ...]] = {WINOGRAD2: (0, 1, -1), WINOGRAD4: SIX, FOLDED: SIX, WINOGRAD5: SIX, STRIDED: (5 / 4, -5 / 4, 1 / 2, -1 / 2)}
+TAPS = {WINOGRAD2: 3, WINOGRAD4: 3, FOLDED: 4, WINOGRAD5: 5, STRIDED: 2}  # of the filter that a tile sees
 ROUNDINGS = 24  # of a term in the two transforms, the rounding of U, residual and bias
 
 
@@ -76,6 +78,9 @@ def plan_of(x: Spec, w: Spec, attrs: dict[str, Any]) -> str:
     oh, ow = _size(h, r, g, "h"), _size(width, s, g, "w")
     if (r, s) == (7, 7) and strides == (2, 2) and dilations == (1, 1) and c <= 4 and o >= 16 and oh * ow >= 256:
         return "folded"
+    if (r, s) == (3, 3) and strides == (2, 2) and dilations == (1, 1) and g["groups"] == 1 and c % PANEL == 0 < c and 16 <= o and o * c <= MOST_STRIDED:
+        tiles = _over(oh, 4) * _over(ow, 4)
+        return "strided" if n * tiles >= (9 if 324 * o * c > 8 << 20 else 4) and 90 * tiles < 9 * 0.9 * oh * ow else "panels"
     if strides != (1, 1) or per_group < 16 or o < 16 or (g["groups"] > 1 and o // g["groups"] % PANEL):
         return "panels"
     # Multiply-adds an output, tiles over the edge included. F(4,3) reads 36 numbers a weight: for few tiles it would wait for memory alone.
@@ -106,7 +111,7 @@ def packed_shape(w: Sequence[AnySize], groups: int, algorithm: int) -> tuple[Any
     o, per_group, r, s = w
     if algorithm == PANELS:
         return (groups * ((o // groups + PANEL - 1) // PANEL), r * s * per_group, PANEL)
-    taps = {LANES: r * s, WINOGRAD2: 16, WINOGRAD4: 36, WINOGRAD5: 36, FOLDED: 144}[algorithm]
+    taps = {LANES: r * s, WINOGRAD2: 16, WINOGRAD4: 36, WINOGRAD5: 36, FOLDED: 144, STRIDED: 81}[algorithm]
     return ((o + PANEL - 1) // PANEL, taps * per_group, PANEL)
 
 
@@ -116,7 +121,8 @@ def _check_algorithm(name: str, w: Sequence[Any], groups: int, algorithm: int) -
     three, channelwise = (r, s) == (3, 3) and products, per_group == o // groups and per_group in (1, 2, 4, 8)
     few = channelwise and per_group in (4, 8) and (r, s) == (3, 3)
     fits = {PANELS: True, WINOGRAD2: three, WINOGRAD4: three or few, LANES: channelwise,
-            WINOGRAD5: (r, s) == (5, 5) and products, FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4}  # fmt: skip
+            WINOGRAD5: (r, s) == (5, 5) and products, FOLDED: (r, s) == (7, 7) and groups == 1 and per_group <= 4,
+            STRIDED: (r, s) == (3, 3) and groups == 1 and per_group % PANEL == 0}  # fmt: skip
     if not fits.get(algorithm, False):
         known = ALGORITHMS[algorithm] if 0 <= algorithm < len(ALGORITHMS) else algorithm
         raise ShapeError(f"{name}: weights {tuple(w)} in {groups} groups are not for the algorithm {known}")
@@ -140,11 +146,28 @@ def _panelled(taps: Any) -> Any:
 
 
 def folded(w: Any) -> Any:
-    """7x7 taps at stride 2 as 4x4 taps on 2x2 pixels folded into channels (row, column, channel)."""
-    o, c = w.shape[:2]
-    eight = np.zeros((o, c, 8, 8), w.dtype)
-    eight[:, :, :7, :7] = w
-    return eight.reshape(o, c, 4, 2, 4, 2).transpose(0, 3, 5, 1, 2, 4).reshape(o, 4 * c, 4, 4)
+    """7x7 (3x3) taps at stride 2 as 4x4 (2x2) taps on 2x2 pixels folded into channels (row, column, channel)."""
+    o, c, r, _ = w.shape
+    half = (r + 1) // 2
+    even = np.zeros((o, c, 2 * half, 2 * half), w.dtype)
+    even[:, :, :r, :r] = w
+    return even.reshape(o, c, half, 2, half, 2).transpose(0, 3, 5, 1, 2, 4).reshape(o, 4 * c, half, half)
+
+
+def _phased(channels: int) -> Any:
+    """Which rows (point, phase, channel) of STRIDED's U can differ from 0: an odd phase has one tap, and that nothing at infinity."""
+    i, j, a, b = np.indices((5, 5, 2, 2))
+    return np.repeat(~(((i == 4) & (a == 1)) | ((j == 4) & (b == 1))).ravel(), channels)
+
+
+def _full(u: Any, algorithm: int) -> Any:
+    """U with all rows (point, channel)."""
+    if algorithm != STRIDED:
+        return u
+    kept = _phased(len(u) // 81)
+    full = np.zeros((len(kept), u.shape[1]), u.dtype)
+    full[kept] = u
+    return full
 
 
 def _exchanged(u: Any, per_group: int) -> Any:
@@ -164,16 +187,17 @@ def _pack_reference(w: Any, groups: int = 1, algorithm: int = 0) -> Any:
         each = w.reshape(parts, o // parts, per_group, r, s).transpose(0, 3, 4, 2, 1).reshape(parts, r * s * per_group, o // parts)
         return np.concatenate([_panelled(x) for x in each])
     g = transforms(algorithm)[1]
-    filters = folded(w) if algorithm == FOLDED else w
+    filters = folded(w) if algorithm in PHASED else w
     u = np.einsum("ik,ockl,jl->ijco", g, np.asarray(filters, np.float64), g)
     u = u.reshape(-1, o)
+    u = u[_phased(per_group)] if algorithm == STRIDED else u
     return _panelled(_exchanged(u, per_group) if _in_lanes(groups, o) else u).astype(w.dtype)
 
 
 _WEIGHTS: tuple[tuple[tuple[int, ...], int, int], ...] = (
     ((1, 1, 1, 1), 1, PANELS), ((17, 3, 3, 2), 1, PANELS), ((6, 2, 3, 3), 2, PANELS), ((5, 3, 3, 3), 1, WINOGRAD2), ((33, 2, 3, 3), 1, WINOGRAD4),
     ((24, 8, 3, 3), 3, WINOGRAD4), ((20, 3, 7, 7), 1, FOLDED), ((18, 3, 5, 5), 1, WINOGRAD5), ((5, 1, 3, 3), 5, LANES), ((24, 4, 3, 2), 6, LANES),
-    ((0, 2, 3, 3), 1, PANELS),
+    ((0, 2, 3, 3), 1, PANELS), ((18, 16, 3, 3), 1, STRIDED),
 )  # fmt: skip
 
 
@@ -201,7 +225,7 @@ def _shape(x: Spec, w: Spec, bias: Spec | None = None, residual: Spec | None = N
     if w.shape != packed_shape(weights, full["groups"], algorithm):
         raise ShapeError(f"conv2d_nhwc: {w} is not what conv2d_pack makes of {weights}: {packed_shape(weights, full['groups'], algorithm)}")
     steps, dilations = (full["stride_h"], full["stride_w"]), (full["dilation_h"], full["dilation_w"])
-    if algorithm in TAPS and (steps != ((2, 2) if algorithm == FOLDED else (1, 1)) or (algorithm == FOLDED and dilations != (1, 1))):
+    if algorithm in TAPS and (steps != ((2, 2) if algorithm in PHASED else (1, 1)) or (algorithm in PHASED and dilations != (1, 1))):
         raise ShapeError(f"conv2d_nhwc: {ALGORITHMS[algorithm]} takes no stride {steps}, dilation {dilations}")
     y = conv_shape("conv2d_nhwc", Spec((n, c, h, width), DType.float32), Spec(weights, DType.float32), bias, full, DType.float32).shape
     out = Spec((y[0], y[2], y[3], y[1]), DType.float32)
@@ -224,11 +248,11 @@ def _places(size: int, m: int, dilation: int) -> list[int]:
 
 
 def _tiles(x: Any, g: dict[str, int], algorithm: int, oh: int, ow: int) -> Any:
-    """What each tile reads: x[N,C,H,W] -> [N,TH,TW,C',t,t], of the folded image for FOLDED."""
+    """What each tile reads: x[N,C,H,W] -> [N,TH,TW,C',t,t], of the folded image for FOLDED, STRIDED."""
     m, t = transforms(algorithm)[0].shape
     dh, dw = g["dilation_h"], g["dilation_w"]
     down, across = _places(oh, m, dh), _places(ow, m, dw)
-    fold = 2 if algorithm == FOLDED else 1
+    fold = 2 if algorithm in PHASED else 1
     rows, cols = (down[-1] + (t - 1) * dh + 1) * fold, (across[-1] + (t - 1) * dw + 1) * fold
     n, c, h, width = x.shape
     padded = np.zeros((n, c, rows, cols), x.dtype)
@@ -271,12 +295,13 @@ def winograd_sizes(x: Any, w: Any, g: dict[str, int]) -> list[tuple[int, Any]]:
     strides, dilated = (g["stride_h"], g["stride_w"]), (g["dilation_h"], g["dilation_w"]) != (1, 1)
     found = []
     for algorithm in TAPS if g["groups"] == 1 and w.size and x.size else ():
-        kernel, step = {WINOGRAD5: (5, 1), FOLDED: (7, 2)}.get(algorithm, (3, 1))
-        if (r, s) != (kernel, kernel) or strides != (step, step) or (algorithm == FOLDED and (dilated or per_group > 4)):
+        kernel, step = {WINOGRAD5: (5, 1), FOLDED: (7, 2), STRIDED: (3, 2)}.get(algorithm, (3, 1))
+        if (r, s) != (kernel, kernel) or strides != (step, step) or (algorithm in PHASED and dilated) or (algorithm == FOLDED and per_group > 4) or (
+            algorithm == STRIDED and per_group % PANEL):
             continue
-        u = _unpanelled(_pack_reference(w, 1, algorithm), o)
+        u = _full(_unpanelled(_pack_reference(w, 1, algorithm), o), algorithm)
         shape = columns(x[:, :0], r, s, g).shape
-        channels = per_group * (4 if algorithm == FOLDED else 1)
+        channels = per_group * (4 if algorithm in PHASED else 1)
         found.append((channels + ROUNDINGS, _by_tiles(x, u, g, algorithm, shape[4], shape[5], True)))
     return found
 
@@ -291,7 +316,7 @@ def _sum(x: Any, w: Any, channels: int, kernel: tuple[int, int], algorithm: int,
         weights = taps.T.reshape(channels, *kernel, per_group).transpose(0, 3, 1, 2)
         return correlate(np.abs(x), np.abs(weights), g) if size else correlate(x, weights, g)
     shape = columns(x[:, :0], *kernel, g).shape
-    u = _unpanelled(w, channels)
+    u = _full(_unpanelled(w, channels), algorithm)
     return _by_tiles(x, _exchanged(u, per_group) if _in_lanes(k, channels) else u, g, algorithm, shape[4], shape[5], size)
 
 
@@ -307,7 +332,8 @@ def _bound(x: Any, w: Any, bias: Any = None, residual: Any = None, channels: int
     """gamma_(K+3) (|X| * |w| + |residual| + |bias|); of Winograd gamma_(C'+24) (|A^T| (sum_c |U| (|B^T| |d| |B|)) |A| + ...), tile by tile."""
     size = _sum(_first(x), w, channels, (kernel_h, kernel_w), algorithm, {**GEOMETRY, **g}, True).transpose(0, 2, 3, 1)
     size = size + sum(np.abs(v) for v in (bias, residual) if v is not None)
-    products = w.shape[1] // (len(transforms(algorithm)[2]) ** 2) + ROUNDINGS if algorithm in TAPS else w.shape[1] + 3
+    channels_of = 4 * x.shape[3] if algorithm in PHASED else x.shape[3] // g.get("groups", 1)
+    products = channels_of + ROUNDINGS if algorithm in TAPS else w.shape[1] + 3
     return gamma(products) * size * slope(activation) + (4 * EPS * np.maximum(size, 1) if activation else 0)
 
 
@@ -339,6 +365,10 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, int], int], ...] 
     ((1, 3, 33, 41), (20, 3, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_top": 3, "pad_left": 3, "pad_bottom": 3, "pad_right": 3}, FOLDED),
     ((2, 4, 30, 9), (7, 4, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_left": 1}, FOLDED),
     ((1, 1, 8, 200), (16, 1, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_bottom": 2}, FOLDED),
+    ((1, 16, 5, 6), (3, 16, 3, 3), {"stride_h": 2, "stride_w": 2}, STRIDED),
+    ((2, 32, 19, 33), (37, 32, 3, 3), {"stride_h": 2, "stride_w": 2, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}, STRIDED),
+    ((2, 48, 16, 14), (64, 48, 3, 3), {"stride_h": 2, "stride_w": 2, "pad_top": 2, "pad_right": 3}, STRIDED),
+    ((3, 16, 33, 62), (16, 16, 3, 3), {"stride_h": 2, "stride_w": 2, "pad_bottom": 1, "pad_right": 1}, STRIDED),
     ((2, 37, 9, 11), (37, 1, 3, 3), {"groups": 37, "pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}, LANES),
     ((1, 32, 11, 9), (32, 1, 5, 5), {"groups": 32, "stride_h": 2, "stride_w": 2, "pad_top": 2, "pad_left": 2}, LANES),
     ((1, 16, 9, 9), (16, 1, 7, 7), {"groups": 16, "pad_top": 3, "pad_left": 3, "pad_bottom": 3, "pad_right": 3}, LANES),

@@ -170,16 +170,36 @@ def layout(graph: Graph) -> Graph:
             return Value(reader, 1) not in read and any(follows(r, Value(reader)) for r in read.get(Value(reader), ()))
         return packing_pays(reader) or reader.op in (*STEPS, "concat", "resize") or is_elementwise(reader)
 
+    def read_last(v: Value) -> bool:
+        """Whether everything that reads v wants it channels last."""
+
+        def wants(reader: Node) -> bool:
+            if reader is v.node or reader.op not in ("conv2d", "max_pool2d", "avg_pool2d"):
+                return False
+            if reader.op != "conv2d":
+                return Value(reader, 1) not in read and read_last(Value(reader))
+            weights: Any = reader.inputs[1]
+            return is_fixed(weights, written) and pays(reader.inputs[0].spec, weights.spec, reader.attrs)
+
+        return all(map(wants, read.get(v, [v.node])))
+
+    def leads(node: Node, weights: Value) -> bool:
+        """A first layer, as fast either way, saves turning what it writes: 64 x 3x32x32 to 32 channels 1.20 ms for 1.18, and 0.95 of turning."""
+        o, per_group, *_ = weights.spec.shape
+        return isinstance(o, int) and o % 16 == 0 < o and 3 <= per_group < 16 and node.attrs.get("groups", 1) == 1 and read_last(Value(node))
+
     def change(node: Node, inputs: list[Value | None]) -> Sequence[Value] | None:
         if node.is_source or node.is_flow or not inputs or inputs[0] is None:
             return None
         made: Node | None = None
+        first = node
         marked = node.op in CONVOLUTIONS and exact_wanted() and not node.attrs.get("exact")
         if marked:  # of a loaded graph; what is traced says so itself
             node = Node(node.op, inputs, {**node.attrs, "exact": 1}, node.outputs, node.label)
         if node.op == "conv2d":
             weights: Any = inputs[1]
-            if is_fixed(weights, written) and (held_last(inputs[0]) is not None or pays(inputs[0].spec, weights.spec, node.attrs)):
+            wanted = held_last(inputs[0]) is not None or pays(inputs[0].spec, weights.spec, node.attrs)
+            if is_fixed(weights, written) and (wanted or leads(first, weights)):
                 made = _conv2d(node, inputs)
         elif packing_pays(node):
             last = held_last(inputs[0])

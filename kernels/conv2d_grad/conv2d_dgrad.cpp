@@ -31,6 +31,7 @@ static size_t workspace(const Call& call, const Row& row) {
   const conv::Geometry g = conv::geometry(call, call.out[0], call.in[1], call.in[0]);
   const bool exact = call.integer(conv2d_dgrad_attr::exact) != 0;
   if (by_last(row)) return conv_grad::last_layout(g, exact).bytes;
+  if (conv_grad::by_strided(g, exact)) return conv_grad::strided_dgrad_layout(g).bytes;
   if (conv::windows_apart(g)) return conv_grad::apart_layout(g).bytes;
   return conv_grad::by_winograd(g, g.h, g.w, exact) ? conv_grad::dgrad_winograd_layout(g).bytes : conv_grad::dgrad_layout(g).bytes;
 }

@@ -9,6 +9,8 @@
 // 3x3 and 5x5 at stride 1 with at least 16 channels and outputs a group and enough pixels (layout.h: by_winograd) go by Winograd's F(4,3) and F(2,5),
 // points 0, +-2/3, +-3/2, infinity, unless `exact` is 1. Then, tile by tile, d_o what a tile of dx sees of dy, w' turned by 180 degrees:
 //   |err| <= gamma_(O/g+32) |A^T| (sum_o (|G| |w'_oc| |G^T|) * (|B^T| |d_o| |B|)) |A|;  NaN and infinities reach every pixel of their tile.
+// 3x3 at a stride of 2 with a border of one above and on the left, one group, go by F(4,2) of their phases (layout.h: by_strided), points +-5/4, +-1/2,
+// infinity, unless `exact` is 1: a tile is 8x8 pixels, w' the taps of a pixel's phase (strided.h), and the bound is the same, d_o 5x5 numbers of dy.
 #pragma once
 #define ACCELNN_OP conv2d_dgrad
 #define ACCELNN_TABLE "conv2d_grad/conv2d_dgrad.inc"

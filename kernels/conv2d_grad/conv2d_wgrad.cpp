@@ -22,6 +22,7 @@ static size_t workspace(const Call& call, const Row& row) {
   const conv::Geometry g = conv::geometry(call, call.in[1], call.out[0], call.in[0]);
   switch (conv_grad::wgrad_way(g, call.integer(conv2d_wgrad_attr::exact) != 0)) {
     case conv_grad::WgradWay::winograd: return conv_grad::wgrad_winograd_layout(g).bytes;
+    case conv_grad::WgradWay::strided: return conv_grad::strided_wgrad_layout(g).bytes;
     case conv_grad::WgradWay::points: return conv_grad::points_layout(conv_grad::as_points(g)).bytes;
     case conv_grad::WgradWay::outer: return conv_grad::outer_layout(g).bytes;
     case conv_grad::WgradWay::rows: return conv_grad::rows_layout(g).bytes;

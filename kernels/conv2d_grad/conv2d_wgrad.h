@@ -7,6 +7,7 @@
 // Error: |err| <= gamma_K (sum |dy| |X|), K = N OH OW. Images are summed in up to 8 parts, a number that the shape alone decides.
 // 3x3 and 5x5 at stride 1 as in conv2d_dgrad.h by Winograd, unless `exact` is 1; d_c what a tile of dy sees of x, T tiles:
 //   |err| <= gamma_(T+32) |G^T| (sum over tiles (|A| |dy_o| |A^T|) * (|B^T| |d_c| |B|)) |G|
+// and 3x3 at a stride of 2 by F(4,2) of its phases, with the same bound for the taps of a phase, d_c what a tile of 4x4 of dy sees of that phase of x.
 #pragma once
 #define ACCELNN_OP conv2d_wgrad
 #define ACCELNN_TABLE "conv2d_grad/conv2d_wgrad.inc"

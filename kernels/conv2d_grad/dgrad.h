@@ -3,6 +3,7 @@
 #include "conv2d/columns.h"
 #include "conv2d_grad/apart.h"
 #include "conv2d_grad/dgrad_rows.h"
+#include "conv2d_grad/strided_dgrad.h"
 #include "conv2d_grad/winograd_dgrad.h"
 #include "pool.h"
 
@@ -169,6 +170,7 @@ inline Status conv2d_dgrad_f32(const Call& call) {
   const int64_t units = g.n * g.groups * l.bands * l.blocks;
   if (units == 0 || g.h == 0 || g.w == 0) return {};
   if (conv_grad::by_winograd(g, g.h, g.w, call.integer(conv2d_dgrad_attr::exact) != 0)) return winograd_grad::dgrad(call, g);
+  if (conv_grad::by_strided(g, call.integer(conv2d_dgrad_attr::exact) != 0)) return strided_grad::dgrad(call, g);
   char* const work = static_cast<char*>(call.work);
 
   parallel(call, l.parts, 2 * g.n * g.o * g.pixels * g.k, [&](int64_t part) {

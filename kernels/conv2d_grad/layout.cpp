@@ -127,6 +127,7 @@ ApartLayout apart_layout(const Geometry& g) {
 
 WgradWay wgrad_way(const Geometry& g, bool exact) {
   if (by_winograd(g, g.oh, g.ow, exact)) return WgradWay::winograd;
+  if (by_strided(g, exact)) return WgradWay::strided;
   if (conv::windows_apart(g)) return WgradWay::points;
   const bool many = g.cg >= group_pixels && g.og >= 4;        // channels for the lanes, outputs to share them
   if (many && g.r * g.s == 1 && !g.padded) return WgradWay::points;

@@ -61,6 +61,7 @@ ApartLayout apart_layout(const Geometry& g);
 
 // The ways to dw. Each has a layout below, and a file of its name; the last is wgrad.h.
 enum class WgradWay { winograd,
+                      strided,
                       points,
                       outer,
                       rows,
@@ -104,6 +105,11 @@ constexpr int64_t points = 36, seen = 6, panel_width = 32, most_outs = 14;
 bool by_winograd(const Geometry& g, int64_t h, int64_t w, bool exact);      // tiles over h x w pixels
 WinogradLayout dgrad_winograd_layout(const Geometry& g);
 WinogradLayout wgrad_winograd_layout(const Geometry& g);
+
+// Both gradients of 3x3 at a stride of 2 with a border of one above and on the left, by the F(4,2) of its phases (strided.h).
+bool by_strided(const Geometry& g, bool exact);
+WinogradLayout strided_dgrad_layout(const Geometry& g);
+WinogradLayout strided_wgrad_layout(const Geometry& g);
 
 // wgrad with channels in the lanes (wgrad_outer.h).
 struct OuterLayout {

@@ -2,6 +2,7 @@
 #pragma once
 #include "conv2d/columns.h"
 #include "conv2d_grad/conv2d_wgrad.h"
+#include "conv2d_grad/strided_wgrad.h"
 #include "conv2d_grad/wgrad_outer.h"
 #include "conv2d_grad/wgrad_points.h"
 #include "conv2d_grad/wgrad_rows.h"
@@ -80,6 +81,7 @@ inline Status conv2d_wgrad_f32(const Call& call) {
   }
   switch (conv_grad::wgrad_way(g, call.integer(conv2d_wgrad_attr::exact) != 0)) {
     case conv_grad::WgradWay::winograd: return winograd_grad::wgrad(call, g);
+    case conv_grad::WgradWay::strided: return strided_grad::wgrad(call, g);
     case conv_grad::WgradWay::points: return wgrad_points::run(call, g);
     case conv_grad::WgradWay::outer: return wgrad_outer::run(call, g);
     case conv_grad::WgradWay::rows: return wgrad_rows::run(call, g);

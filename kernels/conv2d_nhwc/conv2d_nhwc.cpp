@@ -16,6 +16,7 @@ PackedShape packed_shape(int algorithm, int64_t o, int64_t per_group, int64_t r,
   if (algorithm == panels) return {groups * divide_up(o / groups, 16), r * s * per_group};
   const int64_t taps = algorithm == winograd2 ? 16 : algorithm == winograd4 || algorithm == winograd5 ? 36
       : algorithm == folded                                                                           ? 144
+      : algorithm == strided                                                                          ? 81
                                                                                                       : r * s;
   return {divide_up(o, 16), taps * per_group};
 }
@@ -25,6 +26,7 @@ Status check_algorithm(const char* op, int algorithm, int64_t o, int64_t per_gro
   const bool fits = algorithm == panels                  ? true
       : algorithm == winograd2 || algorithm == winograd4 ? r == 3 && s == 3 && (products || (few && algorithm == winograd4))
       : algorithm == winograd5                           ? r == 5 && s == 5 && products
+      : algorithm == strided                             ? r == 3 && s == 3 && groups == 1 && per_group % 16 == 0
       : algorithm == folded                              ? r == 7 && s == 7 && groups == 1 && per_group <= 4
       : algorithm == lanes_of                            ? per_group == o / groups && (per_group == 1 || per_group == 2 || per_group == 4 || per_group == 8)
                                                          : false;
@@ -76,10 +78,10 @@ static Status check(const Call& call) {
   ACCELNN_CHECK(algorithm >= 0 && algorithm < conv::n_algorithms, attribute, "conv2d_nhwc: algorithm %lld is unknown", static_cast<long long>(algorithm));
   ACCELNN_TRY(conv::check_algorithm("conv2d_nhwc", int(algorithm), o, per_group, r, s, g));
   const bool winograd = conv::by_tiles(int(algorithm)), dilated = call.integer(conv::dilation_h) > 1 || call.integer(conv::dilation_w) > 1;
-  const int64_t step = algorithm == conv::folded ? 2 : 1;
+  const int64_t step = algorithm == conv::folded || algorithm == conv::strided ? 2 : 1;
   const bool strides_fit = call.integer(conv::stride_h) == step && call.integer(conv::stride_w) == step;
-  ACCELNN_CHECK(!winograd || (strides_fit && !(dilated && algorithm == conv::folded)), attribute,
-                "conv2d_nhwc: algorithm %lld wants stride %lld, and folded no dilation", static_cast<long long>(algorithm), static_cast<long long>(step));
+  ACCELNN_CHECK(!winograd || (strides_fit && !(dilated && step == 2)), attribute,
+                "conv2d_nhwc: algorithm %lld wants stride %lld, folded and strided no dilation", static_cast<long long>(algorithm), static_cast<long long>(step));
   const conv::PackedShape p = conv::packed_shape(int(algorithm), o, per_group, r, s, g);
   ACCELNN_CHECK(w.shape[0] == p.panels && w.shape[1] == p.taps && w.shape[2] == 16, shape, "conv2d_nhwc: packed weights [%lld, %lld, 16] expected, not %s",
                 static_cast<long long>(p.panels), static_cast<long long>(p.taps), describe(w).text);

@@ -15,6 +15,7 @@ inline Status conv2d_nhwc_by(int algorithm, const Call& call, const conv::Geomet
     case conv::winograd2: return conv2d_winograd<Points4<2>>(call, g, algorithm, x, packed, bias, residual, y, how, work);
     case conv::winograd4: return conv2d_winograd<Points6<4>>(call, g, algorithm, x, packed, bias, residual, y, how, work);
     case conv::winograd5: return conv2d_winograd<Points6<2>>(call, g, algorithm, x, packed, bias, residual, y, how, work);
+    case conv::strided: return conv2d_winograd<Strided5>(call, g, algorithm, x, packed, bias, residual, y, how, work);
     case conv::folded: return conv2d_folded(call, g, x, packed, bias, residual, y, how, work);
     case conv::lanes_of: return conv2d_channelwise(call, g, x, packed, bias, residual, y, how);
     default: return conv2d_direct(call, g, x, packed, bias, residual, y, how, work);

@@ -65,6 +65,28 @@ inline void pack_folded(const float* w, int64_t channels, int64_t n, float* to) 
       }
 }
 
+// Phase (a, b) of 3x3 taps at a stride of 2: taps (2i + a, 2k + b); rows (point, phase, c), without those that are always zero.
+inline void pack_strided(const float* w, int64_t channels, int64_t n, float* to) {
+  using T = Strided5;
+  constexpr int S = T::size;
+  float points[S * S * 16];
+  for (int64_t c = 0; c < channels; c++)
+    for (int a = 0; a < 2; a++)
+      for (int b = 0; b < 2; b++) {
+        double filters[4][16] = {};
+        for (int i = 0; i < 2 - a; i++)
+          for (int k = 0; k < 2 - b; k++)
+            for (int64_t j = 0; j < n; j++) filters[i * 2 + k][j] = w[(j * channels + c) * 9 + (2 * i + a) * 3 + 2 * k + b];
+        pack_points<T, 2>(filters, 1, 0, points);
+        int64_t row = 0;
+        for (int point = 0; point < S * S; row += T::depth(point++)) {
+          if ((a && point / S == S - 1) || (b && point % S == S - 1)) continue;
+          const int64_t phase = a * (point % S < S - 1 ? 2 : 1) + b;
+          std::memcpy(to + ((row + phase) * channels + c) * 16, points + point * 16, 64);
+        }
+      }
+}
+
 inline void conv2d_pack_into(const Call& call, const float* w, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups, int algorithm, float* to) {
   const conv::PackedShape shape = conv::packed_shape(algorithm, o, per_group, r, s, groups);
   const int64_t parts = algorithm == conv::panels ? groups : 1, mine = o / parts, each = shape.panels / conv::at_least(parts, 1);
@@ -77,6 +99,7 @@ inline void conv2d_pack_into(const Call& call, const float* w, int64_t o, int64_
       case conv::winograd2: return pack_winograd<Points4<2>, 3>(from, per_group, n, p);
       case conv::winograd4: return pack_winograd<Points6<4>, 3>(from, per_group, n, p, conv::in_lanes(groups, o));
       case conv::winograd5: return pack_winograd<Points6<2>, 5>(from, per_group, n, p);
+      case conv::strided: return pack_strided(from, per_group, n, p);
       case conv::folded: return pack_folded(from, per_group, n, p);
       default: return pack_taps(from, per_group, r, s, n, p);
     }

@@ -62,9 +62,10 @@ Direct direct_plan(const Geometry& g) {
 
 Winograd winograd_plan(const Geometry& g, int algorithm) {
   Winograd p = {};
-  p.m = algorithm == winograd4 ? 4 : algorithm == folded ? 3
-                                                         : 2;
-  p.size = algorithm == winograd2 ? 4 : 6;
+  p.m = algorithm == winograd4 || algorithm == strided ? 4 : algorithm == folded ? 3
+                                                                                 : 2;
+  p.size = algorithm == winograd2 ? 4 : algorithm == strided ? 5
+                                                             : 6;
   p.points = p.size * p.size;
   p.fold = algorithm == folded ? 2 : 1;
   p.channels = algorithm == folded ? 4 * g.c : g.cg;
@@ -77,7 +78,10 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
   p.tiles = times(g.n, p.th * p.tw);
   // 28 tiles: their transform, one panel of products and (64 channels) the weights stay in L2. 14 to 56 differ by 3 %, 196 lose 30 %.
   // Four blocks at least, for as many threads; where that would leave less than 12 rows to a product, columns are divided instead.
-  constexpr int64_t most = 28, least = 12;
+  constexpr int64_t least = 12;
+  // Of strided, whose transforms are 81 numbers a channel, 14: 32 to 64 channels of 64 x 32x32 4.36 ms, with 28 tiles 5.97; 128 of 8 x 56x56 12.0 and 12.9.
+  // More columns than 32 at a time, so that transforms are read less often, and asking for the next tiles' pixels and outputs beforehand changed nothing.
+  const int64_t phases = algorithm == strided ? 4 : 1, most = algorithm == strided ? 14 : 28;
   p.shared = p.fold == 1 && g.groups == 1 && p.tiles < 4 * least;
   p.blocks = p.shared ? 1 : p.tiles < 4 * least ? divide_up(p.tiles, most)
                                                 : round_up(divide_up(p.tiles, most), 4);
@@ -88,7 +92,7 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
     p.block = divide_up(p.th * p.tw, each);
   }
   const auto spread = [](int64_t n) { return n % 512 == 0 ? n + 16 : n; };           // a multiple of 2 KiB apart, they would share L1 sets: 3 to 10 %
-  p.row = spread(round_up(at_least(p.chunk * p.channels, 1), 16));
+  p.row = spread(round_up(at_least(p.chunk * phases * p.channels, 1), 16));
   p.plane = spread(p.block * p.row);
   p.out_plane = spread(p.block * 32);
   p.units = p.shared ? divide_up(g.o, 32) : times(p.blocks, p.chunks);
@@ -127,11 +131,15 @@ Detour detour(const Geometry& g, bool exact) {
   const bool many = g.c >= 16 && g.o >= 16 && seen >= 400 && g.groups == 1 && g.sh == 1 && g.sw == 1;
   const int64_t across4 = g.dh * g.dw * divide_up(divide_up(g.oh, g.dh), 4) * divide_up(divide_up(g.ow, g.dw), 4) * 36;
   const int64_t across2 = g.dh * g.dw * divide_up(divide_up(g.oh, g.dh), 2) * divide_up(divide_up(g.ow, g.dw), 2);
+  // The packing is 240 cycles for a pair of channels, of which a tile of 16 outputs saves 3.5.
+  const int64_t across_strided = times(g.n, divide_up(g.oh, 4) * divide_up(g.ow, 4)) * 90;
+  const bool halves = g.r == 3 && g.s == 3 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1 && g.groups == 1 && g.c >= 16 && g.c % 16 == 0 && g.o >= 16;
   const bool first = g.r == 7 && g.s == 7 && g.sh == 2 && g.sw == 2 && g.dh == 1 && g.dw == 1;
   if (g.groups > 1 && g.cg == g.og && (g.cg == 1 || g.cg == 2 || g.cg == 4 || g.cg == 8)) d.algorithm = lanes_of;
   else if (exact) d.algorithm = panels;
   else if (many && g.r == 3 && g.s == 3 && across4 < 5 * g.pixels) d.algorithm = seen < 1000 && across2 * 16 < 5 * g.pixels ? winograd2 : winograd4;
   else if (many && g.r == 5 && g.s == 5 && across2 * 36 < 14 * g.pixels) d.algorithm = winograd5;
+  else if (halves && across_strided + 6000 < 9 * seen && times(g.o, g.c) <= most_strided) d.algorithm = strided;
   else if (first && g.c <= 4 && g.o >= 16 && g.pixels >= 256 && g.groups == 1) d.algorithm = folded;
   // Panels: windows that overlap are gathered so many times for the columns of conv2d, turned once. 96 to 64 channels of 16 x 16x16, 3x3 at a stride of 2 (35
   // products an element that is turned): 1171 instead of 1458 us, 64 to 32, 8 x 30x30, 4x4 (114): 1046 and 1702; 48 to 32 (17) gains nothing. Nor does

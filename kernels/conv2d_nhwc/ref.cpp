@@ -9,16 +9,26 @@ namespace {
 using conv::Geometry;
 
 // Winograd's matrices by the polynomials that they are (Toom and Cook): A^T, G, B^T of F(m, r) at `finite` points and infinity.
+// Row (point, phase, c) of weights packed for `strided`, -1 for a phase that the point has nothing of.
+int64_t strided_row(int i, int j, int64_t a, int64_t b, int64_t c, int64_t per_group) {
+  if ((a && i == 4) || (b && j == 4)) return -1;
+  int64_t before = 0;
+  for (int p = 0; p < i * 5 + j; p++) before += (p / 5 < 4 ? 2 : 1) * (p % 5 < 4 ? 2 : 1);
+  return (before + a * (j < 4 ? 2 : 1) + b) * per_group + c;
+}
+
 struct Matrices {
   int m, r, t;
   double at[4][6], g[6][5], bt[6][6];
   Matrices(int algorithm) {
-    static const double four[] = {0, 1, -1}, six[] = {0, 2.0 / 3, -2.0 / 3, 1.5, -1.5};
-    const double* const x = algorithm == conv::winograd2 ? four : six;
-    m = algorithm == conv::winograd4 ? 4 : algorithm == conv::folded ? 3
-                                                                     : 2;
-    r = algorithm == conv::folded ? 4 : algorithm == conv::winograd5 ? 5
-                                                                     : 3;
+    static const double four[] = {0, 1, -1}, five[] = {1.25, -1.25, 0.5, -0.5}, six[] = {0, 2.0 / 3, -2.0 / 3, 1.5, -1.5};
+    const double* const x = algorithm == conv::winograd2 ? four : algorithm == conv::strided ? five
+                                                                                             : six;
+    m = algorithm == conv::winograd4 || algorithm == conv::strided ? 4 : algorithm == conv::folded ? 3
+                                                                                                   : 2;
+    r = algorithm == conv::strided ? 2 : algorithm == conv::folded ? 4
+        : algorithm == conv::winograd5                             ? 5
+                                                                   : 3;
     t = m + r - 1;
     for (int j = 0; j < t; j++) {
       const bool last = j == t - 1;
@@ -86,9 +96,26 @@ void transformed(const Geometry& g, const Matrices& a, int fold, const float* x,
     }
 }
 
+void pack_strided(const TensorView& w, const Matrices& m, float* packed) {
+  const int64_t o = w.shape[0], per_group = w.shape[1], panels = conv::divide_up(o, 16);
+  for (int64_t output = 0; output < panels * 16; output++)
+    for (int64_t c = 0; c < per_group; c++)
+      for (int point = 0; point < 25; point++)
+        for (int phase = 0; phase < 4; phase++) {
+          const int a = phase / 2, b = phase % 2;
+          const int64_t row = strided_row(point / 5, point % 5, a, b, c, per_group);
+          double sum = 0;
+          for (int i = 0; i < 2 - a; i++)
+            for (int k = 0; k < 2 - b; k++)
+              if (output < o) sum += m.g[point / 5][i] * double(w.as<float>()[((output * per_group + c) * 3 + 2 * i + a) * 3 + 2 * k + b]) * m.g[point % 5][k];
+          if (row >= 0) packed[(output / 16 * 81 * per_group + row) * 16 + output % 16] = float(sum);
+        }
+}
+
 void by_tiles(const Call& call, const Geometry& g, int algorithm) {
   const Matrices a(algorithm);
-  const int fold = algorithm == conv::folded ? 2 : 1;
+  const bool phases = algorithm == conv::strided;
+  const int fold = algorithm == conv::folded || phases ? 2 : 1;
   const int64_t channels = fold == 2 ? 4 * g.c : g.cg;
   const float *x = call.in[0].as<float>(), *packed = call.in[1].as<float>();
   for (int64_t n = 0; n < g.n; n++)
@@ -101,8 +128,10 @@ void by_tiles(const Call& call, const Geometry& g, int algorithm) {
             transformed(g, a, fold, x, n, h, w, o / g.og * g.cg + c, v);
             const int64_t row = conv::in_lanes(g) ? c ^ o % g.og : c;
             for (int i = 0; i < a.t; i++)
-              for (int j = 0; j < a.t; j++)
-                products[i][j] += v[i][j] * double(packed[((o / 16 * a.t * a.t + i * a.t + j) * channels + row) * 16 + o % 16]);
+              for (int j = 0; j < a.t; j++) {
+                const int64_t at = phases ? strided_row(i, j, c / (2 * g.c), c / g.c % 2, c % g.c, g.c) : (i * a.t + j) * channels + row;
+                if (at >= 0) products[i][j] += v[i][j] * double(packed[(o / 16 * (phases ? 81 * g.c : a.t * a.t * channels) + at) * 16 + o % 16]);
+              }
           }
           for (int64_t i = 0; i < a.m && h + i * g.dh < g.oh; i++)
             for (int64_t j = 0; j < a.m && w + j * g.dw < g.ow; j++) {
@@ -134,6 +163,10 @@ Status conv2d_pack_f32_ref(const Call& call) {
   const int64_t parts = algorithm == conv::panels ? groups : 1, mine = o / parts, each = shape.panels / (parts ? parts : 1);
   const Matrices a(winograd ? algorithm : int(conv::winograd2));
   const int64_t channels = algorithm == conv::folded ? 4 * per_group : per_group;
+  if (algorithm == conv::strided) {
+    pack_strided(w, a, call.out[0].as<float>());
+    return {};
+  }
   for (int64_t panel = 0; panel < shape.panels; panel++)
     for (int64_t row = 0; row < shape.taps; row++)
       for (int64_t j = 0; j < 16; j++) {

@@ -45,7 +45,11 @@ template <class T> ACCELNN_INLINE void transform_vector(const float* const* pixe
 }
 // pixel[i]: channels of pixel i of the tile (row by row). to: element c of point p at p * plane + c; whole vectors are written.
 template <class T> void transform_tile(const float* const* pixel, int64_t channels, float* to, int64_t plane) {
-  for (int64_t c = 0; c < channels; c += lanes) transform_vector<T>(pixel, c, int(conv::at_most(lanes, channels - c)), to + c, plane);
+  if constexpr (T::stride == 2)
+    for (int64_t c = 0; c < channels; c += lanes)
+      transform_phases([=](int i) __attribute__((always_inline)) { return load(pixel[i] + c); }, channels, to + c, plane);
+  else
+    for (int64_t c = 0; c < channels; c += lanes) transform_vector<T>(pixel, c, int(conv::at_most(lanes, channels - c)), to + c, plane);
 }
 
 // The products of one point: c[i] = a[i] b for R tiles, V vectors of outputs. f32_tile of matmul/gemm.h without what only a matrix product needs: of 12
@@ -97,7 +101,7 @@ template <int V> struct PointTiles {
 template <int V> constexpr PointTiles<V> point_tiles;
 
 template <class T> struct WinogradCall {
-  static constexpr int S = T::size, M = T::m, P = S * S;
+  static constexpr int S = T::size, M = T::m, P = S * S, R = T::reach;
   const conv::Geometry& g;
   const conv::Winograd& p;
   const float *x, *packed, *zeros;
@@ -113,31 +117,35 @@ template <class T> struct WinogradCall {
 
   // The tile's inputs where they lie in x.
   ACCELNN_INLINE void transform(int64_t tile, int64_t channel, int64_t channels, float* to) const {
-    const int64_t n = tile / (p.th * p.tw), top = start(tile / p.tw % p.th, g.dh) - g.top, left = start(tile % p.tw, g.dw) - g.left;
+    const int64_t n = tile / (p.th * p.tw), top = T::stride * start(tile / p.tw % p.th, g.dh) - g.top;
+    const int64_t left = T::stride * start(tile % p.tw, g.dw) - g.left;
     const float* const from = x + n * g.h * g.w * g.c + channel;
-    const float* pixel[P];
-    for (int i = 0; i < S; i++)
-      for (int j = 0; j < S; j++) {
+    const float* pixel[R * R];
+    for (int i = 0; i < R; i++)
+      for (int j = 0; j < R; j++) {
         const int64_t h = top + i * g.dh, w = left + j * g.dw;
-        pixel[i * S + j] = h >= 0 && h < g.h && w >= 0 && w < g.w ? from + (h * g.w + w) * g.c : zeros;
+        pixel[i * R + j] = h >= 0 && h < g.h && w >= 0 && w < g.w ? from + (h * g.w + w) * g.c : zeros;
       }
     transform_tile<T>(pixel, channels, to, p.plane);
   }
 
   // Outputs o0..o1 of one group (o0 a multiple of 16) of tiles first..first + count - 1, whose transforms are v.
   void columns(int64_t first, int64_t count, const float* v, int64_t o0, int64_t o1, float* products) const {
-    const int64_t panel = P * p.channels * panel_columns, end = conv::round_up(o1, panel_columns);
+    const int64_t panel = T::rows * p.channels * panel_columns, end = conv::round_up(o1, panel_columns);
     for (int64_t o = o0; o < end; o += tile_columns) {
       const int width = int(conv::at_most(tile_columns, end - o));
       const bool wide = width == tile_columns;
       const PointTile* const height = wide ? point_tiles<tile_vectors>.height : point_tiles<1>.height;
       const int64_t tiles = tiles_of(count, wide ? point_rows<tile_vectors> : point_rows<1>);
       const float* b = packed + o / panel_columns * panel + o % panel_columns;
-      for (int point = 0; point < P; point++, b += p.channels * panel_columns)
+      for (int point = 0; point < P; point++) {
+        const int64_t depth = T::depth(point) * p.channels;
         for (int64_t i = 0; i < tiles; i++) {                   // even blocks: 16 tiles are 8 + 8, not 14 + 2
           const int64_t t0 = tile_start(count, tiles, i), t1 = tile_start(count, tiles, i + 1);
-          height[t1 - t0](p.channels, v + point * p.plane + t0 * p.row, p.row, b, panel, products + point * p.out_plane + t0 * tile_columns);
+          height[t1 - t0](depth, v + point * p.plane + t0 * p.row, p.row, b, panel, products + point * p.out_plane + t0 * tile_columns);
         }
+        b += depth * panel_columns;
+      }
       for (int64_t t = 0; t < count; t++) {
         const int64_t tile = first + t, n = tile / (p.th * p.tw), h = start(tile / p.tw % p.th, g.dh), w = start(tile % p.tw, g.dw);
         const int rows = inside(h, g.oh, g.dh), cols = inside(w, g.ow, g.dw);
@@ -199,7 +207,7 @@ Status conv2d_winograd(const Call& call, const conv::Geometry& g, int algorithm,
   if (p.tiles == 0 || g.o == 0) return {};
   float* const zeros = reinterpret_cast<float*>(work + p.zeros);
   const WinogradCall<T> w = {g, p, x, packed, zeros, y, {bias, residual, how}};
-  if constexpr (T::m == 4)
+  if constexpr (T::m == 4 && T::stride == 1)
     if (conv::in_lanes(g)) return g.cg == 4 ? conv2d_winograd_lanes<4>(call, g, p, w) : conv2d_winograd_lanes<8>(call, g, p, w);
   std::memset(zeros, 0, size_t(p.row) * 4);
   float* const all = reinterpret_cast<float*>(work + p.v);

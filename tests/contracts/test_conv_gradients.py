@@ -26,6 +26,8 @@ SHAPES = [  # x, w, stride, padding, groups, dilation
     ((2, 64, 11, 9), (96, 64, 1, 1), 1, 0, 1),
     ((2, 64, 11, 9), (96, 64, 1, 1), 2, 0, 1),
     ((2, 48, 9, 9), (40, 24, 3, 3), 1, 0, 2),
+    ((4, 60, 31, 29), (72, 60, 3, 3), 2, 1, 1),
+    ((12, 48, 16, 32), (70, 48, 3, 3), 2, 1, 1),
     ((2, 32, 20, 20), (64, 16, 3, 3), 1, 1, 2),
     ((1, 32, 20, 21), (33, 32, 5, 5), 1, 2, 1),
     ((1, 40, 14, 15), (32, 40, 3, 3), 1, 2, 1, 2),
@@ -64,6 +66,7 @@ def test_exact_threads_and_torch(case: Any) -> None:
     pixels = y.shape[2] * y.shape[3]
     for i in range(2):
         winograd = conv_bounds.by_winograd(n, ws[1], ws[0] // groups, ws[2:], sizes[i], pixels, 0, **g)
+        winograd |= conv_bounds.by_strided(n, ws[1], ws[0], ws[2:], y.shape[2:], 0, **g)
         assert np.array_equal(fast[i], exact[i]) != winograd, "the header says which calls go by Winograd"
         scale = np.abs(exact[i]).max()
         np.testing.assert_allclose(fast[i] / scale, exact[i] / scale, atol=2e-5)

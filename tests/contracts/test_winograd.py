@@ -12,14 +12,15 @@ from accelnn import _C
 from accelnn.core.registry import KERNELS, OPS
 from accelnn.core.tensor import apply
 from accelnn.ops.conv import GEOMETRY, correlate
-from accelnn.ops.conv_nhwc import ALGORITHMS, FOLDED, TAPS, WINOGRAD2, WINOGRAD4, WINOGRAD5, transforms, winograd_sizes
+from accelnn.ops.conv_nhwc import ALGORITHMS, FOLDED, STRIDED, TAPS, WINOGRAD2, WINOGRAD4, WINOGRAD5, transforms, winograd_sizes
 from accelnn.ops.matmul import gamma
 
 ROWS = [r for r in KERNELS["conv2d_nhwc"]["rows"] if "_arm_" not in r["name"] and not r["name"].endswith("_ref")]
 PADDING = {"pad_top": 1, "pad_left": 1, "pad_bottom": 1, "pad_right": 1}
 CASES = {WINOGRAD2: ((1, 40, 11, 14), (33, 40, 3, 3), PADDING), WINOGRAD4: ((2, 40, 15, 14), (33, 40, 3, 3), PADDING),
          WINOGRAD5: ((1, 20, 12, 15), (20, 20, 5, 5), PADDING),
-         FOLDED: ((1, 3, 40, 37), (18, 3, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_left": 3})}  # fmt: skip
+         FOLDED: ((1, 3, 40, 37), (18, 3, 7, 7), {"stride_h": 2, "stride_w": 2, "pad_left": 3}),
+         STRIDED: ((2, 48, 23, 30), (33, 48, 3, 3), {"stride_h": 2, "stride_w": 2, "pad_top": 1, "pad_left": 1, "pad_right": 1})}  # fmt: skip
 
 
 def _heavy(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
@@ -74,14 +75,14 @@ def test_the_bound_of_a_tile_holds(row: dict[str, Any], algorithm: int, kind: st
 def test_the_constants_of_the_header(algorithm: int) -> None:
     """c of `c gamma_(C'+24) sum_c max|d| max|w|` in conv2d_nhwc.h."""
     at, g, bt = (np.abs(m) for m in transforms(algorithm))
-    stated = {WINOGRAD2: 64, WINOGRAD4: 540, FOLDED: 800, WINOGRAD5: 1160}[algorithm]
+    stated = {WINOGRAD2: 64, WINOGRAD4: 540, FOLDED: 800, WINOGRAD5: 1160, STRIDED: 160}[algorithm]
     assert stated * 0.98 <= (at @ (g.sum(1) * bt.sum(1))).max() ** 2 <= stated
 
 
 def test_ordinary_images_lose_little() -> None:
-    """F(2,3) stays within twice the error of a plain float32 sum in order, F(4,3) and F(2,5) within six times."""
+    """F(2,3) stays and the F(4,2) of strides stay within twice the error of a plain float32 sum in order, F(4,3) and F(2,5) within six times."""
     rng = np.random.default_rng(0)
-    for algorithm, factor in ((WINOGRAD2, 2), (WINOGRAD4, 6), (WINOGRAD5, 6)):
+    for algorithm, factor in ((WINOGRAD2, 2), (STRIDED, 2), (WINOGRAD4, 6), (WINOGRAD5, 6)):
         x_shape, w_shape, geometry = CASES[algorithm]
         g = {**GEOMETRY, **geometry}
         x, w = rng.normal(size=x_shape).astype(np.float32), rng.normal(size=w_shape).astype(np.float32)

@@ -101,6 +101,27 @@ def test_a_small_network_stays_as_it_is() -> None:
     assert counted["conv2d"] == 2 and not counted["conv2d_nhwc"]
 
 
+def test_a_first_layer_writes_channels_last() -> None:
+    """Three channels alone are no reason to turn anything; what reads them is, where all of it does."""
+
+    class Forked(an.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = an.nn.Conv2d(3, 32, 3, padding=1), an.nn.Conv2d(32, 32, 3, stride=2, padding=1)
+
+        def forward(self, x: an.Tensor) -> tuple[an.Tensor, an.Tensor]:
+            y = self.a(x)
+            return self.b(y), y
+
+    pool = an.nn.Sequential(an.nn.Conv2d(3, 32, 3, padding=1), an.nn.ReLU(), an.nn.MaxPool2d(2), an.nn.Conv2d(32, 32, 3))
+    x = _draw(2, 3, 18, 18)
+    for net, last, first in ((pool, 2, 0), (Forked(), 1, 1), (an.nn.Conv2d(3, 32, 3), 0, 1)):
+        counted = _ops(net, x)
+        assert (counted["conv2d_nhwc"], counted["conv2d"]) == (last, first)
+    with an.no_grad():
+        np.testing.assert_allclose(an.compile(pool)(x).numpy(), pool(x).numpy(), rtol=1e-4, atol=1e-4)
+
+
 def test_weights_that_are_written_stay_as_they_are() -> None:
     net = an.nn.Conv2d(32, 32, 3, padding=1)
     opt = an.optim.SGD(net.parameters(), lr=0.1)
