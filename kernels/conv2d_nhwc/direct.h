@@ -88,8 +88,8 @@ inline Status conv2d_direct(const Call& call, const conv::Geometry& g, const flo
     float* const slice = reinterpret_cast<float*>(work + d.part + part * d.slice);
     for (int64_t unit = part * d.units / d.parts; unit < (part + 1) * d.units / d.parts; unit++) {
       int64_t rest = unit;
-      const int64_t block = rest % d.blocks, chunk = (rest /= d.blocks) % d.chunks, band = (rest /= d.chunks) % d.bands;
-      const int64_t group = (rest /= d.bands) % g.groups, n = rest / g.groups;
+      const int64_t block = rest % d.blocks, group = (rest /= d.blocks) % g.groups, chunk = (rest /= g.groups) % d.chunks;
+      const int64_t band = (rest /= d.chunks) % d.bands, n = rest / d.bands;
       DirectUnit u;
       u.group = group;
       u.first = 0;
