@@ -11,7 +11,8 @@
 //   winograd5  [ceil(O/16), 36 C/g, 16]          5x5, stride 1, groups alike: F(2,5)
 //   folded     [ceil(O/16), 36 4C, 16]           7x7, stride 2, C <= 4: 2x2 pixels folded into channels (row, column, c) make it 4x4 taps; F(3,4)
 //   strided    [ceil(O/16), 81 C, 16]            3x3, stride 2, one group, C a multiple of 16: folded alike, 2x2 taps of
-//                                            the even pixels, fewer of the odd: F(4,2); rows (tap, phase, c) without phases whose U is always zero there (the odd ones at infinity)
+//                                            the even pixels, fewer of the odd: F(4,2); rows (tap, phase, c) without
+//                                            phases whose U is always zero there (the odd ones at infinity)
 //   lanes      [ceil(O/16), R S C/g, 16]         C/g = O/g in {1, 2, 4, 8}: a vector of outputs looks at its own channels, whatever their groups
 // All contiguous; y may be the residual's own memory and overlaps nothing else. Any N, O, C from 0.
 // Error before the activation. panels, lanes: gamma_(K+3) (sum |X| |w| + |residual| + |bias|), K = C/g R S.
