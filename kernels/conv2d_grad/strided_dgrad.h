@@ -113,8 +113,10 @@ inline Status dgrad(const Call& call, const conv::Geometry& g) {
                 const int64_t t0 = tile_start(count, tiles, t), rows = tile_start(count, tiles, t + 1) - t0;
                 const float* const a = v + point * l.y_plane + (i * l.tw + t0) * l.y_row;
                 float* const to = products + plane * l.p_plane + t0 * wide;
-                for (int64_t j = 0; j < covered; j += tile_columns)
-                  f32_tile(int(rows), {g.o, a, l.y_row, u + plane * u_plane + j, wide, panel_columns, to + j, wide, int(conv::at_most(tile_columns, covered - j)), nullptr}, {});
+                for (int64_t j = 0; j < covered; j += tile_columns) {
+                  const int columns = int(conv::at_most(tile_columns, covered - j));
+                  f32_tile(int(rows), {g.o, a, l.y_row, u + plane * u_plane + j, wide, panel_columns, to + j, wide, columns, nullptr}, {});
+                }
               }
           for (int64_t t = 0; t < count; t++)
             for (int64_t j = 0; j < channels; j += lanes) {

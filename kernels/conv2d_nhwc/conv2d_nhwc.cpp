@@ -81,7 +81,7 @@ static Status check(const Call& call) {
   const int64_t step = algorithm == conv::folded || algorithm == conv::strided ? 2 : 1;
   const bool strides_fit = call.integer(conv::stride_h) == step && call.integer(conv::stride_w) == step;
   ACCELNN_CHECK(!winograd || (strides_fit && !(dilated && step == 2)), attribute,
-                "conv2d_nhwc: algorithm %lld wants stride %lld, folded and strided no dilation", static_cast<long long>(algorithm), static_cast<long long>(step));
+                "conv2d_nhwc: algorithm %lld wants stride %lld, at 2 no dilation", static_cast<long long>(algorithm), static_cast<long long>(step));
   const conv::PackedShape p = conv::packed_shape(int(algorithm), o, per_group, r, s, g);
   ACCELNN_CHECK(w.shape[0] == p.panels && w.shape[1] == p.taps && w.shape[2] == 16, shape, "conv2d_nhwc: packed weights [%lld, %lld, 16] expected, not %s",
                 static_cast<long long>(p.panels), static_cast<long long>(p.taps), describe(w).text);

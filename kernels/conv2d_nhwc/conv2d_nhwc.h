@@ -10,8 +10,9 @@
 //                                            row (tap, c) of output o is then channel c ^ o of its group (winograd_lanes.h)
 //   winograd5  [ceil(O/16), 36 C/g, 16]          5x5, stride 1, groups alike: F(2,5)
 //   folded     [ceil(O/16), 36 4C, 16]           7x7, stride 2, C <= 4: 2x2 pixels folded into channels (row, column, c) make it 4x4 taps; F(3,4)
-//   strided    [ceil(O/16), 81 C, 16]            3x3, stride 2, one group, C a multiple of 16: folded alike, 2x2 taps of the even pixels, fewer of the odd: F(4,2);
-//                                            rows (tap, phase, c) without phases whose U is always zero there (the odd ones at infinity)
+//   strided    [ceil(O/16), 81 C, 16]            3x3, stride 2, one group, C a multiple of 16: folded alike, 2x2 taps of
+//                                            the even pixels, fewer of the odd: F(4,2); rows (tap, phase, c) without
+//                                            phases whose U is always zero there (the odd ones at infinity)
 //   lanes      [ceil(O/16), R S C/g, 16]         C/g = O/g in {1, 2, 4, 8}: a vector of outputs looks at its own channels, whatever their groups
 // All contiguous; y may be the residual's own memory and overlaps nothing else. Any N, O, C from 0.
 // Error before the activation. panels, lanes: gamma_(K+3) (sum |X| |w| + |residual| + |bias|), K = C/g R S.
@@ -19,7 +20,8 @@
 //   gamma_(C'+24) ( |A^T| (sum_c |U_c| (|B^T| |d_c| |B|)) |A| + |residual| + |bias| ),  C' = C/g (folded, strided: 4C)
 // so at most c gamma_(C'+24) sum_c max|d_c| max|w_c|, c = 64 (winograd2), 160 (strided), 540 (winograd4), 800 (folded), 1160 (winograd5): a
 // large pixel reaches all outputs of its tile. U is computed in double and rounded once. Points 0, +-1, infinity, and for the six 0, +-2/3, +-3/2,
-// infinity: 3 to 4 times less error than with 0, +-1, +-2 for the same work; for the five +-5/4, +-1/2, infinity. NaN and infinities reach every output of their tile.
+// infinity: 3 to 4 times less error than with 0, +-1, +-2 for the same work; for the five +-5/4, +-1/2, infinity.
+// NaN and infinities reach every output of their tile.
 #pragma once
 #define ACCELNN_OP conv2d_nhwc
 #define ACCELNN_TABLE "conv2d_nhwc/conv2d_nhwc.inc"
