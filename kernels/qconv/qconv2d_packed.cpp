@@ -86,13 +86,13 @@ Status check(const Call& call) {
 
 size_t workspace(const Call& call, const Row& row) { return row.exactness == Exactness::reference ? 0 : qconv_problem(call).bytes; }
 
-// Against onnxruntime's QLinearConv, channels last, one thread: 1.45 and 1.43 by F(4,3) (64x56x56, 128x28x28), 2.5 the 7x7 first layer, 2.8 depthwise,
+// Against onnxruntime's QLinearConv, channels last, one thread: 1.45 and 1.43 by F(4,3) (64x56x56, 128x28x28), 2.3 the 7x7 first layer, 2.8 depthwise,
 // but 1.02 to 1.11 where both are direct sums at 83 to 98 % of what VNNI can do (256x14x14, 512x7x7, 1x1). What could be less work there: F(4,3) covers
 // 14 x 14 with 16 tiles, 27 against 25 cycles a channel and output by the estimate below (192x14x14 measured: 333 against 283 us); F(2,3) in 16 bits is 32
 // instructions against 36 before its transforms; above 227 channels F(4,3) would need its sums in two halves.
 // 64 -> 256 by 1x1 stays at 83 % (383 GOP/s), the same at 14x14, 28x28 and 56x56: it is not memory but 13 cycles for every 64 outputs that are finished, which
 // do not overlap with the next tile's products. Tried: tiles of 6, 5, 4, 3 pixels 273, 281, 277, 286 us for 268; each row finished by itself 268. Alone, tiles
-// of 4 pixels run at 472 GOP/s without a finish and 408 with it; vpmovusdb for the packs, or no prefetch, gained at most 4 % in a loop that gcc spilled.
+// of 4 pixels run at 472 GOP/s without a finish and 408 with it; vpmovusdb for the packs, or no prefetch, gained at most 6 % in a loop that gcc spilled.
 // F(4,3) with 16-bit products: half as many instructions as the direct sum, plus transforms (a third of the products) and the filters' (3.5 cycles each).
 // In cycles for a channel and an output: 1.46 a tile against 9 / 64 a pixel.
 bool plan_winograd(QconvProblem& p) {
