@@ -80,7 +80,8 @@ Winograd winograd_plan(const Geometry& g, int algorithm) {
   // Four blocks at least, for as many threads; where that would leave less than 12 rows to a product, columns are divided instead.
   constexpr int64_t least = 12;
   // Of strided, whose transforms are 81 numbers a channel, 14: 32 to 64 channels of 64 x 32x32 4.36 ms, with 28 tiles 5.97; 128 of 8 x 56x56 12.0 and 12.9.
-  // More columns than 32 at a time, so that transforms are read less often, and asking for the next tiles' pixels and outputs beforehand changed nothing.
+  // Of 32, 128, 256 columns at a time, so that transforms are read less often, 32 to 64 channels take 4.49, 4.43, 4.10 ms and 64 to 128 3.94, 4.17, 4.15: no
+  // gain to speak of; nor is asking for the next tiles' pixels beforehand (4.36 and 4.42, 3.92 and 3.76), or their outputs as well (4.37).
   const int64_t phases = algorithm == strided ? 4 : 1, most = algorithm == strided ? 14 : 28;
   p.shared = p.fold == 1 && g.groups == 1 && p.tiles < 4 * least;
   p.blocks = p.shared ? 1 : p.tiles < 4 * least ? divide_up(p.tiles, most)

@@ -67,7 +67,7 @@ template <int M> struct Points6 {
 // 3 taps at a stride of 2: even pixels meet two of them, F(4,2) at the points +-a, +-b, infinity; odd ones meet one, whose transform is zero at infinity:
 // 9 products for 4 outputs, not 12, in both directions 81 for 144. Both phases are added up at the points: five ways back, not nine. The points and their
 // powers are exact in binary; of those tried (0, +-1, 2; 0, +-1, 1/2; 0, +-2/3, 3/2; +-1, +-1/2; +-2/3, +-3/2; +-1/2, +-2) they err least: 1.7 times as much
-// as a plain sum in order, the others 2.3 to 3.9.
+// as a plain sum in order, the others 2.3 to 8.
 struct Strided5 {
   static constexpr int size = 5, m = 4, stride = 2, reach = 9, rows = 81;
   static constexpr double a = 1.25, b = 0.5;
