@@ -92,7 +92,7 @@ def _works(name: str) -> list[str]:
     if name in WORKS and name not in OPS:
         return [name]
     ops = [name] if name in _plain_ops() else [n for n in _plain_ops() if (OPS[n].kernel or "pointwise") == name]
-    chains = [k for k, v in WORKS.items() if v.op == name and name not in OPS]
+    chains = [k for k, v in WORKS.items() if v.op == name and name not in _plain_ops()]
     return chains + [w for op in ops for w in ([k for k, v in WORKS.items() if v.op == op] or [op])]
 
 

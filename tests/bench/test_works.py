@@ -181,6 +181,8 @@ def test_int4_shapes_are_checked() -> None:
 
 
 def test_chains_are_asked_for_by_their_own_name_or_the_kernels() -> None:
+    import accelnn.passes  # noqa: F401 (has an op `pointwise`)
+
     assert {c.work for c in cases(["add"])} == {"add"}
     assert {"add", "chain_cheap"} <= {c.work for c in cases(["pointwise"])}
     assert {c.work for c in cases(["chain_exp"])} == {"chain_exp"}
