@@ -49,8 +49,9 @@ struct PackedShape {
 };
 ACCELNN_INLINE bool by_tiles(int algorithm) { return (algorithm >= winograd2 && algorithm <= folded) || algorithm == winograd5 || algorithm == strided; }
 PackedShape packed_shape(int algorithm, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups);
-// Weights of strided are 9 times as large as those that it packs; 512 to 512 channels, 84 MB, were slower with one image of 14x14 (2.7 ms for 2.1).
-constexpr int64_t most_strided = 256 * 256;
+// Weights of strided are 9 times as large as those that it packs; 512 to 512 channels, 84 MB, were slower with one image of 14x14 (2.7 ms for 2.1). 256 to 256
+// gained 1.19 and cost a detector (common_det of ddddocr) 6 MiB of 72, which put it above onnxruntime's.
+constexpr int64_t most_strided = 128 * 128;
 Status check_algorithm(const char* op, int algorithm, int64_t o, int64_t per_group, int64_t r, int64_t s, int64_t groups);
 
 // The call's shapes in NCHW, for what is shared with conv2d.
