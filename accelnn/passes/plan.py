@@ -130,7 +130,7 @@ class _Writer:
             return NO_VALUE
         rank = len(w.spec.shape)
         if rank > MAX_RANK:
-            raise ShapeError(f"a value of {rank} dims: {w.spec}; {MAX_RANK} are the most")
+            raise ShapeError(f"a value of {rank} dims; {MAX_RANK} are the most")
         pad = [self.expr(0)] * (MAX_RANK - rank)
         shape, stride = [[*map(self.expr, sizes), *pad] for sizes in (w.spec.shape, w.stride)]
         record = struct.pack("<IBBH", self.buffer(w.buffer), w.spec.dtype, rank, 0) + self.expr(w.offset) + b"".join(shape) + b"".join(stride)

@@ -9,6 +9,7 @@ import pytest
 
 import accelnn as an
 from accelnn.core.errors import ShapeError
+from accelnn.core.errors import FormatError
 from accelnn.model.imported import ImportedModel
 
 from ..conftest import need_module
@@ -70,3 +71,11 @@ def test_slices_lie_inside() -> None:
             apply("slice", x, axis=axis, start=start, length=length, step=step)
     assert apply("slice", x, axis=1, start=0, length=2, step=2).shape == (2, 2)
     assert apply("slice", x, axis=1, start=3, length=0, step=1).shape == (2, 0)
+
+
+def test_repeats_are_as_many_as_dims() -> None:
+    """Of 6000 numbers, each a dimension: an answer after 14 s, before they were counted."""
+    graph = h.make_graph([h.make_node("Tile", ["x", "n"], ["y"])], "g", [h.make_tensor_value_info("x", F32, [4])], [h.make_empty_tensor_value_info("y")],
+                         [h.make_tensor("n", I64, [6000], [1] * 6000)])  # fmt: skip
+    with pytest.raises(FormatError, match="6000 repeats for 1 dimensions"):
+        ImportedModel(h.make_model(graph, opset_imports=[h.make_opsetid("", 22)], ir_version=9))

@@ -231,6 +231,8 @@ def _stretch(c: Call, n: Any, a: Any, b: Any, step: int) -> tuple[Any, Any]:
 @register("Tile")
 def _(c: Call, x: Any, repeats: Any) -> Any:
     counts = c.sizes(repeats, "repeats")
+    if len(counts) != rank_of(x):
+        raise c.bad(f"{len(counts)} repeats for {rank_of(x)} dimensions")
     array = numbers(x)
     if array is not None and all(isinstance(n, int) for n in counts) and array.size * int(np.prod(counts)) <= MOST:
         return np.tile(array, counts)
