@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import accelnn as an
-from accelnn.core.errors import ShapeError
-from accelnn.core.errors import FormatError
+from accelnn.core.errors import FormatError, ShapeError
 from accelnn.model.imported import ImportedModel
 
 from ..conftest import need_module
