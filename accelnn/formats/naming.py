@@ -19,5 +19,5 @@ def named(call: object) -> Iterator[None]:
         raise
     except MemoryError as problem:
         raise OutOfMemory(f"{call}: {problem}") from problem
-    except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError, RecursionError) as problem:
+    except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError, RuntimeError) as problem:
         raise FormatError(f"{call}: {type(problem).__name__}: {problem}") from problem

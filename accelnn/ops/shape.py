@@ -67,7 +67,8 @@ def _slice_shape(x: Spec, axis: int, start: AnySize, length: AnySize, step: int)
 
 def _slice_view(shape: Shape, stride: Shape, to: Shape, attrs: dict[str, Any]) -> Any:
     axis = attrs["axis"]
-    return to, (*stride[:axis], stride[axis] * attrs["step"], *stride[axis + 1 :]), attrs["start"] * stride[axis]
+    step = 1 if to[axis] in (0, 1) else attrs["step"]  # a step to nowhere may be of any size
+    return to, (*stride[:axis], stride[axis] * step, *stride[axis + 1 :]), attrs["start"] * stride[axis]
 
 
 def _samples_with(**attrs: Any) -> Any:

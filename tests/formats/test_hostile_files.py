@@ -78,3 +78,15 @@ def test_repeats_are_as_many_as_dims() -> None:
                          [h.make_tensor("n", I64, [6000], [1] * 6000)])  # fmt: skip
     refused = ImportedModel(h.make_model(graph, opset_imports=[h.make_opsetid("", 22)], ir_version=9))
     assert refused.general is None and "6000 repeats for 1 dimensions" in refused.why
+
+
+def test_a_step_to_nowhere_may_be_of_any_size() -> None:
+    pool = model("AveragePool", {"x": [1, 1, 4, 4, 4]}, ceil_mode=1, kernel_shape=[2, 2, 2], dilations=[2, 2, 2], strides=[1, (1 << 63) - 1, 1])
+    (y,) = pool.run({"x": np.ones((1, 1, 4, 4, 4), np.float32)}).values()
+    assert y.shape == (1, 1, 2, 1, 2) and (y.numpy() == 1).all()
+
+
+def test_a_grid_of_too_many_dims() -> None:
+    grid = model("AffineGrid", {"theta": [8, 2, 3], "size": (I64, [48])})
+    with pytest.raises(an.Error, match="AffineGrid"):
+        grid.run({"theta": np.zeros((8, 2, 3), np.float32), "size": np.ones(48, np.int64)})
