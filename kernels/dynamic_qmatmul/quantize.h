@@ -73,6 +73,9 @@ template <class F> ACCELNN_INLINE void in_fours(const float* x, int64_t k, const
   do_four(v, i);
 }
 
+// Costs 2 to 4 % of a product with 16 rows or more, 8 % of the squares 256 and 512: 5.3 cycles for 16 numbers, 2.4 and 2.7 in its passes, of which the
+// integer maxima (one vector a cycle) and the arithmetic are 4. Hence little came of one load for both maxima (0 to 1 %), batches that stay in L1
+// whole, lines of the next batch asked for early, and a rounding conversion with the zero point added to 16 bits (each -1 to +4 % of the whole pass).
 // Low and high as bits: among floats as signed integers the largest is the largest positive one, as unsigned integers the most negative one if there
 // is any; infinities and NaNs of either sign lie beyond. Two integer maxima a vector find range and faults, where minps and maxps would lose a NaN.
 inline void quantize_rows(const float* from, int64_t from_row, int64_t rows, int64_t k, char* to, int64_t to_row, float* step, int32_t* zero) {
