@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
+from .._C import routed
 from ..core.errors import ShapeError
 from .weights import HELD, forward, product, sum_of_rows
 from .why import TENSORS, WATCHED, to_torch
@@ -29,11 +30,9 @@ def linear(x: Any, weight: Any, bias: Any = None, pack: bool = True) -> Any:
     `pack`: keep a packed copy of a weight that needs no gradient and has not changed since the last call."""
     if _compiling():
         return _traced(x, weight, bias)
-    held = HELD.get(id(weight))
-    if held is not None and held.route is not None and forward_ad._current_level < 0:
-        y = held.route(x, weight, bias, pack)
-        if y is not None:
-            return y
+    y = routed(x, weight, bias, pack)
+    if y is not None:
+        return y
     # What why.why_not says in words.
     kind, kind_w = type(x), type(weight)
     if ((kind is Tensor or kind is Parameter) and (kind_w is Parameter or kind_w is Tensor) and x.dtype is f32 and weight.dtype is f32

@@ -1,7 +1,10 @@
 // Calls on another library's tensors with no line of Python between: what the call was prepared for is compared, and then it runs.
-// The tensors are read through DLPack's C exchange table (v1.2; torch 2.13 has it). Asking for the same through Python
-// attributes, a torch layer's call with next to nothing to compute took 5.6 us instead of 3.7 (nn.Linear: 5.5). Of these nn.Module takes 0.8, making the
-// result 0.8; one route for all weights, found here instead of by accelnn/torch/weights.py, would save 0.3 (3.8 -> 3.5, tried with a single layer).
+// The tensors are read through DLPack's C exchange table (v1.2; torch 2.13 has it). Asking for the same through Python attributes, a torch layer's call
+// with next to nothing to compute took 5.6 us instead of 3.7 (nn.Linear: 5.3). It takes 3.1, the product alone 0.3: results are made by what Inductor's
+// programs use (0.46 us, the tensor's new() 0.85), and the route of a weight is found here (0.3 less than by Python). Of the rest nn.Module's __call__ takes
+// 0.8, the five watched states 0.25, is_neg 0.1. Not done: results used again once nobody refers to them (a view without autograd keeps the memory and
+// not the Python object), a __call__ of the layer's own (torch.fx and torch.jit put theirs into nn.Module), DLPack's allocator (it makes a tensor, takes
+// it apart and puts it together again).
 // Knows no op and no library by name; accelnn/torch says what to ask.
 #include <cstring>
 #include <memory>
@@ -18,7 +21,9 @@ namespace {
 struct Questions {
   dlpack::FromPyObject read = nullptr;
   PyObject *types = nullptr, *watch = nullptr, *grad_enabled = nullptr, *empty = nullptr;
-  PyObject *is_neg = nullptr, *requires_grad = nullptr, *version = nullptr, *create = nullptr;   // names
+  PyObject *strided = nullptr, *dtype = nullptr;           // strided(sizes, strides, dtype) makes a result; null: the tensor's own new(*sizes)
+  PyObject *held = nullptr, *level_of = nullptr;           // {address of a weight: what has its route}; whose level must be below zero
+  PyObject *is_neg = nullptr, *requires_grad = nullptr, *version = nullptr, *create = nullptr, *route = nullptr, *level = nullptr;      // names
 };
 Questions ask;
 
@@ -38,7 +43,7 @@ struct Entry {
   uint64_t sample = 0;
   int64_t sample_bytes = 0;               // of the second operand's memory; 0: not asked
   const void* instead = nullptr;          // an address that stands for the second operand's (a packed copy)
-  py::object bound, owner, shape;         // the prepared call, who keeps `instead` alive, sizes of the result
+  py::object bound, owner, shape, stride;  // the prepared call, who keeps `instead` alive, sizes and strides of the result
   bool large = false;                     // the result comes from ask.empty, not from the tensor's own new()
 };
 
@@ -111,6 +116,9 @@ PyObject* route_vectorcall(PyObject* self, PyObject* const* args, size_t many, P
     if (e->large) {
       PyObject* const two[] = {args[0], e->shape.ptr()};
       y = py::reinterpret_steal<py::object>(PyObject_Vectorcall(ask.empty, two, 2, nullptr));
+    } else if (ask.strided) {
+      PyObject* const three[] = {e->shape.ptr(), e->stride.ptr(), ask.dtype};
+      y = py::reinterpret_steal<py::object>(PyObject_Vectorcall(ask.strided, three, 3, nullptr));
     } else {
       PyObject* list[max_rank + 1] = {args[0]};
       const Py_ssize_t rank = PyTuple_GET_SIZE(e->shape.ptr());
@@ -163,9 +171,40 @@ PyObject* route_add(PyObject* self, PyObject* args) {
   e->bound = py::reinterpret_borrow<py::object>(bound);
   e->owner = py::reinterpret_borrow<py::object>(owner);
   e->shape = py::reinterpret_borrow<py::object>(shape);
+  const Py_ssize_t rank = PyTuple_GET_SIZE(shape);
+  e->stride = py::reinterpret_steal<py::object>(PyTuple_New(rank));
+  long long step = 1;
+  for (Py_ssize_t i = rank; e->stride && i-- > 0;) {
+    PyTuple_SET_ITEM(e->stride.ptr(), i, PyLong_FromLongLong(step));
+    const long long size = PyLong_AsLongLong(PyTuple_GET_ITEM(shape, i));
+    step *= size > 1 ? size : 1;
+  }
+  if (PyErr_Occurred()) return nullptr;
   auto& entries = *reinterpret_cast<RouteObject*>(self)->entries;
   if (entries.size() < most_entries) entries.push_back(std::move(e));    // lengths that never repeat go the caller's own way
   Py_RETURN_NONE;
+}
+
+void route_dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  delete reinterpret_cast<RouteObject*>(self)->entries;
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+// routed(x, weight, ..., flag): by the route of that weight, if it has one.
+PyObject* routed(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  if (n < 3 || !ask.held) Py_RETURN_NONE;
+  PyObject* key = PyLong_FromVoidPtr(args[1]);
+  PyObject* const held = key ? PyDict_GetItemWithError(ask.held, key) : nullptr;
+  Py_XDECREF(key);
+  if (!held && PyErr_Occurred()) return nullptr;
+  if (!held) Py_RETURN_NONE;
+  const auto route = py::reinterpret_steal<py::object>(PyObject_GetAttr(held, ask.route));
+  const auto level = py::reinterpret_steal<py::object>(PyObject_GetAttr(ask.level_of, ask.level));
+  if (!route || !level) return nullptr;
+  if (Py_TYPE(route.ptr())->tp_dealloc != route_dealloc || PyLong_AsLong(level.ptr()) >= 0) Py_RETURN_NONE;
+  return route_vectorcall(route.ptr(), args, size_t(n), nullptr);
 }
 
 PyObject* route_new(PyTypeObject* type, PyObject*, PyObject*) {
@@ -176,23 +215,34 @@ PyObject* route_new(PyTypeObject* type, PyObject*, PyObject*) {
   return self;
 }
 
-void route_dealloc(PyObject* self) {
-  PyTypeObject* type = Py_TYPE(self);
-  delete reinterpret_cast<RouteObject*>(self)->entries;
-  type->tp_free(self);
-  Py_DECREF(type);
-}
-
-// routes(exchange capsule, types, watch, grad_enabled, empty): False where the table is of another major version.
+// routes(exchange capsule, types, watch, grad_enabled, empty, (strided or None, dtype), (held, name of its route), (owner, name of its level)):
+// False where the table is of another major version.
 PyObject* set_questions(PyObject*, PyObject* args) {
   PyObject *capsule = nullptr, *types = nullptr, *watch = nullptr, *grad = nullptr, *empty = nullptr;
-  if (!PyArg_ParseTuple(args, "OO!O!OO:routes", &capsule, &PyTuple_Type, &types, &PyTuple_Type, &watch, &grad, &empty)) return nullptr;
+  PyObject *strided = nullptr, *dtype = nullptr, *held = nullptr, *route = nullptr, *owner = nullptr, *level = nullptr;
+  PyTypeObject* const tuple = &PyTuple_Type;
+  if (!PyArg_ParseTuple(args, "OO!O!OO(OO)(O!U)(OU):routes", &capsule, tuple, &types, tuple, &watch, &grad, &empty, &strided, &dtype, &PyDict_Type, &held,
+                        &route, &owner, &level))
+    return nullptr;
   const auto* table = static_cast<const dlpack::ExchangeTable*>(PyCapsule_GetPointer(capsule, "dlpack_exchange_api"));
   if (!table) return nullptr;
   while (table && table->version.major != 1) table = table->older;
   if (!table || !table->read) Py_RETURN_FALSE;
-  ask = {table->read, Py_NewRef(types), Py_NewRef(watch), Py_NewRef(grad), Py_NewRef(empty), PyUnicode_InternFromString("is_neg"),
-         PyUnicode_InternFromString("requires_grad"), PyUnicode_InternFromString("_version"), PyUnicode_InternFromString("new")};
+  ask.read = table->read;
+  ask.types = Py_NewRef(types);
+  ask.watch = Py_NewRef(watch);
+  ask.grad_enabled = Py_NewRef(grad);
+  ask.empty = Py_NewRef(empty);
+  ask.strided = strided == Py_None ? nullptr : Py_NewRef(strided);
+  ask.dtype = Py_NewRef(dtype);
+  ask.held = Py_NewRef(held);
+  ask.level_of = Py_NewRef(owner);
+  ask.route = Py_NewRef(route);
+  ask.level = Py_NewRef(level);
+  ask.is_neg = PyUnicode_InternFromString("is_neg");
+  ask.requires_grad = PyUnicode_InternFromString("requires_grad");
+  ask.version = PyUnicode_InternFromString("_version");
+  ask.create = PyUnicode_InternFromString("new");
   Py_RETURN_TRUE;
 }
 
@@ -213,7 +263,10 @@ void bind_route(py::module_& m) {
   PyObject* type = PyType_FromSpec(&spec);
   if (!type) throw py::error_already_set();
   m.attr("Route") = py::reinterpret_steal<py::object>(type);
-  static PyMethodDef functions[] = {{"routes", set_questions, METH_VARARGS, "Says how routes read tensors and what must not be going on."}, {}};
+  static PyMethodDef functions[] = {{"routes", set_questions, METH_VARARGS, "Says how routes read tensors and what must not be going on."},
+                                    {"routed", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(routed)), METH_FASTCALL,
+                                     "routed(x, weight, ..., flag): a prepared call by the route of that weight, or None."},
+                                    {}};
   if (PyModule_AddFunctions(m.ptr(), functions)) throw py::error_already_set();
 }
 

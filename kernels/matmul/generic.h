@@ -78,6 +78,11 @@ inline void product_by_tiles(const Product& p, int64_t m0, int64_t m1, int64_t n
 // One block of k against a panel block of B: columns [js, end) by rows [r0, r1).
 // AVX2 at 1024 stays at 85 to 90 % of the peak (OpenBLAS 0.94 to 0.98), where a product within L2 reaches 94: blocks of k of 344 instead of 512, so that
 // a strip and a tile's rows fit L1, 86.5 % (2048: 81), with rows outside 87.7 (2048: 87.6), rows outside alone 85.2 (87.4), as before 84.6 (83.5).
+// Call by call against this one (100.5 GFLOP/s, OpenBLAS 1.036; 2048: 97.2, 1.049), all operands in 2 MiB pages: 84 rows of A 1.003 (2048: 0.95), 120 rows
+// 1.027 (1.00; again on a busier machine 1.007, 0.96), 126 rows 1.006 (0.93); A in place 1.018 (1.00); A fetched to L1 32 k ahead 1.006 (1.00); no fetch of
+// B to L1 1.017 (1.03; with 126 rows 0.985, 0.91), of the next panels 1.001 (0.99), of A's next rows 1.016 (1.00), of neither 1.003 (0.99); the loop over k
+// unrolled by 4 1.014 (1.00); k in blocks of 1024, so that C is written once, with panels of 64 columns 1.004 (0.94). All of these are within what where
+// the pages of a run lie changes: on 4 KiB pages the same code had 87 to 99. Not tried: A packed as [k][6].
 inline __attribute__((noinline)) void product_of_panels(const Product& p, F32Tile t, int64_t r0, int64_t r1, int64_t js, int64_t end, int64_t k0, bool last,
                                                         Coming* coming) {
   const float *const a = t.a, *const b = t.b;
@@ -291,6 +296,30 @@ inline void product_by_parts_of_rows(const Call& call, const MatmulProblem& q, c
   });
 }
 
+// Few rows, B row by row out of memory: parts of k, so that a thread reads whole rows and a region of its own. 1 x 4096 x 4096 on two threads 42.7 and
+// 38.1 GB/s (two runs) where halves of all rows gave 32.7 and 34.3, OpenBLAS 36.9 and 35.8. Runs of 32 or 64 rows in halves 32.7 to 34.5; eight rows of B
+// at a time in halves 39.3 and 37.0, but where B is in a cache they cost 6 to 12 %; 2 parts 41.3 and 35.9, 16 parts 41.0 and 38.2. On one thread 1 row
+// 0.99 of before, 2 rows 1.03, 4 rows 1.08 (AVX2 1.10).
+inline __attribute__((noinline)) void product_by_parts_of_k(const Call& call, const MatmulProblem& q, const Product& p, float* sums) {
+  const int64_t all = q.m * q.n;
+  parallel(call, k_parts, work_of(q.m, q.n, q.k), [&](int64_t part) {
+    const int64_t k0 = tile_start(q.k, k_parts, part);
+    Product some = p;
+    some.k = tile_start(q.k, k_parts, part + 1) - k0;
+    some.a += k0 * p.a_k;
+    some.b += k0 * p.b_row;
+    some.c = sums + part * all;
+    some.residual = nullptr;
+    some.epilogue = {};
+    product_part(q.path, some, 0, q.m, 0, q.n);
+  });
+  for (int64_t part = 1; part < k_parts; part++) {
+    const float* const more = sums + part * all;
+    for (int64_t i = 0; i < all; i++) sums[i] += more[i];
+  }
+  finish_sums(p, sums, q.n, 0, q.m, 0, q.n, true, true);
+}
+
 inline Status matmul(const Call& call) {
   const MatmulProblem q = matmul_problem(call);
   if (q.batch == 0 || q.m == 0 || q.n == 0) return {};
@@ -316,6 +345,10 @@ inline Status matmul(const Call& call) {
   for (int64_t item = 0; item < q.batch; item++) {
     if (q.shared) {
       product_by_parts_of_rows(call, q, items.product(item, work), work, threads);
+      continue;
+    }
+    if (q.k_parts) {
+      product_by_parts_of_k(call, q, items.product(item, work), reinterpret_cast<float*>(work));
       continue;
     }
     const size_t copied = q.a_bytes + (q.fresh ? 0 : q.b_bytes);

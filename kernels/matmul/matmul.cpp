@@ -124,6 +124,10 @@ MatmulProblem matmul_problem(const Call& call) {
   // Small items by themselves, each part its own; large or few ones in parts.
   if (p.batch > 1 && (p.batch >= 16 || work_of(p.m, p.n, p.k) < 4000000) && p.a_bytes + p.b_bytes <= size_t(1) << 20)
     p.item_parts = p.batch < 16 ? p.batch : 16;
+  if (p.path == MatmulPath::rows && !p.item_parts && p.k >= 64 * k_parts && p.k * p.n >= rows_of_memory) {
+    p.k_parts = k_parts;
+    p.b_bytes = size_t(round_up(k_parts * p.m * p.n, 16) * 4);
+  }
   p.fresh = p.copy_b && !p.item_parts && p.m <= fresh_rows;
   if (p.fresh) {
     p.row_parts = 1;

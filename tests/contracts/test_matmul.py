@@ -82,6 +82,18 @@ def test_many_rows_share_panels(a_layout: str) -> None:
         _C.set_threads(before)
 
 
+def test_few_rows_of_a_large_matrix() -> None:
+    """Parts of k: b is too large for the caches, and k no multiple of anything."""
+    rng = np.random.default_rng(8)
+    b = matrix(rng, (), 517, 8190, "padded")
+    before = _C.machine()["threads"]
+    try:
+        for m in (1, 3):
+            check(rng, matrix(rng, (), m, 517, "plain"), b, m, 8190, 517)
+    finally:
+        _C.set_threads(before)
+
+
 def test_packed_panels_give_the_same_sums() -> None:
     rng = np.random.default_rng(1)
     pack = OPS["matmul_pack"]
