@@ -6,7 +6,11 @@ Both gradients against torch, one thread (two): 3x3x3 at a stride of 2, 16 to 32
 conv_transpose3d 32 to 16 channels, 4x4x4 at 8x14x14, 0.81 (0.78); 64 to 32, 2x2x2, 1.41. What was tried for the 4x4x4 (2.6 to 3.0 ms, torch 1.9 to 2.0):
 its dx by way of channels last inside conv2d, 1134 instead of 1702 us; images turned in squares for dw, 1016 and 1173 us in two runs that differed by more
 than that; what is left besides is 94 us of unfolding and 170 us of walking the tape (conv3d: 110 us of folding, 81 us of dy's copy). Both products run at 88
-of 116 GFLOP/s. Not tried: F(5,2) on pixels folded into channels (conv_transpose.py), which would spare half of them."""
+of 116 GFLOP/s. dw by the F(4,2) of strided_wgrad.h, two taps for odd pixels too (100 products for 256, of which 14x14 leaves 0.51): alone 0.93 ms instead of
+1.25 (dw through the tape 0.87 to 1.2, and 1.1 to 1.4), but with dx in the same call no gain: three runs in turns 0.69, 0.75, 0.72 of torch against 0.79, 0.76,
+0.82, and with chunks of 32 tiles instead of 128 0.83, 0.73, 0.70 against 0.77, 0.78, 0.70. Its transforms are 3.7 MB (0.9), which did not stay in the caches.
+Not tried: the same for dx (conv2d_nhwc's strided), and dx by the op conv3d on dy as it is, without slabs, for which conv_transpose3d has to be an op.
+"""
 
 from __future__ import annotations
 

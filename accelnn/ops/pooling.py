@@ -65,20 +65,28 @@ def _window(kernel: Sides, step: Sides, pad: Sides, extra: Sides) -> dict[str, i
     return {**w, "pad_bottom": w["pad_bottom"] + extra[0], "pad_right": w["pad_right"] + extra[1]}
 
 
+def _spread_max(x: Tensor, axis: int, kernel: int, step: int, dil: int, out: Any) -> Tensor:
+    """Maxima of `kernel` elements that stand `dil` apart: of one, two, four ... of them, then of two such windows, which may overlap. Of equal elements the
+    first wins."""
+    have = 1
+    while 2 * have < kernel:
+        n: Any = x.shape[axis] - have * dil
+        x = apply("maximum", cut(x, axis, 0, n), cut(x, axis, have * dil, n))
+        have *= 2
+    first = cut(x, axis, 0, out, step)
+    return first if kernel == 1 else apply("maximum", first, cut(x, axis, (kernel - have) * dil, out, step))
+
+
 def _dilated(x: Tensor, kernel: Sides, step: Sides, pad: Sides, dil: Sides, extra: Sides) -> Tensor:
-    """The largest of shifted copies: rare enough to have no kernel of its own."""
-    n = len(kernel)
+    """One dimension after the other, columns first: of equal elements that is the first row's first. Rare enough to have no kernel of its own; with a
+    shifted copy a tap, a model whose windows had 70,656 taps took 8 s to load."""
     low = (0, 0, *pad)
     x = apply("pad", x, low=low, high=(0, 0, *(p + e for p, e in zip(pad, extra))), step=(), mode=0, value=-np.inf) if any(pad) or any(extra) else x
-    out: list[Any] = [(x.shape[2 + d] - dil[d] * (kernel[d] - 1) - 1) // step[d] + 1 for d in range(n)]
-    best: Tensor | None = None
-    for place in np.ndindex(*kernel):
-        part = x
-        for d in range(n):
-            part = cut(part, 2 + d, place[d] * dil[d], out[d], step[d])
-        best = part if best is None else apply("maximum", best, part)
-    assert best is not None
-    return best
+    sizes: Any = x.shape[2:]
+    for d in reversed(range(len(kernel))):
+        out = (sizes[d] - dil[d] * (kernel[d] - 1) - 1) // step[d] + 1
+        x = _spread_max(x, 2 + d, kernel[d], step[d], dil[d], out)
+    return x
 
 
 def _places(name: str, x: Tensor, kernel: Sides, step: Sides, pad: Sides, dil: Sides, extra: Sides) -> tuple[Tensor, Tensor]:

@@ -37,10 +37,11 @@ Layout layout(const Shape& s) {
   l.row = times(plus(plus(s.w.before, s.w.in), s.w.after), s.c);
   l.plane = times(plus(plus(s.h.before, s.h.in), s.h.after), l.row);
   l.volume = times(l.depth, l.plane);
+  l.images = conv::at_least(conv::at_most((int64_t(1) << 18) / conv::at_least(l.volume, 1), s.n), 1);
   // The outputs of a unit are turned while they are in L2, beside the weights that all of its tiles read.
   const int64_t fit = (int64_t(128) << 10) / conv::at_least(times(s.w.out, s.o) * 4, 1);
   l.bands = conv::divide_up(s.h.out, conv::at_least(fit, 1));
-  const int64_t planes = times(s.n, s.d.out);
+  const int64_t planes = times(l.images, s.d.out);
   if (planes > 0 && times(planes, l.bands) < conv::most_parts) l.bands = conv::at_most(conv::divide_up(conv::most_parts, planes), s.h.out);
   l.band = conv::divide_up(s.h.out, conv::at_least(l.bands, 1));
   l.bands = conv::divide_up(s.h.out, conv::at_least(l.band, 1));
@@ -49,7 +50,7 @@ Layout layout(const Shape& s) {
   Cut shared;
   l.offsets = shared.take(times(l.runs, 8));
   l.packed = shared.take(times(times(conv::divide_up(s.o, 16), s.k), 64));
-  l.image = shared.take(times(times(s.n, l.volume), 4));
+  l.image = shared.take(times(times(l.images, l.volume), 4));
   l.part = shared.at;
   l.slice = times(times(l.band, s.w.out), s.o) >= huge / 8 ? huge : conv::round_up(l.band * s.w.out * s.o * 4, 64);
   l.bytes = size_t(plus(shared.at, times(l.parts, l.slice)));

@@ -31,6 +31,7 @@ struct Layout {
   int64_t runs, run;                    // pieces of taps that lie side by side in that copy: a row of the window, or a tap where columns are dilated
   int64_t depth, row, plane, volume;    // of the copy: planes; elements from row to row, plane to plane, volume to volume
   int64_t band, bands;                  // rows of output in a unit of work, units a plane
+  int64_t images;                       // that are copied at a time
   int64_t units, parts;
   int64_t offsets, packed, image, part, slice;
   size_t bytes;

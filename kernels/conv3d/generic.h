@@ -6,6 +6,7 @@
 #include "conv2d_nhwc/tile.h"
 #include "conv3d/conv3d.h"
 #include "pool.h"
+#include "stream.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -19,13 +20,18 @@ inline void pack_panel(const conv3d::Shape& s, const float* w, int64_t n, float*
     const int64_t k = next + 16 <= s.k ? next : s.k - 16;
     float square[16 * 16];
     turn_band<false>(square, 16, w + k, s.k, 16, 16);
-    for (int64_t i = 0; i < 16; i++) std::memcpy(to + ((k + i) % taps * s.c + (k + i) / taps) * 16, square + i * 16, 64);
+    int64_t tap = k % taps, c = k / taps;             // a division a row was a third of the time
+    for (int64_t i = 0; i < 16; i++) {
+      std::memcpy(to + (tap * s.c + c) * 16, square + i * 16, 64);
+      if (++tap == taps) tap = 0, c++;
+    }
   }
 }
 
 // Plane d of a volume, borders counted.
 inline void copy_plane(const conv3d::Shape& s, const conv3d::Layout& l, const float* x, int64_t d, float* to) {
   const int64_t from = d - s.d.before, left = s.w.before * s.c, right = s.w.after * s.c, rows = s.h.before + s.h.in + s.h.after;
+  const int64_t channel = s.d.in * s.h.in * s.w.in;
   if (from < 0 || from >= s.d.in) {
     std::memset(to, 0, size_t(l.plane) * sizeof(float));
     return;
@@ -36,8 +42,11 @@ inline void copy_plane(const conv3d::Shape& s, const conv3d::Layout& l, const fl
       std::memset(to, 0, size_t(l.row) * sizeof(float));
       continue;
     }
+    const float* const next = x + (from * s.h.in + h + 2) * s.w.in;
+    for (int64_t c = 0; c < s.c; c++)
+      for (int64_t j = 0; j < s.w.in; j += 16) call_for(next + c * channel + j);
     std::memset(to, 0, size_t(left) * sizeof(float));
-    transpose_all(x + (from * s.h.in + h) * s.w.in, s.d.in * s.h.in * s.w.in, s.c, s.w.in, to + left, s.c);
+    transpose_all(x + (from * s.h.in + h) * s.w.in, channel, s.c, s.w.in, to + left, s.c);
     std::memset(to + l.row - right, 0, size_t(right) * sizeof(float));
   }
 }
@@ -77,25 +86,29 @@ inline Status run(const Call& call) {
     offset[i] = row / s.h.kernel * s.d.dilation * l.plane + row % s.h.kernel * s.h.dilation * l.row + i % across * s.w.dilation * s.c;
   }
   const int64_t outs = s.d.out * s.h.out * s.w.out, panels = conv::divide_up(s.o, panel_columns), ins = s.d.in * s.h.in * s.w.in;
-  // Weights and planes in one go: either alone is too little to wake a thread for.
-  parallel(call, panels + s.n * l.depth, 8 * (panels * 16 * s.k + s.n * l.volume), [&](int64_t part) {
-    if (part < panels) {
-      const int64_t o = part * panel_columns;
-      return pack_panel(s, w + o * s.k, conv::at_most(panel_columns, s.o - o), packed + o * s.k);
-    }
-    const int64_t n = (part - panels) / l.depth, d = (part - panels) % l.depth;
-    copy_plane(s, l, x + n * s.c * ins, d, image + n * l.volume + d * l.plane);
-  });
-  parallel(call, l.parts, 2 * s.n * s.o * outs * s.k, [&](int64_t part) {
-    float* const sums = reinterpret_cast<float*>(work + l.part + part * l.slice);
-    for (int64_t number = part * l.units / l.parts; number < (part + 1) * l.units / l.parts; number++) {
-      const int64_t k = number / l.bands % s.d.out, n = number / l.bands / s.d.out, first = number % l.bands * l.band;
-      const int64_t last = conv::at_most(first + l.band, s.h.out);
-      unit(s, l, offset, image + n * l.volume, packed, bias, k, first, last, sums);
-      float* const to = call.out[0].as<float>() + n * s.o * outs + (k * s.h.out + first) * s.w.out;
-      transpose_all(sums, s.o, (last - first) * s.w.out, s.o, to, outs);
-    }
-  });
+  // Some images at a time, whose copies are still in L2 when they are used. Weights and planes in one go: either alone is too little to wake a thread for.
+  for (int64_t from = 0; from < s.n; from += l.images) {
+    const int64_t images = conv::at_most(l.images, s.n - from), packs = from == 0 ? panels : 0, units = images * s.d.out * l.bands;
+    parallel(call, packs + images * l.depth, 8 * (packs * 16 * s.k + images * l.volume), [&](int64_t part) {
+      if (part < packs) {
+        const int64_t o = part * panel_columns;
+        return pack_panel(s, w + o * s.k, conv::at_most(panel_columns, s.o - o), packed + o * s.k);
+      }
+      const int64_t n = (part - packs) / l.depth, d = (part - packs) % l.depth;
+      copy_plane(s, l, x + (from + n) * s.c * ins, d, image + n * l.volume + d * l.plane);
+    });
+    const int64_t parts = conv::at_most(units, l.parts);
+    parallel(call, parts, 2 * images * s.o * outs * s.k, [&](int64_t part) {
+      float* const sums = reinterpret_cast<float*>(work + l.part + part * l.slice);
+      for (int64_t number = part * units / parts; number < (part + 1) * units / parts; number++) {
+        const int64_t k = number / l.bands % s.d.out, n = number / l.bands / s.d.out, first = number % l.bands * l.band;
+        const int64_t last = conv::at_most(first + l.band, s.h.out);
+        unit(s, l, offset, image + n * l.volume, packed, bias, k, first, last, sums);
+        float* const to = call.out[0].as<float>() + (from + n) * s.o * outs + (k * s.h.out + first) * s.w.out;
+        transpose_all(sums, s.o, (last - first) * s.w.out, s.o, to, outs);
+      }
+    });
+  }
   return {};
 }
 

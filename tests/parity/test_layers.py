@@ -156,6 +156,47 @@ def test_unpool(torch: Any, kernel: Any, stride: Any, padding: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("padding", [0, 1])
+def test_first_of_equal_maxima(torch: Any, padding: int) -> None:
+    data = np.random.default_rng(0).integers(0, 3, (1, 2, 9, 83)).astype(np.float32)
+    ours, theirs = (nn.MaxPool2d(3, 2, padding, return_indices=True)(x) for nn, x in ((an.nn, an.tensor(data)), (torch.nn, torch.tensor(data))))
+    for a, b in zip(ours, theirs):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation"),
+                         [((2, 30, 31), (5, 7), (3, 2), (2, 3), (3, 2)), ((2, 11, 12, 13), (2, 3, 4), (1, 2, 1), (1, 1, 2), (2, 1, 3))])  # fmt: skip
+def test_dilated_maxima(torch: Any, shape: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> None:
+    """Whole numbers, many of them equal: the gradient goes to the first, as in torch."""
+    rng, name = np.random.default_rng(0), f"max_pool{len(kernel)}d"
+    data = rng.integers(0, 4, (1, *shape)).astype(np.float32)
+    x, other = an.tensor(data, requires_grad=True), torch.tensor(data, requires_grad=True)
+    y = getattr(an.ops, name)(x, kernel, stride, padding, dilation, True)
+    want = getattr(torch.nn.functional, name)(other, kernel, stride, padding, dilation, True)
+    np.testing.assert_array_equal(y.numpy(), want.detach().numpy())
+    dy = rng.integers(-9, 9, want.shape).astype(np.float32)
+    y.backward(an.tensor(dy))
+    want.backward(torch.tensor(dy))
+    np.testing.assert_array_equal(x.grad.numpy(), other.grad.numpy())
+
+
+def test_dilated_maxima_of_large_windows_are_few_nodes(torch: Any) -> None:
+    data = np.random.default_rng(0).normal(size=(1, 1, 100, 260)).astype(np.float32)
+    pool = an.nn.MaxPool2d((46, 128), 1, dilation=2)
+    want = torch.nn.functional.max_pool2d(torch.tensor(data), (46, 128), 1, dilation=2)
+    np.testing.assert_array_equal(pool(an.tensor(data)).numpy(), want.numpy())
+    traced = an.compile(pool)
+    np.testing.assert_array_equal(traced(an.tensor(data)).numpy(), want.numpy())
+    x = an.tensor(data, requires_grad=True)
+    nodes, left = set(), [pool(x).node]
+    while left:
+        node = left.pop()
+        if node is not None and node not in nodes:
+            nodes.add(node)
+            left += [v.node for v in node.inputs if v is not None]
+    assert len(nodes) < 50                                     # a slice a tap were 5888
+
+
 def test_dropouts_of_channels() -> None:
     an.seed(3)
     x = an.tensor(np.ones((50, 40, 6), np.float32))
