@@ -45,6 +45,7 @@ from . import (  # noqa: F401, I001
     random,
     recurrent,
     recurrent_math,
+    recurrent_wgrad,
     reduce,
     resizing,
     rotary,

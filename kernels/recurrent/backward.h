@@ -1,12 +1,16 @@
 // Backward through time, in the opposite order of steps: a round takes the cotangents of the sums of the step before it (in its order) back through w_hh, then
 // through the cell of its own step, for its hidden units. Parts meet once a round (twice with a projection), or are sequences and never do (rounds.h).
-// Weights' gradients are products of whole sequences, which matmul does (accelnn/ops/recurrent.py).
+// Weights' gradients are products of whole sequences, an op of their own (wgrad.h).
 // On two threads 64x28x28x128 took 5.9 ms on a quiet machine and 11.1 (0.86 of torch) beside a neighbour while parts met in each of 57 rounds.
 // Forward and backward of an LSTM on one thread against torch: 1.43 (1x100x128x128), 1.20 (32x50x128x256), 1.11 (64x28x28x128), 1.36 (1x160x40x256); twice
 // is out of reach at batch 32: torch's 43 ms are 67 % of the multiply-add rate, ours 80 %. What brought it there, all together 38.7 to 35.9, 11.7 to 10.1 and
 // 6.07 to 5.69 ms in the last three: both weights' gradients as one product (12.6 ms instead of 14.6), cells and packing in the order in which memory lies
 // (block by block every line is another page), prefetches of what is written far apart. Left at batch 1: 0.2 ms of some 23 calls around the kernels, which
 // an op for the weights' gradients would save.
+// The least that one thread could take: multiply-adds 0.75, 29, 7.1, 3.9 ms (at batch 1 what L2 gives), of torch's 1.74, 45, 12.9, 8.1: 2.3, 1.56, 1.8, 2.1.
+// Of this op, 64x28x28x128 (3.1 ms): 61 % are the products (2.06 ms at the peak), 26 % the cells, half of which wait for what forward saved, 9 % dy.
+// Bursts of prefetches to L2 before each pair's product, for all that the step's cells read and write: nothing (3.12 to 3.24 ms, without 2.96 to 3.56;
+// 32x50x128x256 9.39 to 9.85, without 9.28 to 9.70). Those of the next sequence from within the cells: 7.7 to 6.9 % of a training step's samples.
 #pragma once
 #include "recurrent/generic.h"
 
@@ -101,6 +105,12 @@ struct RecurrentBackward {
       float* const to = s.dh + column;
       const float *const from = s.dgate[(k + 1) & 1], *const w = s.w_hh + column * depth;
       const bool add = p.cell == cell::gru;
+      const auto dy_of = [&](int64_t i) __attribute__((always_inline)) {
+        const int64_t b = s.order[i];
+        return dy.as<float>() + ((p.batch_first ? b * p.steps + t : t * p.batch + b) * p.directions + d) * p.outputs + column;
+      };
+      for (int64_t i = 0; !dy.absent() && i < rows(k); i++)      // while the product takes its time
+        for (int j = 0; j < wide; j++) __builtin_prefetch(dy_of(i) + j * unit_block);
       if (n == 1)
         for (int j = 0; j < wide; j++) row_by_panel<1>(depth, from, w + j * unit_block * depth, to + j * unit_block, add);
       else if (n)
@@ -111,7 +121,7 @@ struct RecurrentBackward {
         const int64_t b = s.order[i];
         float* const row = to + i * p.h_row;
         if (!dy.absent()) {
-          const float* const y = dy.as<float>() + ((p.batch_first ? b * p.steps + t : t * p.batch + b) * p.directions + d) * p.outputs + column;
+          const float* const y = dy_of(i);
           for (int64_t j = 0; j < some; j++) row[j] = row[j] + y[j];
         }
         if (p.projected) std::memcpy(call.out[3].as<float>() + at(t, b) * p.outputs + column, row, size_t(some) * 4);
@@ -142,10 +152,17 @@ struct RecurrentBackward {
       const float* const saved = call.in[recurrent_grad_in::gates].as<float>() + at(t, b) * p.saved * H;
       float* const di = call.out[0].as<float>() + at(t, b) * rows_out * H;
       [[maybe_unused]] float* const dj = kind == cell::gru ? call.out[2].as<float>() + at(t, b) * rows_out * H : nullptr;
+      const int64_t next = at(t, s.order[i + 1 < n ? i + 1 : i]);
+      const float* const ahead_saved = call.in[recurrent_grad_in::gates].as<float>() + next * p.saved * H;
+      const float* const ahead_di = call.out[0].as<float>() + next * rows_out * H;
       for (int64_t unit = blocks.begin * unit_block; unit < end; unit += lanes) {
         const int64_t j = unit % unit_block;
         float* const panel = s.dgate[k & 1] + i * p.dgate_row + (unit - j) * rows_out;
         const int some = int(H - unit < lanes ? H - unit : lanes);
+        if (j == 0 && i + 1 < n) {
+          for (int g = 0; g < p.saved; g++) __builtin_prefetch(ahead_saved + g * H + unit);
+          for (int g = 0; g < rows_out; g++) __builtin_prefetch(ahead_di + g * H + unit, 1);
+        }
         const auto get = [&](int g) __attribute__((always_inline)) { return some == lanes ? load(saved + g * H + unit) : load(saved + g * H + unit, some); };
         const auto put = [&](float* to, vf v) __attribute__((always_inline)) {
           if (some == lanes) store(to + unit, v);

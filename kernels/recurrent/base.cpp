@@ -1,10 +1,12 @@
 #include "copy/convert.h"
 #include "recurrent/backward.h"
+#include "recurrent/wgrad_generic.h"
 
 namespace accelnn {
 
 Status recurrent_f32_base(const Call& call) { return recurrent(call); }
 Status recurrent_grad_f32_base(const Call& call) { return recurrent_grad(call); }
+Status recurrent_wgrad_f32_base(const Call& call) { return recurrent_wgrad(call); }
 
 // One panel of int8: [ceil(K/4)][g][64], the scales, the columns' sums.
 static void pack_bytes(const float* w, int64_t units, int64_t first, int gates, int64_t rows, int8_t* to) {
