@@ -21,8 +21,8 @@ import numpy
 began = time.perf_counter()
 import accelnn
 ms = (time.perf_counter() - began) * 1e3
-print(json.dumps({"ms": ms, "modules": sorted({m.split(".")[0] for m in sys.modules}), "rooms": sorted(m for m in sys.modules if m.startswith("accelnn."))}),
-      file=sys.stderr)
+print(json.dumps({"ms": ms, "modules": sorted({m.split(".")[0] for m in sys.modules}), "rooms": sorted(m for m in sys.modules if m.startswith("accelnn.")),
+                  "random": "numpy.random" in sys.modules}), file=sys.stderr)
 """
 
 
@@ -38,6 +38,7 @@ def test_import_is_quick_quiet_and_alone(tmp_path: Path) -> None:
     assert not any(run.stdout for run in runs)
     assert not sorted(set(HEAVY) & set(seen[0]["modules"]))
     assert "accelnn.deploy" not in seen[0]["rooms"] and "accelnn.practice" not in seen[0]["rooms"]
+    assert not seen[0]["random"], "10 ms, for samples that tests alone draw"
     assert min(s["ms"] for s in seen) <= 40, f"milliseconds over numpy: {[round(s['ms'], 1) for s in seen]}"
 
 

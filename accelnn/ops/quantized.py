@@ -115,8 +115,11 @@ def _quantize_by(p: Any, x: int, scale: float, zero: int) -> int:
 
 
 def _by_samples(draw: Any) -> Any:
-    rng = np.random.default_rng(0)
-    return lambda: [((draw(rng, s),), {"scale": 0.03125, "zero": z}) for s, z in (((0,), 0), ((7,), 128), ((3, 17), 255), ((600,), 5))]
+    def samples() -> Any:
+        rng = np.random.default_rng(0)
+        return [((draw(rng, s),), {"scale": 0.03125, "zero": z}) for s, z in (((0,), 0), ((7,), 128), ((3, 17), 255), ((600,), 5))]
+
+    return samples
 
 
 # The two with known steps, as pointwise functions: passes make chains of them (passes/qdq.py). NaN gives 0.
