@@ -5,8 +5,7 @@
 // Forward and backward of an LSTM on one thread against torch: 1.43 (1x100x128x128), 1.20 (32x50x128x256), 1.11 (64x28x28x128), 1.36 (1x160x40x256); twice
 // is out of reach at batch 32: torch's 43 ms are 67 % of the multiply-add rate, ours 80 %. What brought it there, all together 38.7 to 35.9, 11.7 to 10.1 and
 // 6.07 to 5.69 ms in the last three: both weights' gradients as one product (12.6 ms instead of 14.6), cells and packing in the order in which memory lies
-// (block by block every line is another page), prefetches of what is written far apart. Left at batch 1: 0.2 ms of some 23 calls around the kernels, which
-// an op for the weights' gradients would save.
+// (block by block every line is another page), prefetches of what is written far apart. Since then the weights' gradients are one op (wgrad.h).
 // The least that one thread could take: multiply-adds 0.75, 29, 7.1, 3.9 ms (at batch 1 what L2 gives), of torch's 1.74, 45, 12.9, 8.1: 2.3, 1.56, 1.8, 2.1.
 // Of this op, 64x28x28x128 (3.1 ms): 61 % are the products (2.06 ms at the peak), 26 % the cells, half of which wait for what forward saved, 9 % dy.
 // Bursts of prefetches to L2 before each pair's product, for all that the step's cells read and write: nothing (3.12 to 3.24 ms, without 2.96 to 3.56;
