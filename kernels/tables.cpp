@@ -12,6 +12,15 @@ const Table* const all_tables[] = {
 #include "ops.inc"
 };
 #undef OP
+#define OP(name) extern const DeviceRow device_rows_##name[];
+#include "ops.inc"
+#undef OP
+
+#define OP(name) device_rows_##name,
+const DeviceRow* const all_device_rows[] = {
+#include "ops.inc"
+};
+#undef OP
 const int n_all_tables = sizeof all_tables / sizeof *all_tables;
 
 }  // namespace accelnn

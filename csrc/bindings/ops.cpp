@@ -159,17 +159,27 @@ py::object run_row(int number, const std::string& name, const py::tuple& inputs,
   return py::none();
 }
 
+constexpr const char* exactness_words[] = {"reference", "exact", "gamma_k", "ulps"};
+
 py::list list_rows(int op) {
-  static const char* const words[] = {"reference", "exact", "gamma_k", "ulps"};
   const Table& table = table_at(op);
   py::list rows;
   for (int k = 0; k < table.n_rows; k++) {
     const Row& r = *table.rows[k];
     rows.append(py::dict(py::arg("name") = r.name, py::arg("isa") = r.isa, py::arg("dtype") = name_of(r.dtype),
-                         py::arg("exactness") = words[int(r.exactness)],
+                         py::arg("exactness") = exactness_words[int(r.exactness)],
                          py::arg("device") = r.device == Device::cpu ? "cpu" : "cuda", py::arg("tile") = py::make_tuple(r.tile_m, r.tile_n),
                          py::arg("runs_here") = r.run && (r.isa & caps().isa) == r.isa));
   }
+  return rows;
+}
+
+py::list list_device_rows(int op) {
+  table_at(op);
+  py::list rows;
+  for (const DeviceRow* r = all_device_rows[op]; r->name; r++)
+    rows.append(py::dict(py::arg("name") = r->name, py::arg("where") = r->where, py::arg("dtype") = name_of(r->dtype),
+                         py::arg("exactness") = exactness_words[int(r->exactness)]));
   return rows;
 }
 
@@ -252,6 +262,7 @@ void bind_ops(py::module_& m) {
   m.def("run_row", &run_row, py::arg("op"), py::arg("row"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"), py::arg("threads") = true);
   m.def("ops", &list_ops, py::arg("rows") = true, "Every op with its attributes and rows, as the C++ preprocessor expanded them.");
   m.def("rows", &list_rows, py::arg("op"), "The rows of one op, by its number.");
+  m.def("device_rows", &list_device_rows, py::arg("op"), "Its rows for devices that are no processors.");
   m.def("opcodes", [] {
     py::list l;
     for (int i = 0; i < n_opcodes; i++) l.append(py::make_tuple(opcodes[i].name, opcodes[i].operands));

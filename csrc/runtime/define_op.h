@@ -5,6 +5,7 @@
 // gives: enum of attribute slots `namespace matmul_attr`, the rows, `table_matmul`; the .cpp then defines `op_matmul` with attributes `matmul_attrs`.
 // ATTRIBUTE(kind, name, default)
 // ROW(isa bits, symbol, dtype of the first input, tile m, tile n, exactness)
+// TRITON(name, dtype of the first input, "family.gpu_triton:function", exactness)   runs on a device, launched from Python or a Plan: no symbol
 // The rows of every processor stand in every library, so that Python on one can choose for a program on another: those of a foreign one have no code.
 #include "op.h"
 
@@ -15,6 +16,7 @@ namespace accelnn {
 
 #define ATTRIBUTE(kind, name, otherwise) {#name, AttrKind::kind, otherwise},
 #define ROW(...)
+#define TRITON(...)
 static const AttrDef ACCELNN_JOIN(ACCELNN_OP, _attrs)[] = {
 #include ACCELNN_TABLE
     {nullptr, AttrKind::integer, 0}};
@@ -34,6 +36,16 @@ static const Row* const ACCELNN_JOIN(ACCELNN_OP, _rows)[] = {
 #include ACCELNN_TABLE
 };
 #undef ROW
+#undef TRITON
+
+#define ROW(...)
+#define TRITON(name, type, where, how) {#name, where, DType::type, Exactness::how},
+extern const DeviceRow ACCELNN_JOIN(device_rows_, ACCELNN_OP)[];
+const DeviceRow ACCELNN_JOIN(device_rows_, ACCELNN_OP)[] = {
+#include ACCELNN_TABLE
+    {nullptr, nullptr, DType::f32, Exactness::reference}};
+#undef ROW
+#undef TRITON
 #undef ATTRIBUTE
 
 extern const Op ACCELNN_JOIN(op_, ACCELNN_OP);

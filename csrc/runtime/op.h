@@ -58,6 +58,15 @@ struct Row {
   int16_t tile_m, tile_n;               // register tile, 0 where it means nothing
 };
 
+// A row for a device that is no processor: what computes it is a function of accelnn.kernels, which launches kernels through the device's driver. The
+// lists of them stand apart from the tables, so that a program for the CPU holds none.
+struct DeviceRow {
+  const char* name;                     // null: the end of a list
+  const char* where;                    // module:function
+  DType dtype;
+  Exactness exactness;
+};
+
 struct Op {
   const char* name;
   const AttrDef* attrs;
@@ -84,6 +93,7 @@ Status execute(const Table&, Call, const Caps&);
 // Every op of the library (kernels/ops.inc). Referenced by _C.so and the prebuilt runner only: a user's binary brings its own list.
 extern const Table* const all_tables[];
 extern const int n_all_tables;
+extern const DeviceRow* const all_device_rows[];        // of the same ops
 const Table* find_table(const Table* const* tables, int n, const char* name);
 
 const char* refuse_nothing(const Row&, const Call&);
