@@ -24,7 +24,7 @@ def wide(data: np.ndarray, dtype: Any) -> np.ndarray:
     if dtype == tl.bfloat16:
         return widen_bfloat16(data)
     if dtype.name in FLOAT8:
-        return float8_table(FLOAT8[dtype.name])[data]
+        return np.take(float8_table(FLOAT8[dtype.name]), data)
     return data
 
 
