@@ -1,7 +1,7 @@
 """Attention forward: a program holds a tile of queries and goes over the keys that they see, softmax online (Dao et al. 2022, arXiv 2205.14135).
 
-Float32 products run on the FMA units, whose operands stand in registers: with all of q's 128 numbers a row there, ptxas spilled 8.8 KB a thread (sm_90, tile
-64 x 32, 4 warps). So scores are summed over 32 numbers of the heads at a time, which the compiler must not hoist: 128 registers, 8 warps, no spill to speak of."""
+Float32 products run on the FMA units, whose operands stand in registers: with all of q's 128 numbers a row there, ptxas spilled 8.8 KB a thread (sm_90,
+tile 64 x 32, 4 warps). So scores are summed over 32 numbers of the heads at a time, which the compiler must not hoist: 128 registers, 8 warps, no spill to speak of."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 
 from ..launch import power_of_two, row
+from .gpu_triton_decode import split
 from .gpu_triton_parts import LN2, LOG2E, Problem, chunks, keep_of, keys_seen, masked, sequence_of
 
 
@@ -75,6 +76,8 @@ def _attention(q, k, v, mask, lengths, state, q_starts, k_starts, y, lse,
 @row()
 def attention(call: Any) -> None:
     p, (y, lse) = Problem(call, call.inputs), call.outputs
+    if p.few:
+        return split(call, p, y, lse)
     bm, bn = power_of_two(p.queries, least=16, most=64), power_of_two(p.keys, least=16, most=32)
     be, (bd, d_chunks) = power_of_two(p.depth, least=16, most=32), chunks(p.width, 256)
     tiles = p.tiles(p.queries, bm)

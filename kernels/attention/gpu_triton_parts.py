@@ -88,7 +88,7 @@ class Problem:
         self.repeat = self.heads // max(self.groups, 1)
         self.causal = int(call.attrs["causal"])
         self.scale = float(call.attrs["scale"]) or 1 / math.sqrt(self.depth)
-        self.drop = float(call.attrs["dropout"])
+        self.drop = float(call.attrs.get("dropout", 0.0))  # attention_decode has none
         self.sequences = self.q_starts.shape[0] - 1 if self.q_starts is not None else 0
 
     def tiles(self, rows: int, block: int) -> int:
@@ -98,6 +98,11 @@ class Problem:
     def mask_arguments(self) -> tuple[Any, ...]:
         strides = (0,) * 4 if self.mask is None else tuple(0 if n == 1 else s for n, s in zip(self.mask.shape, self.mask.stride))
         return self.mask, *strides
+
+    @property
+    def few(self) -> bool:
+        """Few queries a head of keys and many keys: one program a tile of queries would leave most of the chip idle."""
+        return self.repeat * self.queries <= 16 and self.keys >= 512 and not self.drop and self.q_starts is None
 
     @property
     def draws(self) -> int:
