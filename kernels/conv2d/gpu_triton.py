@@ -91,7 +91,7 @@ def _apart(x, w, bias, residual, y, M, H, W, OH, OW, OG, O, xn, xc, xh, xw, yn, 
     base = x + (n * xn)[:, None] + (o // OG * CG * xc)[None, :]
     acc = tl.zeros((BM, BN), tl.float32)
     for c in range(CG):
-        for p in tl.static_range(R):
+        for p in range(R):
             h = row + p * dh
             for q in tl.static_range(S):
                 v = col + q * dw
@@ -104,7 +104,7 @@ def _apart(x, w, bias, residual, y, M, H, W, OH, OW, OG, O, xn, xc, xh, xw, yn, 
 
 
 FEW = 4           # channels of a group up to which outputs are summed by themselves: a tile of a product has 16 of K and of N at least
-UNROLLED = 49     # taps that a kernel may spell out
+UNROLLED = 49     # taps of such a kernel; its loads are spelled out a row at a time
 
 
 def tile(pixels: int, outputs: int, taps: int) -> dict[str, int]:

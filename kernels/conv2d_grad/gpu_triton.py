@@ -74,7 +74,7 @@ def _spread_apart(dy, w, bias, dx, M, H, W, OH, OW, C, CG, sh, sw, top, left, dh
     for o in range(OG):
         output = group * OG + o
         from_plane = dy + (n * (C // CG * OG) + output) * OH * OW
-        for p in tl.static_range(R):
+        for p in range(R):
             y = h - p * dh
             a = y // sh
             for q in tl.static_range(S):
