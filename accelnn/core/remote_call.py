@@ -8,12 +8,12 @@ from functools import cache, lru_cache
 from typing import Any, cast
 
 from .. import _C
+from .dims import product
 from .dispatch import operands
 from .dtypes import DType
 from .errors import DeviceError, KernelError
 from .graph import Spec
 from .registry import KERNELS, OPS, Op
-from .dims import product
 from .remote import Device, Remote
 from .tensor import Tensor, mode, no_grad
 
