@@ -120,9 +120,12 @@ def encode(value: Array, kind: str) -> Array:
         nearest: Array = (np.ascontiguousarray(value, dtype=np.float32).view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)
         return nearest
     if kind.endswith("x2"):
-    X
+        parts = np.ascontiguousarray(encode(value, kind[:-2]))
+        packed: Array = parts.view(UNSIGNED[size_of(kind)])[..., 0]
+        return packed
     if kind in FP8:
         return to_fp8(value, kind)
     width = size_of(kind)
     out = np.asarray(value).astype(number_type(kind), copy=False)
-    return np.ascontiguousarray(out).view(UNSIGNED[width]) if out.ndim else out.view(UNSIGNED[width])
+    bits: Array = np.ascontiguousarray(out).view(UNSIGNED[width]) if out.ndim else out.view(UNSIGNED[width])
+    return bits
