@@ -33,10 +33,14 @@ class Window:
         return self.stride == Window.of(self.shape, self.dtype).stride
 
     @property
+    def address(self) -> int:
+        """Like those of an allocator: divisible by 4096."""
+        return 1 << 20
+
+    @property
     def pointer(self) -> Pointer:
-        """At an address like those of an allocator: divisible by 4096."""
         last = sum((n - 1) * s for n, s in zip(self.shape, self.stride)) + 1
-        return Pointer(1 << 20, self.dtype.name, last)
+        return Pointer(self.address, self.dtype.name, last)
 
 
 @dataclass(frozen=True)
