@@ -93,7 +93,7 @@ def placed(name: str, x: Tensor | None, device: Device) -> Any:
             raise DeviceError(f"{name}: operands on {device.name} and on {view.device.name}; move one with .to(...)")
         return view
     if x.literal:
-        return _literal(x, device)
+        return _literal(x, device)  # type: ignore[arg-type]
     if not any(view.stride) or product(view.shape) == 1:
         one = view.strided((1,) * len(view.shape), view.stride)
         return Remote.of(device, one.numpy(), x.dtype).strided(view.shape, (0,) * len(view.shape))
