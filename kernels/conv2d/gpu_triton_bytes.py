@@ -98,18 +98,20 @@ def _apart(x, x_zero, w, scale, bias, out_zero, y, M, H, W, OH, OW, OG, O, xn, x
     inside, real = m < M, o < O
     i, j, n = m // OW % OH, m % OW, m // OW // OH
     row, col = i * sh - top, j * sw - left
-    base = x + (n * xn)[:, None] + (o // OG * CG * xc)[None, :]
+    group, part = o // OG, o % OG
+    base = x + (n * xn)[:, None] + (group * CG * xc)[None, :]
     zero = tl.load(x_zero)
     acc = tl.zeros((BM, BN), tl.int32)
     for c in range(CG):
         for p in range(R):
             h = row + p * dh
+            there = (h >= 0) & (h < H) & inside
             for q in tl.static_range(S):
                 v = col + q * dw
-                seen = (h >= 0) & (h < H) & (v >= 0) & (v < W) & inside
+                seen = there & (v >= 0) & (v < W)
                 a = tl.load(base + c * xc + (h * xh + v * xw)[:, None], mask=seen[:, None] & real[None, :], other=zero).to(tl.int32)
                 k = (c * R + p) * S + q if HELD == 0 else (p * S + q) * CG + c
-                b = tl.load(w + byte_offset(k, o % OG, o // OG, OG, CG, R * S, PIECE, HELD), mask=real, other=0).to(tl.int32)
+                b = tl.load(w + byte_offset(k, part, group, OG, CG, R * S, PIECE, HELD), mask=real, other=0).to(tl.int32)
                 acc += (a - zero.to(tl.int32)) * b[None, :]
     at = (n * yn + i * yh + j * yw)[:, None] + (o * yo)[None, :]
     requantize(acc, scale, bias, out_zero, y, o[None, :], at, inside[:, None] & real[None, :], RELU)
@@ -127,9 +129,9 @@ def forward(call: Call, held: int, taps: tuple[int, int], piece: int, x_last: bo
     cg, og, m = c // groups, o // groups, n * oh * ow
     wide = max(map(count, (x.shape, w.shape, y.shape))) >= FAR
     how: dict[str, Any] = {"CG": cg, "R": r, "S": s, "PIECE": piece, "HELD": held, "RELU": bool(a["relu"]), "WIDE": wide}
-    if groups > 1 and cg <= FEW and r * s <= UNROLLED:
+    if groups > 1 and max(cg, og) <= FEW and r * s <= UNROLLED:
         bn = power_of_two(o, 1, 32) if x_last else 1
-        bm = power_of_two(m, 16, 256 // bn if x_last else 256)
+        bm = power_of_two(m, 16, 512 // bn)
         call.launch(_apart, (ceil_div(m, bm), ceil_div(o, bn)), x, x_zero, w, scale, bias, out_zero, y, m, h, width, oh, ow, og, o, *strides, *window,
                     **how, BM=bm, BN=bn)  # fmt: skip
         return
