@@ -1,8 +1,8 @@
 """Places of the largest elements, the k largest, and sorted rows, for devices.
 
-Elements become integers in their order, a NaN the largest of all. For topk the place stands in the lower half of 64 bits, so that no two are equal and every
-network of comparisons gives the same row. Rows that are longer than one sort are sorted in runs, of which no more than k elements go on; runs that
-can no longer shrink are merged: each element finds its place by a search in the other run. int64 leaves no room for places: an element's rank is counted."""
+Elements become integers in their order, a NaN the largest of all. For topk the place stands in the lower half of 64 bits, so that no two are equal.
+Rows that are longer than one sort are sorted in runs, of which no more than k elements go on; runs that can no longer shrink are merged: each element
+finds its place by a search in the other run. int64 leaves no room for places: there an element's rank is counted over the whole row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..softmax.gpu_triton import tile
 from ..tiles import tiles
 
 IN_REGISTERS = 8192
-SORTED = 1024  # keys that one program sorts: 55 rounds of comparisons
+SORTED = 512  # keys that one program sorts
 
 
 @triton.jit
@@ -79,22 +79,35 @@ def _argmax_join(keys, at_places, y, places, pieces, LAST: tl.constexpr, PIECES:
 
 
 @triton.jit
-def _sort(x, keys, sorted_keys, found, n, kept, k, TURN: tl.constexpr, BLOCK: tl.constexpr):
-    """Run program_id(1) of row program_id(0): from elements or keys, to `kept` keys or to the k results."""
+def _placed(x, keys, r, c, n, inside, TURN: tl.constexpr):
+    """The keys of elements c of row r with their places, from elements or made before; behind the end of the row the largest there is."""
+    if keys is None:
+        key = _key(tl.load(x + r * n + c, mask=inside, other=0), TURN).to(tl.int64) << 32 | c.to(tl.int64)
+    else:
+        key = tl.load(keys + r * n + c, mask=inside, other=0)
+    return tl.where(inside, key, 9223372036854775807)
+
+
+@triton.jit
+def _sort(x, keys, sorted_keys, found, n, kept, k, TURN: tl.constexpr, BLOCK: tl.constexpr, MANY: tl.constexpr):
+    """Run program_id(1) of row program_id(0): from elements or keys, to its first `kept` keys or the row's first k places. A key's rank is counted:
+    BLOCK comparisons each, but no exchange between threads, of which a network of 512 keys has 45 rounds."""
     r, run = tl.program_id(0).to(tl.int64), tl.program_id(1)
     i = tl.arange(0, BLOCK)
     c = run * BLOCK + i
-    if keys is None:
-        key = _key(tl.load(x + r * n + c, mask=c < n, other=0), TURN).to(tl.int64) << 32 | c.to(tl.int64)
-        key = tl.where(c < n, key, 9223372036854775807)
-    else:
-        key = tl.load(keys + r * n + c, mask=c < n, other=9223372036854775807)
-    key = tl.sort(key)
+    key = _placed(x, keys, r, c, n, c < n, TURN)
+    rank = tl.zeros((BLOCK,), tl.int32)
+    for begin in range(0, BLOCK, MANY):
+        j = begin + tl.arange(0, MANY)
+        o = run * BLOCK + j
+        other = _placed(x, keys, r, o, n, o < n, TURN)
+        # Equal are only the keys behind the end of a row.
+        ahead = (other[None, :] < key[:, None]) | ((other[None, :] == key[:, None]) & (j[None, :] < i[:, None]))
+        rank += tl.sum(ahead.to(tl.int32), 1)
     if found is None:
-        tl.store(sorted_keys + (r * tl.num_programs(1) + run) * kept + i, key, mask=i < kept)
+        tl.store(sorted_keys + (r * tl.num_programs(1) + run) * kept + rank, key, mask=rank < kept)
     else:
-        at = key & 0xFFFFFFFF
-        tl.store(found + r * k + i, at, mask=i < k)
+        tl.store(found + r * k + rank, key & 0xFFFFFFFF, mask=rank < k)
 
 
 @triton.jit
@@ -178,7 +191,7 @@ def topk(call: Call) -> None:
     n, k, turn = x.shape[-1], values.shape[-1], int(call.attrs["largest"])
     rows, dtypes = count(x.shape[:-1]), type(x.dtype)
     if x.dtype == dtypes.int64:
-        return call.launch(_rank, (rows, ceil_div(n, 64)), x, values, found, n, k, TURN=turn, BLOCK=64, MANY=64)
+        return call.launch(_rank, (rows, ceil_div(n, 64)), x, values, found, n, k, TURN=turn, BLOCK=64, MANY=32)
     keys, length = _sorted(call, x, found, rows, n, k, turn)
     block = power_of_two(k, 1, 1024)
     call.launch(_take, (rows, ceil_div(k, block)), x, keys, values, found, n, length, k, BLOCK=block)
@@ -192,11 +205,11 @@ def _sorted(call: Call, x: Any, found: Any, rows: int, n: int, k: int, turn: int
         runs = ceil_div(length, SORTED)
         block = power_of_two(length, 1, SORTED)
         if runs == 1:
-            call.launch(_sort, (rows, 1), x, keys, None, found, length, 0, k, TURN=turn, BLOCK=block)
+            call.launch(_sort, (rows, 1), x, keys, None, found, length, 0, k, TURN=turn, BLOCK=block, MANY=16, warps=8)
             return None, 0
         stay = min(kept, SORTED)
         after = call.scratch((rows, runs * stay), wide)
-        call.launch(_sort, (rows, runs), x, keys, after, None, length, stay, k, TURN=turn, BLOCK=block)
+        call.launch(_sort, (rows, runs), x, keys, after, None, length, stay, k, TURN=turn, BLOCK=block, MANY=16, warps=8)
         keys, length = after, runs * stay
         if stay > SORTED // 2:
             break
