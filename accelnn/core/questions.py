@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .. import _C
+from . import remote_call
 from .dispatch import lower
 from .dtypes import SELDOM, DType
 from .errors import DTypeError, GraphError
 from .graph import Node
-from . import remote_call
 from .registry import OPS
 from .remote import Remote
 from .tensor import Tensor, as_tensor, mode

@@ -8,12 +8,12 @@ from functools import cache, lru_cache
 from typing import Any, cast
 
 from .. import _C
+from .dims import product
 from .dispatch import operands
 from .dtypes import DType
 from .errors import DeviceError, KernelError
 from .graph import Spec
 from .registry import KERNELS, OPS, Op
-from .dims import product
 from .remote import Device, Remote
 from .tensor import Tensor, mode, no_grad
 
@@ -41,7 +41,7 @@ class TableRow:
     """A TRITON line of an op's table, with its function, which is imported when it is first asked for."""
 
     def __init__(self, name: str, where: str, dtype: str, exactness: str) -> None:
-        self.name, self.where, self.dtype, self.exactness = name, where, DType[dtype], exactness
+        self.name, self.where, self.dtype, self.exactness = name, where, DType(_C.dtypes.index(dtype)), exactness
 
     @property
     def row(self) -> Any:
@@ -93,7 +93,7 @@ def placed(name: str, x: Tensor | None, device: Device) -> Any:
             raise DeviceError(f"{name}: operands on {device.name} and on {view.device.name}; move one with .to(...)")
         return view
     if x.literal:
-        return _literal(x, device)
+        return _literal(x, device)  # type: ignore[arg-type]
     if not any(view.stride) or product(view.shape) == 1:
         one = view.strided((1,) * len(view.shape), view.stride)
         return Remote.of(device, one.numpy(), x.dtype).strided(view.shape, (0,) * len(view.shape))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,10 +48,9 @@ class Pointer:
     def numel(self) -> int:
         return self.count
 
-    @property
-    def ptr_range(self) -> Callable[[], int]:
+    def ptr_range(self) -> int:
         """Triton's AMD back end asks how far a pointer reaches, to address with 32 bits where that is enough."""
-        return lambda: self.nbytes
+        return self.nbytes
 
     def __repr__(self) -> str:
         return f"Pointer({self.address:#x}, {self.dtype}, {self.count})"

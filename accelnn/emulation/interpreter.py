@@ -118,6 +118,7 @@ def _checked(memory: Memory) -> Iterator[Any]:
     scope = triton_interpreter._patch_lang(types.FunctionType((lambda: None).__code__, {"tl": tl, "core": tl.core}))
     # Triton 3.6 takes int() of an array of one element, which numpy 2.4 refuses.
     scope.set_attr(tl.tensor, "__index__", lambda self: self.handle.data.item())
+    scope.set_attr(tl.dtype, "to_ir", lambda self, builder: self)  # its own lacks two kinds of float8
     triton_interpreter._patch_lang = lambda fn: types.SimpleNamespace(restore=lambda: None)
     try:
         yield builder

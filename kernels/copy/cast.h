@@ -6,7 +6,7 @@
 // to integers: from floats truncated toward zero and saturated, NaN gives 0; from integers modulo 2^bits (as numpy and C do).
 // to bool: x != 0, so NaN gives true. From bool: 1 or 0.
 // x: any strides >= 0. y: x's shape, contiguous, no memory shared with x; its dtype may be x's own. Empty: nothing is written.
-// The same bits on every ISA.
+// The same bits on every ISA and device (a NaN stays a NaN, not its payload).
 #pragma once
 #include "op.h"
 

@@ -4,6 +4,7 @@
 //
 // ONNX's GatherND; numpy's x[i0, .., iK-1] with stacked indices. x: any dtype. index: i64 or i32; component k in [-Dk, Dk), negative ones count from the
 // end; one outside is an error that names it and where it stands; y is then unspecified. K >= 1. Contiguous, no overlap. Bitwise exact.
+// On a device, which cannot stop a kernel, what an index outside names is 0; no memory outside x is read.
 #pragma once
 #include "op.h"
 

@@ -6,6 +6,7 @@
 // x, s, y: one dtype: any for reduce 0, else f32, i32 or i64 (modulo 2^bits). index: i64 or i32, as in gather; s at least as large in every dim.
 // y has x's shape. Contiguous, y shares no memory with the inputs. Sums round once a term, in that order, whatever the threads:
 // |err| <= gamma_m (|x| + sum |s|) for m terms; products likewise; the others are exact.
+// On a device, which cannot stop a kernel, what an index outside names is left out; no memory outside y is written.
 #pragma once
 #include "op.h"
 

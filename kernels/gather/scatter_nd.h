@@ -4,6 +4,7 @@
 //
 // ONNX's ScatterND, torch's index_put. reduce, dtypes, order and errors of sums: as in scatter; index as in gather_nd. y has x's shape.
 // Contiguous, y shares no memory with the inputs.
+// On a device, which cannot stop a kernel, what an index outside names is left out; no memory outside y is written.
 #pragma once
 #include "op.h"
 

@@ -4,6 +4,7 @@
 //
 // torch's index_add to zeros, the gradient of take. f32. index: i64 or i32, as in take. Contiguous, no overlap, any alignment.
 // |err| <= gamma_(m - 1) sum |dy|, m terms. The order of a sum is that of j whatever the threads.
+// On a device, which cannot stop a kernel, what an index outside names is left out; no memory outside y is written.
 #pragma once
 #include "op.h"
 
