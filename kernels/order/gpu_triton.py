@@ -128,17 +128,18 @@ def _merge(keys, merged, length, row, kept, merged_row, STEPS: tl.constexpr, BLO
     """Runs of `length` keys, `row` keys a row, in pairs to runs of `kept`: an element goes on as many places as there are smaller ones in the other run."""
     r = tl.program_id(0).to(tl.int64)
     i = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    inside = i < row
-    key = tl.load(keys + r * row + i, mask=inside, other=0)
+    # A last run without another is merged with one of largest keys, so that every place of the result is written.
+    inside = i < (row + 2 * length - 1) // (2 * length) * (2 * length)
+    key = tl.load(keys + r * row + i, mask=i < row, other=9223372036854775807)
     run = i // length
     other = run ^ 1
     right = run & 1
     first = other * length
-    low, high = tl.zeros_like(i), tl.where(first < row, length, 0) + tl.zeros_like(i)
+    low, high = tl.zeros_like(i), length + tl.zeros_like(i)
     for _ in range(STEPS):
         middle = (low + high) // 2
         open = inside & (low < high)
-        there = tl.load(keys + r * row + first + middle, mask=open, other=0)
+        there = tl.load(keys + r * row + first + middle, mask=open & (first + middle < row), other=9223372036854775807)
         # Equal are only the keys behind the end of a row: those of the left run come first.
         less = (there < key) | ((there == key) & (right == 1))
         low = tl.where(open & less, middle + 1, low)
@@ -218,6 +219,17 @@ def _sorted(call: Call, x: Any, found: Any, rows: int, n: int, k: int, turn: int
         longer = min(2 * run, max(kept, run))
         after_length = ceil_div(length, 2 * run) * longer
         after = call.scratch((rows, after_length), wide)
-        call.launch(_merge, (rows, ceil_div(length, 1024)), keys, after, run, length, longer, after_length, STEPS=run.bit_length(), BLOCK=1024)
+        call.launch(
+            _merge,
+            (rows, ceil_div(ceil_div(length, 2 * run) * 2 * run, 1024)),
+            keys,
+            after,
+            run,
+            length,
+            longer,
+            after_length,
+            STEPS=run.bit_length(),
+            BLOCK=1024,
+        )
         keys, length, run = after, after_length, longer
     return keys, length
