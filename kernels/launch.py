@@ -25,6 +25,9 @@ class Window(Protocol):
     @property
     def contiguous(self) -> bool: ...
 
+    @property
+    def address(self) -> int: ...  # equal for an output that is its input's own memory
+
 
 class Device(Protocol):
     """What a row may ask of the chip."""

@@ -114,7 +114,7 @@ def _seed(y: Tensor, gradient: Tensor | None) -> Tensor:
     if gradient is None:
         if y.numel() != 1:
             raise ShapeError(f"the gradient of a tensor with more than one element ({y.spec}) needs a cotangent of its shape")
-        return ones(*y.shape, dtype=y.dtype)
+        return ones(*y.shape, dtype=y.dtype, device=y.device)
     if gradient.shape != y.shape:
         raise ShapeError(f"a cotangent of shape {gradient.shape} for a tensor of shape {y.shape}")
     return gradient

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from .. import _C
+from . import remote_call
 from .dispatch import lower
 from .dtypes import SELDOM, DType
 from .errors import DTypeError, GraphError
 from .graph import Node
 from .registry import OPS
+from .remote import Remote
 from .tensor import Tensor, as_tensor, mode
 
 OWN = (DType.int32, DType.int64, *SELDOM)  # dtypes with operators of their own
@@ -32,6 +34,8 @@ def _slow(name: str, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
     if mode.trace is not None:
         made = mode.trace.record(op, operands, attrs)
         return made if len(made) > 1 else made[0]
+    if any(x is not None and isinstance(x.view, Remote) for x in operands):
+        return remote_call.call(op, operands, attrs)
     for x in operands:
         if x is not None and x.view is None:
             raise GraphError(f"{name}: a tensor of a trace that has ended; return it from the traced function instead of keeping it")

@@ -79,7 +79,8 @@ class Tensor(_C.TensorBase, Methods):
 
     @property
     def device(self) -> str:
-        return "cpu"
+        """"cpu", "cuda", "cuda:1", "emu"."""
+        return "cpu" if self.view is None or type(self.view) is _C.View else self.view.device.name
 
     @property
     def is_traced(self) -> bool:
@@ -135,28 +136,31 @@ class Tensor(_C.TensorBase, Methods):
 
     # Out of accelnn
 
-    def _concrete(self, what: str) -> _C.View:
+    def _concrete(self, what: str) -> Any:
         if self.view is None:
             raise GraphError(f"{what} asks for the value of a traced tensor, which does not exist until the Plan runs; keep it outside the compiled function")
-        view: _C.View = self.view
-        return view
+        return self.view
 
     def numpy(self, raw: bool = False) -> np.ndarray:
         """The elements as a numpy array that shares memory; bfloat16 is widened to a float32 copy, or given as uint16 with raw=True."""
         view = self._concrete(".numpy()")
+        if type(view) is not _C.View:
+            raise DeviceError(f".numpy() of a tensor on {view.device.name} cannot share its memory: write .cpu().numpy()")
         if view.dtype == DType.bfloat16 and not raw:
             return (view.numpy().astype(np.uint32) << 16).view(np.float32)
         return view.numpy()
 
     def item(self) -> Any:
         """The only element as a Python number."""
-        array = self.numpy() if self._concrete(".item()") else None
-        if array is None or array.size != 1:
+        if self._concrete(".item()") and type(self.view) is not _C.View:
+            return self.to("cpu").item()
+        array = self.numpy()
+        if array.size != 1:
             raise ShapeError(f"item() needs exactly one element, not {self.spec}")
         return array.reshape(()).item()
 
     def tolist(self) -> Any:
-        return self.numpy().tolist()
+        return self.to("cpu").numpy().tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
@@ -183,8 +187,9 @@ class Tensor(_C.TensorBase, Methods):
     def __repr__(self) -> str:
         if self.view is None:
             return f"Tensor(traced {self.spec})"
-        body = np.array2string(self.numpy(), separator=", ", prefix="tensor(")
+        body = np.array2string(self.detach().to("cpu").numpy(), separator=", ", prefix="tensor(")
         extra = "" if self.dtype == DType.float32 else f", dtype={self.dtype!r}"
+        extra += "" if self.device == "cpu" else f", device={self.device!r}"
         return f"tensor({body}{extra}{', requires_grad=True' if self.requires_grad else ''})"
 
     # In place
@@ -200,7 +205,12 @@ class Tensor(_C.TensorBase, Methods):
             return self
         if self.node is not None:
             raise GraphError("assign: this tensor is the result of an operation on the tape; assign to a leaf, or detach() it first")
-        _C.call_into(OPS["copy"].number, (value.view,), OPS["copy"].packed({}, 1), (self.view,))
+        if type(self.view) is _C.View and type(value.view) is _C.View:
+            _C.call_into(OPS["copy"].number, (value.view,), OPS["copy"].packed({}, 1), (self.view,))
+        else:
+            from .remote_call import copy_into, moved
+
+            copy_into(moved(value, self.device), self.view)
         self.view.bump()
         return self
 
@@ -249,13 +259,20 @@ class Tensor(_C.TensorBase, Methods):
     def clone(self) -> Tensor:
         return apply("copy", self)
 
-    def to(self, dtype: Any) -> Tensor:
-        """Another element type; to the same one, or to "cpu", it is the tensor itself."""
-        if isinstance(dtype, str) and dtype.partition(":")[0] in ("cpu", "cuda"):
-            check_device(dtype)
-            return self
-        dtype = as_dtype(dtype)
-        return self if dtype == self.dtype else apply("cast", self, dtype=dtype)
+    def to(self, *to: Any, device: Any = None, dtype: Any = None) -> Tensor:
+        """Another element type, another device ("cpu", "cuda", "cuda:1", "emu"), or both; the tensor itself where nothing changes. Gradients flow back
+        to where they came from. In a trace a device says nothing: where a Plan runs is told when it is bound."""
+        for what in to:
+            if isinstance(what, str) and what.partition(":")[0] in DEVICES:
+                device = what
+            else:
+                dtype = what
+        y = self if device is None or device == self.device or self.is_traced else _move(self, device)
+        return y if dtype is None or as_dtype(dtype) == y.dtype else apply("cast", y, dtype=as_dtype(dtype))
+
+    def cuda(self, device: int = 0) -> Tensor:
+        """On GPU number `device`."""
+        return self.to(f"cuda:{device}" if device else "cuda")
 
     def float(self) -> Tensor:
         return self.to(DType.float32)
@@ -350,8 +367,10 @@ def _reduce(x: Tensor, kind: str, dim: Any, keepdim: bool) -> Tensor:
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str = "cpu") -> Tensor:
     """A Tensor with a copy of `data` (numbers, nested lists, numpy arrays, tensors). Python floats and float64 become float32, ints int64."""
-    check_device(device)
+    if device != "cpu":
+        return tensor(data, dtype).to(device).requires_grad_(requires_grad)
     if isinstance(data, Tensor):
+        data = data.to("cpu")
         data = data.numpy(raw=True) if dtype is None and data.dtype == DType.bfloat16 else data.numpy()
     array = np.asarray(data)
     if array.dtype == BFLOAT16 or array.dtype.name == "bfloat16":
@@ -387,9 +406,11 @@ def from_dlpack(source: Any) -> Tensor:
     return Tensor(_C.View.from_dlpack(source.__dlpack__()))
 
 
-def full(shape: Sequence[int], value: float, dtype: Any = DType.float32, requires_grad: bool = False) -> Tensor:
+def full(shape: Sequence[int], value: float, dtype: Any = DType.float32, requires_grad: bool = False, device: str = "cpu") -> Tensor:
     """A tensor with `value` everywhere."""
     dtype = as_dtype(dtype)
+    if device != "cpu":
+        return full((), value, dtype).to(device).expand(*shape).clone().requires_grad_(requires_grad)
     if dtype == DType.bfloat16:
         return full(shape, value).to(dtype).requires_grad_(requires_grad)
     view = _C.View.empty(shape, dtype)
@@ -397,17 +418,34 @@ def full(shape: Sequence[int], value: float, dtype: Any = DType.float32, require
     return Tensor(view).requires_grad_(requires_grad)
 
 
-def zeros(*shape: Any, dtype: Any = DType.float32, requires_grad: bool = False) -> Tensor:
-    return full(_flat(shape), 0, dtype, requires_grad)
+def zeros(*shape: Any, dtype: Any = DType.float32, requires_grad: bool = False, device: str = "cpu") -> Tensor:
+    return full(_flat(shape), 0, dtype, requires_grad, device)
 
 
-def ones(*shape: Any, dtype: Any = DType.float32, requires_grad: bool = False) -> Tensor:
-    return full(_flat(shape), 1, dtype, requires_grad)
+def ones(*shape: Any, dtype: Any = DType.float32, requires_grad: bool = False, device: str = "cpu") -> Tensor:
+    return full(_flat(shape), 1, dtype, requires_grad, device)
+
+
+DEVICES = ("cpu", "cuda", "emu")  # kinds; "cuda:1" is a second GPU
+
+
+def _move(x: Tensor, device: str) -> Tensor:
+    """A copy on another device; on the tape, where x is."""
+    from .questions import tape
+    from .remote_call import moved
+
+    y = Tensor(moved(x, device))
+    if mode.grad and (x.requires_grad or x.node is not None):
+        tape("move", (x,), {"device": device}, (y,))
+    return y
 
 
 def check_device(device: str) -> None:
+    """DeviceError unless `device` is there."""
     if device != "cpu":
-        raise DeviceError(f"device {device!r}: this build computes on the CPU only; see: accelnn doctor")
+        from .remote import device_named
+
+        device_named(device)
 
 
 @lru_cache(maxsize=1024)

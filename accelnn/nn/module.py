@@ -102,16 +102,23 @@ class Module:
         return self
 
     def to(self, *args: Any, **named: Any) -> Any:
-        """This module: it computes on the CPU, in float32; DeviceError or DTypeError for anything else."""
+        """This module, with its tensors on that device (they stay the objects that an optimizer holds). Parameters are float32: DTypeError otherwise."""
         for what in (*args, *named.values()):
             if isinstance(what, str) and what not in DType.__members__:
                 check_device(what)
+                for _, t in self.named_tensors():
+                    t.view = t.detach().to(what).view
+                    t.grad = None if t.grad is None else t.grad.to(what)
             elif not isinstance(what, (bool, Tensor)) and what is not None and as_dtype(what) != DType.float32:
                 raise DTypeError(f"{type(self).__name__}.to({what!r}): parameters are float32; see compress and freeze for smaller ones")
         return self
 
     def cpu(self) -> Any:
-        return self
+        return self.to("cpu")
+
+    def cuda(self, device: int = 0) -> Any:
+        """With its tensors on GPU number `device`."""
+        return self.to(f"cuda:{device}" if device else "cuda")
 
     def float(self) -> Any:
         return self
@@ -130,7 +137,7 @@ class Module:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all tensors by path, with torch's names."""
-        return {name: np.array(t.numpy()) for name, t in self.named_tensors()}
+        return {name: np.array(t.to("cpu").numpy()) for name, t in self.named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any] | str | Path, strict: bool = True) -> None:
         """Copies into the tensors that are there: from a state_dict of this module's or of torch's (Parameters, any float type), or from a safetensors file,
@@ -153,7 +160,7 @@ class Module:
         from safetensors.numpy import save_file
 
         beside = Path(f"{path}.part")
-        save_file({name: np.ascontiguousarray(t.numpy()) for name, t in self.named_tensors()}, beside)
+        save_file({name: np.ascontiguousarray(t.to("cpu").numpy()) for name, t in self.named_tensors()}, beside)
         beside.replace(path)
 
     def load(self, path: str | Path, strict: bool = True) -> None:

@@ -15,7 +15,7 @@ from ..core.registry import Op
 from ..core.tensor import Tensor, apply, apply_all, no_grad
 from .conv import needs_gradient
 from .matmul import EPS, gamma
-from .random import _philox, position
+from .random import _philox, position_on
 
 ALL, UPPER_LEFT, LOWER_RIGHT = 0, 1, 2  # attribute `causal`
 
@@ -357,9 +357,10 @@ def _(dy: Tensor | None, dlse: Tensor | None, q: Tensor, k: Tensor, v: Tensor, *
     return (*apply_all("attention_grad", *given, **attrs), dmask, None, None, None, None)
 
 
-def _next_state() -> Tensor:
-    """(seed, call number) of this call, copied: backward reads it after the process's position has moved on."""
+def _next_state(device: str) -> Tensor:
+    """(seed, call number) of this call, copied: backward reads it after the device's position has moved on."""
     with no_grad():
+        position = position_on(device)
         here = apply("copy", position)
         position.assign(apply_all("random_uniform", position, shape=(0,))[1])
     return here
@@ -414,7 +415,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
         attn_mask = _mask4(attn_mask, lead, query.shape[-2], key.shape[-2])
     causal = (LOWER_RIGHT if lower_right else UPPER_LEFT) if is_causal else ALL
     # As many operands as are there: a call with fewer is a quicker call.
-    operands = [q, k, v, attn_mask, lengths, _next_state() if dropout_p else None]
+    operands = [q, k, v, attn_mask, lengths, _next_state(q.device) if dropout_p else None]
     while operands[-1] is None:
         operands.pop()
     y, lse = apply_all("attention", *operands, causal=causal, scale=0.0 if scale is None else float(scale) or 1e-37, dropout=float(dropout_p))

@@ -41,20 +41,30 @@ random_uniform = Op("random_uniform", lambda state, shape: (Spec(tuple(shape), D
                                      for s, c, shape in ((0, 0, (3,)), (7, 5, (4, 33)), (2**40, 2**33, (513,)), (1, 1, (0,)))])  # fmt: skip
 
 position = tensor(np.array([0, 0], np.int64))  # seed, number of the next random call: a state of every Plan that draws
+positions: dict[str, Tensor] = {"cpu": position}  # every device counts for itself
+
+
+def position_on(device: str) -> Tensor:
+    """The state of the device's random numbers; it begins where the host's is."""
+    if device not in positions:
+        positions[device] = tensor(position, device=device)
+    return positions[device]
 
 
 def seed(value: int) -> None:
     """Restarts the process's random numbers from `value`."""
-    position.assign(tensor(np.array([value, 0], np.int64)))
+    for state in positions.values():
+        state.assign(tensor(np.array([value, 0], np.int64)))
 
 
-def uniform(*shape: Any) -> Tensor:
+def uniform(*shape: Any, device: str = "cpu") -> Tensor:
     """float32 in [0, 1)."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
     with no_grad():
-        u, following = apply_all("random_uniform", position, shape=tuple(shape))
-        position.assign(following)
+        state = position_on(device)
+        u, following = apply_all("random_uniform", state, shape=tuple(shape))
+        state.assign(following)
     return u
 
 
@@ -65,7 +75,7 @@ def _kept(name: str, x: Tensor, p: float, training: bool, mask: Shape | None) ->
     """True with probability 1 - p, in the shape `mask`, which broadcasts to x's (None: for each element). None where nothing is dropped."""
     if not 0.0 <= p <= 1.0:
         raise AttributeValueError(f"{name}: p = {p} is not in [0, 1]")
-    return uniform(x.shape if mask is None else mask) >= p if training and p else None
+    return uniform(x.shape if mask is None else mask, device=x.device) >= p if training and p else None
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, mask: Shape | None = None) -> Tensor:
@@ -88,14 +98,14 @@ def rrelu(x: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool 
     """x, where it is negative a * x: a uniform in [lower, upper) for each element while training, else their mean (Xu et al., arXiv 1505.00853)."""
     if not lower <= upper:
         raise AttributeValueError(f"rrelu: from {lower} to {upper}")
-    slope = uniform(x.shape) * (upper - lower) + lower if training else (lower + upper) / 2
+    slope = uniform(x.shape, device=x.device) * (upper - lower) + lower if training else (lower + upper) / 2
     return where(x >= 0.0, x, x * slope)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A sample of softmax((logits + Gumbel noise) / tau); hard: as one 1 between zeros, with the gradient of the soft one (Jang et al., arXiv 1611.01144).
     `eps` does nothing, as in torch."""
-    u = uniform(logits.shape) * (1 - 2.0**-23) + 2.0**-24  # never 0, never 1
+    u = uniform(logits.shape, device=logits.device) * (1 - 2.0**-23) + 2.0**-24  # never 0, never 1
     noise = -(-u.log()).log()
     soft = ((logits + noise) * (1.0 / tau)).softmax(dim)
     if not hard:

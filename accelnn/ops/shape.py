@@ -101,6 +101,8 @@ def _of_every_dtype(**attrs: Any) -> Any:
     return samples
 
 
+move = Op("move", lambda x, device: Spec(x.shape, x.dtype), lambda x, device: x, kernel="copy", strided=True, samples=_samples_with(device="cpu"),
+          doc="What Tensor.to(device) leaves on the tape; called as an op it is a copy where the tensor is.")  # fmt: skip
 copy = Op("copy", _same, lambda x: x, strided=True, samples=_of_every_dtype(), cost=lambda x: (0, 2 * x.dtype.itemsize * product(x.shape)))
 cast = Op("cast", lambda x, dtype: Spec(x.shape, as_dtype(dtype)), lambda x, dtype: x, strided=True, samples=_of_every_dtype(dtype=DType.bfloat16))
 
@@ -138,3 +140,8 @@ def _(dy: Tensor, x: Tensor, y: Tensor) -> Any:
 @cast.vjp
 def _(dy: Tensor, x: Tensor, y: Tensor, dtype: DType) -> Any:
     return dy.to(x.dtype) if x.dtype.is_float else None
+
+
+@move.vjp
+def _(dy: Tensor, x: Tensor, y: Tensor, device: str) -> Tensor:
+    return dy.to(x.device)

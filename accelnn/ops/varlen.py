@@ -33,7 +33,7 @@ def varlen_attn(query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_
         raise ShapeError(f"{name}: key {key.spec} has other heads than query {query.spec}; fewer heads of keys need enable_gqa=True")
     starts = [s.to(DType.int64) for s in (cu_seq_q, cu_seq_q if cu_seq_k is None else cu_seq_k)]
     q, k, v = (t.float().permute(1, 0, 2).unsqueeze(0) for t in (query, key, value))
-    y, lse = apply_all("attention", q, k, v, None, None, _next_state() if dropout_p else None, *starts, causal=causal,
+    y, lse = apply_all("attention", q, k, v, None, None, _next_state(q.device) if dropout_p else None, *starts, causal=causal,
                        scale=0.0 if scale is None else float(scale) or 1e-37, dropout=float(dropout_p))  # fmt: skip
     y = y.squeeze(0).permute(1, 0, 2)
     y = y if query.dtype == DType.float32 else y.to(query.dtype)

@@ -24,7 +24,7 @@ class Optimizer:
             raise AttributeValueError(f"{type(self).__name__}: no parameters (a generator that was used up?)")
         if not lr >= 0.0:
             raise AttributeValueError(f"{type(self).__name__}: lr = {lr}")
-        self._lr = tensor(np.float32(lr))
+        self._lr = tensor(np.float32(lr), device=self.params[0].device)
 
     @property
     def lr(self) -> float:
@@ -50,7 +50,7 @@ class Optimizer:
         return {"lr": self._lr}
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        return {k: np.array(t.numpy()) for k, t in self.state().items()}
+        return {k: np.array(t.to("cpu").numpy()) for k, t in self.state().items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         own = self.state()
@@ -72,8 +72,8 @@ class SGD(Optimizer):
         if nesterov and (momentum <= 0 or dampening):
             raise AttributeValueError("SGD: Nesterov needs a momentum above 0 and no dampening")
         self.momentum, self.dampening, self.weight_decay, self.nesterov = momentum, dampening, weight_decay, nesterov
-        self.velocity = [zeros(*p.shape) for p in self.params] if momentum else []
-        self.share = [tensor(np.float32(1.0)) for _ in self.params] if momentum and dampening else []  # of d: 1 in a parameter's first step
+        self.velocity = [zeros(*p.shape, device=p.device) for p in self.params] if momentum else []
+        self.share = [tensor(np.float32(1.0), device=p.device) for p in self.params] if momentum and dampening else []  # of d: 1 in a parameter's first step
 
     def update(self, grads: list[tuple[int, Tensor, Any]]) -> None:
         for i, p, g in grads:
@@ -100,10 +100,10 @@ class AdamW(Optimizer):
         if not (0 <= betas[0] < 1 and 0 <= betas[1] < 1 and eps > 0 and weight_decay >= 0):
             raise AttributeValueError(f"AdamW: betas {betas}, eps {eps}, weight_decay {weight_decay}")
         self.betas, self.eps, self.weight_decay, self.amsgrad = betas, eps, weight_decay, amsgrad
-        self.m = [zeros(*p.shape) for p in self.params]
-        self.v = [zeros(*p.shape) for p in self.params]
-        self.most = [zeros(*p.shape) for p in self.params] if amsgrad else []  # the largest v so far (Reddi et al., 2018)
-        self.powers = [tensor(np.float32(1.0)) for _ in betas]  # beta ** step
+        self.m = [zeros(*p.shape, device=p.device) for p in self.params]
+        self.v = [zeros(*p.shape, device=p.device) for p in self.params]
+        self.most = [zeros(*p.shape, device=p.device) for p in self.params] if amsgrad else []  # the largest v so far (Reddi et al., 2018)
+        self.powers = [tensor(np.float32(1.0), device=self.params[0].device) for _ in betas]  # beta ** step
 
     def update(self, grads: list[tuple[int, Tensor, Any]]) -> None:
         corrections = []

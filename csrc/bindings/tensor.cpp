@@ -20,7 +20,7 @@ int tensor_init(PyObject* self, PyObject* args, PyObject* kw) {
   Py_ssize_t index = 0;
   int requires_grad = 0, literal = 0;
   if (!PyArg_ParseTupleAndKeywords(args, kw, "O|Onpp", const_cast<char**>(names), &view, &node, &index, &requires_grad, &literal)) return -1;
-  if (view != Py_None && !is_view(view)) {
+  if (view != Py_None && !is_view(view) && !PyObject_HasAttrString(view, "device")) {      // accelnn.core.remote.Remote: memory of a device
     PyErr_Format(PyExc_TypeError, "Tensor: a View or None expected, not %s; to make a tensor from data use accelnn.tensor", Py_TYPE(view)->tp_name);
     return -1;
   }

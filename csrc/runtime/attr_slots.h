@@ -6,6 +6,7 @@
 #define ACCELNN_JOIN(a, b) ACCELNN_JOIN_(a, b)
 #define ATTRIBUTE(kind, name, otherwise) name,
 #define ROW(...)
+#define TRITON(...)
 namespace accelnn {
 namespace ACCELNN_JOIN(ACCELNN_OP, _attr) {
 enum Slot : int {
@@ -16,5 +17,6 @@ enum Slot : int {
 }  // namespace accelnn
 #undef ATTRIBUTE
 #undef ROW
+#undef TRITON
 #undef ACCELNN_OP
 #undef ACCELNN_TABLE

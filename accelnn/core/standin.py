@@ -1,0 +1,68 @@
+"""The device "emu": memory of this process, and kernels that run without a GPU. The checked interpreter runs their source (TRITON_INTERPRET=1), or
+the emulator what Triton compiled of it (otherwise; ACCELNN_EMULATE names the chip, sm_90 when it is not set)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import DeviceError
+from .optional import need
+from .remote import Remote, Sizes, Storage
+
+SHARED = {"sm_80": 166912, "sm_90": 232448}  # bytes of shared memory for one block
+
+
+class StandIn:
+    """See remote.Device."""
+
+    name = "emu"
+    units = 4  # few, so that persistent kernels come to a second tile in small tests
+
+    def __init__(self) -> None:
+        self.interprets = os.environ.get("TRITON_INTERPRET") == "1"
+        self.arch = os.environ.get("ACCELNN_EMULATE", "sm_90")
+        if self.arch not in SHARED:
+            raise DeviceError(f"ACCELNN_EMULATE={self.arch}: the chips that are emulated are {', '.join(SHARED)}")
+        self.shared = SHARED[self.arch]
+        need("triton", "cuda13")
+
+    def allocate(self, nbytes: int) -> np.ndarray:
+        return np.full(max(nbytes, 1) + 64, 0xFF, np.uint8)  # NaN until somebody writes
+
+    def address(self, owner: np.ndarray) -> int:
+        return -(-owner.ctypes.data // 64) * 64
+
+    def _bytes(self, storage: Storage) -> np.ndarray:
+        start = storage.address - storage.owner.ctypes.data
+        return storage.owner[start : start + storage.nbytes]  # type: ignore[no-any-return]
+
+    def upload(self, storage: Storage, data: np.ndarray) -> None:
+        self._bytes(storage)[: data.size] = data
+
+    def download(self, storage: Storage, offset: int, nbytes: int) -> np.ndarray:
+        return self._bytes(storage)[offset : offset + nbytes].copy()
+
+    def synchronize(self) -> None:
+        """Everything is done when launch() returns."""
+
+    def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
+        from ..emulation.arguments import Pointer
+
+        def given(x: Any) -> Any:
+            if not isinstance(x, Remote):
+                return x
+            itemsize = x.dtype.itemsize
+            return Pointer(x.address, x.dtype.name, x.storage.nbytes // itemsize - x.offset, x.storage.owner)
+
+        if self.interprets:
+            from ..emulation.interpreter import launch
+
+            launch(kernel, grid, [given(x) for x in args], constants, warps, stages)
+        else:
+            from ..emulation.driver import launch as run
+
+            run(kernel, grid, [given(x) for x in args], constants, warps, stages, arch=self.arch)
