@@ -200,6 +200,114 @@ class Runner:
     def remember(self, plan: Plan, states: tuple[View, ...], inputs: Sequence[View] | None, grad: bool = False,
                  versions: list[View] = ..., flags: list[tuple[Any, bool]] = ...) -> None: ...
 
+class CudaDevice(TypedDict):
+    name: str
+    arch: str  # "sm_90"
+    units: int  # streaming multiprocessors
+    warp: int
+    threads_per_block: int
+    threads_per_unit: int
+    shared: int  # bytes that one block may ask for
+    shared_without_asking: int
+    shared_per_unit: int
+    l2: int
+    memory: int
+    clock_khz: int
+    memory_clock_khz: int
+    memory_bus_bits: int
+    cooperative: bool
+    clusters: bool
+    driver: str  # the newest CUDA that the driver knows: "13.0"
+
+class cuda:
+    """The CUDA driver, opened by the first call (csrc/runtime/cuda). Addresses and streams are plain numbers: those of torch and CuPy are as good."""
+
+    class Module:
+        """A cubin, a fat binary or PTX; loaded once a device, with the first Function there. Must live as long as graphs that launch its functions."""
+
+        def __init__(self, image: Buffer) -> None: ...
+
+    class Function:
+        """A kernel on a device. signature: a letter for each parameter: P address, b B i8 u8, h H 16 bits, i I 32, q Q 64, f f32, d f64, T tensor map;
+        None: launches take all parameters as bytes, at the offsets that `parameters` says."""
+
+        def __init__(self, module: cuda.Module, name: str, signature: str | None = None, device: int = 0,
+                     cluster: tuple[int, int, int] = (1, 1, 1), cooperative: bool = False, overlap: bool = False) -> None: ...  # fmt: skip
+        @property
+        def name(self) -> str: ...
+        @property
+        def device(self) -> int: ...
+        @property
+        def registers(self) -> int: ...
+        @property
+        def local(self) -> int: ...  # bytes a thread spilled
+        @property
+        def static_shared(self) -> int: ...
+        @property
+        def threads(self) -> int: ...  # the most of one block
+        @property
+        def parameters(self) -> list[tuple[int, int]]: ...  # offset, bytes
+
+    class Stream:
+        def __init__(self, device: int = 0) -> None: ...
+        @property
+        def handle(self) -> int: ...
+        @property
+        def device(self) -> int: ...
+
+    class Event:
+        def __init__(self, device: int = 0, timing: bool = True) -> None: ...
+        def record(self, stream: int = 0) -> None: ...
+        def hold(self, stream: int = 0) -> None: ...  # what comes next in the stream waits for the event
+        def synchronize(self) -> None: ...
+        def since(self, start: cuda.Event, /) -> float: ...  # milliseconds
+        @property
+        def happened(self) -> bool: ...
+
+    class Graph:
+        """What was launched between begin_capture and end_capture."""
+
+        def launch(self, stream: int = 0) -> None: ...
+        @property
+        def nodes(self) -> int: ...
+        @property
+        def device(self) -> int: ...
+
+    @staticmethod
+    def available() -> tuple[int, str]: ...  # devices, and why there are none
+    @staticmethod
+    def device_info(device: int = 0) -> CudaDevice: ...
+    @staticmethod
+    def memory_info(device: int = 0) -> tuple[int, int]: ...  # free, total
+    @staticmethod
+    def alloc(bytes: int, device: int = 0) -> int: ...
+    @staticmethod
+    def free(address: int, device: int = 0) -> None: ...
+    @staticmethod
+    def upload(to: int, host: Any, stream: int = 0, device: int = 0, wait: bool = True) -> None: ...
+    @staticmethod
+    def download(host: Any, address: int, stream: int = 0, device: int = 0, wait: bool = True) -> None: ...
+    @staticmethod
+    def copy(to: int, address: int, bytes: int, stream: int = 0, device: int = 0) -> None: ...
+    @staticmethod
+    def fill(to: int, value: int, count: int, width: Literal[1, 4] = 1, stream: int = 0, device: int = 0) -> None: ...
+    @staticmethod
+    def tensor_map(dtype: str, address: int, shape: Sequence[int], stride: Sequence[int], box: Sequence[int], step: Sequence[int] = ..., swizzle: int = 0,
+                   promotion: int = 128, nan: bool = False, device: int = 0) -> bytes: ...  # fmt: skip
+    @staticmethod
+    def launch(function: cuda.Function, grid: int | tuple[int, ...], block: int | tuple[int, ...], shared: int, args: tuple[Any, ...] | bytes,
+               stream: int = 0, /) -> None: ...  # fmt: skip
+    @staticmethod
+    def synchronize(stream: int | None = None, device: int = 0) -> None: ...  # None: the whole device
+    @staticmethod
+    def idle(stream: int = 0, device: int = 0) -> bool: ...
+    @staticmethod
+    def begin_capture(stream: int, device: int = 0) -> None: ...
+    @staticmethod
+    def end_capture(stream: int, device: int = 0) -> cuda.Graph: ...
+    @staticmethod
+    def is_capturing(stream: int, device: int = 0) -> bool: ...
+
 dtypes: list[str]
 mode: Mode
 cuda_image_bytes: int

@@ -21,6 +21,7 @@ class Window(Protocol):
     shape: tuple[int, ...]
     stride: tuple[int, ...]  # in elements; 0 where it is broadcast
     dtype: Any  # an accelnn DType
+    address: int  # of the first element, in bytes: what some kernels want at a multiple of 16
 
     @property
     def contiguous(self) -> bool: ...

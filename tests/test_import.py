@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import accelnn
 from accelnn import _C
@@ -62,14 +63,23 @@ def test_the_stub_holds_every_name_of_the_extension() -> None:
     stub = ast.parse((ROOT / "accelnn/_C.pyi").read_text())
     functions = {n.name for n in stub.body if isinstance(n, ast.FunctionDef)}
     constants = {n.target.id for n in stub.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
-    classes = {n.name: {m.name if isinstance(m, ast.FunctionDef) else ast.unparse(m.target) for m in n.body if isinstance(m, (ast.FunctionDef, ast.AnnAssign))}
-               for n in stub.body if isinstance(n, ast.ClassDef)}
+    classes = {n.name: n for n in stub.body if isinstance(n, ast.ClassDef)}
     public = {name for name in dir(_C) if not name.startswith("_")}
     assert public == {n for n in functions | constants | set(classes) if hasattr(_C, n)}, "a name of _C is missing in accelnn/_C.pyi"
     assert functions | constants <= public, "accelnn/_C.pyi names what _C does not have"
     for name in public & set(classes):
-        members = {m for m in vars(getattr(_C, name)) if not m.startswith(("__", "_pybind11_"))}
-        assert members == {m for m in classes[name] if not m.startswith("__")}, f"members of {name} in accelnn/_C.pyi"
+        same_members(classes[name], getattr(_C, name))
+
+
+def same_members(stub: ast.ClassDef, real: Any) -> None:
+    """A class, or a submodule written as one, with the classes in it."""
+    told = {m.target.id if isinstance(m, ast.AnnAssign) and isinstance(m.target, ast.Name) else m.name: m
+            for m in stub.body if isinstance(m, (ast.FunctionDef, ast.AnnAssign, ast.ClassDef))}  # fmt: skip
+    members = {m for m in vars(real) if not m.startswith(("__", "_pybind11_"))}
+    assert members == {m for m in told if not m.startswith("__")}, f"members of {stub.name} in accelnn/_C.pyi"
+    for name, inner in told.items():
+        if isinstance(inner, ast.ClassDef):
+            same_members(inner, getattr(real, name))
 
 
 def test_the_stub_describes_the_dicts() -> None:

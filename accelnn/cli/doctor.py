@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from .. import _C
 from ..core.device import isa_level
+from ..core.errors import Error
 from ..deploy import link, toolchain as tc
 from ..version import __version__
 from .terminal import columns, paint
@@ -88,12 +88,20 @@ def gpu() -> Iterator[Finding]:
                       "" if nvcc else "pip install nvidia-cuda-nvcc")
     yield Finding("cuda", GOOD if built else ABSENT, f"built, {built:,} bytes of GPU code" if built else "not built",
                   "" if built else f"ACCELNN_CUDA=1 {rebuild}")
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        yield Finding("gpu driver", ABSENT, "libcuda.so.1 is not there: no NVIDIA GPU, or no driver", "")
-    else:
-        yield Finding("gpu driver", GOOD, "libcuda.so.1")
+    n, why = _C.cuda.available()
+    library = os.environ.get("ACCELNN_LIBCUDA")
+    if not n:       # a library that was asked for by name has to work
+        yield Finding("gpu driver", BAD if library else ABSENT, why.removeprefix("cuda: "), "unset ACCELNN_LIBCUDA" if library else "")
+        return
+    yield Finding("gpu driver", GOOD, f"{library or 'libcuda.so.1'}, {n} device{'s' if n > 1 else ''}")
+    for device in range(n):
+        try:
+            info = _C.cuda.device_info(device)
+        except Error as error:
+            yield Finding(f"gpu {device}", BAD, str(error), "nvidia-smi")
+        else:
+            yield Finding(f"gpu {device}", GOOD, f"{info['name']}, {info['arch']}, {info['units']} units, {info['memory'] >> 20:,} MiB, "
+                                                 f"{info['shared'] >> 10} KiB shared memory a block, driver for CUDA {info['driver']}")
 
 
 def packages() -> Iterator[Finding]:

@@ -48,7 +48,7 @@ class GraphError(Error, RuntimeError):
 
 
 class DeviceError(Error, RuntimeError):
-    """A device that is not there."""
+    """A device that is not there, or that failed."""
 
 
 class MissingExtra(Error, ImportError):
@@ -56,7 +56,7 @@ class MissingExtra(Error, ImportError):
 
 
 # Order of accelnn::Code in csrc/runtime/status.h.
-_BY_CODE = (Error, ShapeError, DTypeError, AttributeValueError, AliasError, UnsupportedError, KernelError, FormatError, OutOfMemory, BoundError)
+_BY_CODE = (Error, ShapeError, DTypeError, AttributeValueError, AliasError, UnsupportedError, KernelError, FormatError, OutOfMemory, BoundError, DeviceError)
 
 
 def from_status(code: int, text: str) -> Error:

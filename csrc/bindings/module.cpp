@@ -53,4 +53,5 @@ PYBIND11_MODULE(_C, m) {
   bind_ceilings(m);
   bind_bound(m);
   bind_route(m);
+  bind_cuda(m);
 }

@@ -75,6 +75,7 @@ void bind_caller(py::module_&);
 void bind_ceilings(py::module_&);
 void bind_bound(py::module_&);
 void bind_route(py::module_&);
+void bind_cuda(py::module_&);
 
 }  // namespace accelnn
 

@@ -1,0 +1,74 @@
+"""Networks train on a device as they do on the host: three steps from the same numbers, every op on device rows or compositions of such."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import accelnn as an
+
+STEPS = 3
+
+
+def cnn() -> Any:
+    nn = an.nn
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(),
+                        nn.AvgPool2d(2), nn.Flatten(), nn.Linear(24, 10))  # fmt: skip
+    return net, (np.random.default_rng(1).normal(size=(4, 1, 8, 8)).astype(np.float32), np.array([1, 7, 3, 0]))
+
+
+class Recurrent(an.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = an.nn.LSTM(5, 6, batch_first=True)
+        self.head = an.nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+def lstm() -> Any:
+    return Recurrent(), (np.random.default_rng(2).normal(size=(3, 4, 5)).astype(np.float32), np.array([0, 2, 1]))
+
+
+class Encoder(an.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = an.nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.head = an.nn.Linear(16, 4)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.layer(x).mean(1))
+
+
+def transformer() -> Any:
+    return Encoder(), (np.random.default_rng(3).normal(size=(2, 5, 16)).astype(np.float32), np.array([3, 1]))
+
+
+def train(build: Any, device: str) -> tuple[list[float], dict[str, np.ndarray]]:
+    an.seed(0)
+    np.random.seed(0)
+    net, (x, labels) = build()
+    net.to(device)
+    opt = an.optim.AdamW(net.parameters(), lr=1e-2)
+    inputs, targets = an.tensor(x, device=device), an.tensor(labels, device=device)
+    losses = []
+    for _ in range(STEPS):
+        opt.zero_grad()
+        loss = an.nn.functional.cross_entropy(net(inputs), targets)
+        loss.backward()
+        opt.step()
+        losses.append(loss.item())
+    return losses, net.state_dict()
+
+
+@pytest.mark.parametrize("build", [cnn, lstm, transformer])
+def test_three_steps_equal_the_hosts(build: Any) -> None:
+    on_device, state = train(build, "emu")
+    on_host, expected = train(build, "cpu")
+    assert np.allclose(on_device, on_host, rtol=1e-5, atol=0), (on_device, on_host)
+    assert state.keys() == expected.keys()
+    for name, value in state.items():
+        assert np.allclose(value, expected[name], rtol=0, atol=2e-4), (name, np.abs(value - expected[name]).max())
