@@ -151,7 +151,7 @@ EXACT: dict[str, tuple[str, list[np.ndarray], np.ndarray]] = {
     "add.f16": ("add.f16 $0, $1, $2", [F16, F16[::-1].copy()], F16 + F16[::-1]),
     "mul.bf16": ("mul.bf16 $0, $1, $2", [round_bfloat16(F32), round_bfloat16(G32)],
                  round_bfloat16(widen_bfloat16(round_bfloat16(F32)) * widen_bfloat16(round_bfloat16(G32)))),
-    "fma.rn.f32": ("fma.rn.f32 $0, $1, $2, $2", [F32[5:], G32[5:]], (F32.astype(np.float64) * G32 + G32).astype(np.float32)[5:]),
+    "fma.rn.f32": ("fma.rn.f32 $0, $1, $2, $2", [F32[5:], G32[5:]], (F32[5:].astype(np.float64) * G32[5:] + G32[5:]).astype(np.float32)),
     "div.rn.f32": ("div.rn.f32 $0, $1, $2", [F32, G32], F32 / G32),
     "min.f32 prefers numbers": ("min.f32 $0, $1, $2", [F32, G32], np.fmin(F32, G32)),
     "max.NaN.f32": ("max.NaN.f32 $0, $1, $2", [F32, G32], np.maximum(F32, G32) + 0),
@@ -290,7 +290,8 @@ def test_mma_of_rows_and_columns(kind: str) -> None:
     ld.global.b32 %r10, [%d5]; ld.global.b32 %r11, [%d5+{8 * row}]; ld.global.b32 %r12, [%d5+16]; ld.global.b32 %r13, [%d5+{8 * row + 16}];
     ld.global.b32 %r14, [%d6]; ld.global.b32 %r15, [%d6+16];
     mov.b32 %r20, 0; mov.b32 %r21, 0; mov.b32 %r22, 0; mov.b32 %r23, 0;
-    mma.sync.aligned.m16n8k{k}.row.col.{to}.{kind}.{kind}.{to} {{%r20, %r21, %r22, %r23}}, {{%r10, %r11, %r12, %r13}}, {{%r14, %r15}}, {{%r20, %r21, %r22, %r23}};
+    mma.sync.aligned.m16n8k{k}.row.col.{to}.{kind}.{kind}.{to} {{%r20, %r21, %r22, %r23}},
+    {{%r10, %r11, %r12, %r13}}, {{%r14, %r15}}, {{%r20, %r21, %r22, %r23}};
     mul.lo.u32 %r4, %r1, 32; mad.lo.u32 %r4, %r2, 8, %r4; cvt.u64.u32 %d7, %r4; add.s64 %d8, %d3, %d7;
     st.global.v2.b32 [%d8], {{%r20, %r21}}; st.global.v2.b32 [%d8+256], {{%r22, %r23}};"""
     assert row == 32  # eight registers of a row, whatever the type
@@ -316,7 +317,10 @@ wait: mbarrier.try_wait.parity.shared::cta.b64 %p2, [%r2], 0; @!%p2 bra wait;
 mad.lo.u32 %r3, %r0, 16, %r1; ld.shared.v4.b32 {{%r4, %r5, %r6, %r7}}, [%r3]; mad.wide.u32 %d3, %r0, 16, %d1; st.global.v4.b32 [%d3], {{%r4, %r5, %r6, %r7}};"""
 
 
-@pytest.mark.parametrize("box, corner", [((8, 16), (3, -2)), ((2, 4, 16), (4, 1, 8)), ((2, 2, 2, 16), (1, 0, 3, 4)), ((2, 1, 2, 2, 16), (0, 1, 1, 2, 0))], ids=str)
+TILES = [((8, 16), (3, -2)), ((2, 4, 16), (4, 1, 8)), ((2, 2, 2, 16), (1, 0, 3, 4)), ((2, 1, 2, 2, 16), (0, 1, 1, 2, 0))]
+
+
+@pytest.mark.parametrize("box, corner", TILES, ids=str)
 def test_tma_loads_tiles_and_zeros_outside(box: tuple[int, ...], corner: tuple[int, ...]) -> None:
     shape = {2: (10, 20), 3: (5, 6, 20), 4: (2, 3, 4, 20), 5: (2, 2, 3, 4, 20)}[len(box)]
     x = RNG.standard_normal(shape).astype(np.float32)
@@ -343,7 +347,8 @@ def test_tma_swizzles(code: int, span: int) -> None:
 
 
 FAULTS: dict[str, tuple[str, str]] = {
-    "out of bounds": ("ld.param.u64 %d1, [p0]; mad.wide.u32 %d2, %r0, 4, %d1; ld.global.b32 %r1, [%d2+8];", r"k, program \(0, 0, 0\): load of 4 bytes out of bounds"),
+    "out of bounds": ("ld.param.u64 %d1, [p0]; mad.wide.u32 %d2, %r0, 4, %d1; ld.global.b32 %r1, [%d2+8];",
+                      r"k, program \(0, 0, 0\): load of 4 bytes out of bounds"),
     "misaligned": ("ld.param.u64 %d1, [p0]; ld.global.b32 %r1, [%d1+2];", "misaligned load of 4 bytes at 0x"),
     "misaligned vector": ("ld.param.u64 %d1, [p0]; ld.global.v4.b32 {%r1, %r2, %r3, %r4}, [%d1+4];", "misaligned load of 16 bytes"),
     "null": ("mov.b64 %d1, 0; ld.global.b32 %r1, [%d1];", "out of bounds in global memory"),
@@ -362,8 +367,10 @@ FAULTS: dict[str, tuple[str, str]] = {
     "mbarrier not initialised": ("mov.u32 %r1, s; mbarrier.arrive.shared.b64 %d1, [%r1];", "used before mbarrier.init"),
     "mbarrier with too many arrivals": ("mov.u32 %r1, s; setp.eq.u32 %p1, %r0, 0; @%p1 mbarrier.init.shared.b64 [%r1], 3; bar.sync 0;"
                                         "setp.lt.u32 %p1, %r0, 2; @%p1 mbarrier.arrive.shared.b64 %d1, [%r1], 2;", "mbarrier: 2 arrivals where 1 of 3"),
-    "shuffle from a lane that left": ("setp.lt.u32 %p1, %r0, 8; @%p1 bra out; shfl.sync.idx.b32 %r1, %r0, 0, 31, -1; out:", "shfl reads a lane that is not here"),
-    "ldmatrix in half a warp": ("mov.u32 %r1, s; setp.lt.u32 %p1, %r0, 8; @%p1 ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r2}, [%r1];", "only some lanes of a warp"),
+    "shuffle from a lane that left": ("setp.lt.u32 %p1, %r0, 8; @%p1 bra out; shfl.sync.idx.b32 %r1, %r0, 0, 31, -1; out:",
+                                      "shfl reads a lane that is not here"),
+    "ldmatrix in half a warp": ("mov.u32 %r1, s; setp.lt.u32 %p1, %r0, 8; @%p1 ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r2}, [%r1];",
+                                "only some lanes of a warp"),
     "unknown instruction": ("tcgen05.wait.sync %r1;", "instruction is not emulated"),
     "unknown register": ("mov.b32 %z1, 0;", "no register that is declared"),
     "trap": ("trap;", "trap"),
