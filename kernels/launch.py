@@ -21,9 +21,13 @@ class Window(Protocol):
     shape: tuple[int, ...]
     stride: tuple[int, ...]  # in elements; 0 where it is broadcast
     dtype: Any  # an accelnn DType
+    address: int  # of the first element, in bytes: what some kernels want at a multiple of 16
 
     @property
     def contiguous(self) -> bool: ...
+
+    def strided(self, shape: Sequence[int], stride: Sequence[int], offset: int = 0) -> Any:
+        """Other elements of the same memory, `offset` elements behind this one's first."""
 
     @property
     def address(self) -> int: ...  # equal for an output that is its input's own memory
