@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/stamps
+GPU_TESTS := -m pytest --import-mode=importlib -q tests/gpu_emulation tests/gpu_kernels
+NEWEST_TRITON := 3.9.0
 
-.PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof cross parity models clean
+.PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof gpu-proof gpu-proof-newest gpu-tests cross parity models clean
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -35,6 +37,15 @@ $(STAMP)/models: $(STAMP)/base
 	touch $@
 $(STAMP)/atheris: $(STAMP)/base
 	$(PIP) atheris onnx
+	touch $@
+# Triton of the GPU machines, and the newest: each beside a numpy that it knows, in an environment of its own, on the build of .venv.
+.venv-gpu/stamp: constraints-gpu.txt
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install -q --disable-pip-version-check -c constraints-gpu.txt triton numpy safetensors rich pytest hypothesis
+	touch $@
+.venv-gpu-newest/stamp: constraints.txt Makefile
+	$(PYTHON) -m venv .venv-gpu-newest
+	.venv-gpu-newest/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt triton==$(NEWEST_TRITON) numpy safetensors rich pytest hypothesis
 	touch $@
 $(STAMP)/editable: $(STAMP)/base setup.py pyproject.toml
 	$(PIP) --no-build-isolation --no-deps -e .
@@ -86,6 +97,23 @@ proof: $(STAMP)/test build
 	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600)
 	$(MAKE) --no-print-directory fuzz-models FUZZ_SECONDS=$$(($(or $(FUZZ_SECONDS),600) / 5))
 	$(BIN)/python -m pytest --import-mode=importlib -q tests -m proof $(ARGS)
+
+#: make gpu-proof  device rows without a GPU: interpreted and checked, compiled for five chips, emulated (.ci/run calls it after make proof)
+gpu-proof: .venv-gpu/stamp build
+	@$(MAKE) --no-print-directory gpu-tests IN=.venv-gpu
+
+#: make gpu-proof-newest  the same on the newest Triton
+gpu-proof-newest: .venv-gpu-newest/stamp build
+	@$(MAKE) --no-print-directory gpu-tests IN=.venv-gpu-newest
+
+# Triton interprets or compiles for as long as a process lives: one process for each.
+gpu-tests: export TRITON_CACHE_DIR = $(CURDIR)/build/triton$(IN)
+gpu-tests: export TRITON_DEFAULT_FP_FUSION = 1
+gpu-tests:
+	cp $(VENV)/lib/python3.*/site-packages/__editable__*accelnn* $(IN)/lib/python3.*/site-packages/
+	TRITON_INTERPRET=1 $(IN)/bin/python $(GPU_TESTS) $(ARGS)
+	ACCELNN_EMULATE=sm_90 $(IN)/bin/python $(GPU_TESTS) $(ARGS)
+	ACCELNN_EMULATE=sm_80 $(IN)/bin/python $(GPU_TESTS) $(ARGS) --ignore=tests/gpu_emulation
 
 #: make cross    adds the cross compiler (ziglang) to .venv; make parity torch, onnx and onnxruntime; make models packages with ONNX files to try
 cross: $(STAMP)/cross

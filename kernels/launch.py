@@ -26,6 +26,9 @@ class Window(Protocol):
     @property
     def contiguous(self) -> bool: ...
 
+    def strided(self, shape: Sequence[int], stride: Sequence[int], offset: int = 0) -> Any:
+        """Other elements of the same memory, `offset` elements behind this one's first."""
+
     @property
     def address(self) -> int: ...  # equal for an output that is its input's own memory
 

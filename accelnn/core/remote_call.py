@@ -114,11 +114,11 @@ def call(op: Op, inputs: Sequence[Tensor | None], attrs: dict[str, Any]) -> Any:
     return made if len(made) > 1 else made[0]
 
 
-def run(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec, ...], device: Device) -> Sequence[Remote]:
-    """The output windows of a call on operands that are all there."""
+def run(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec, ...], device: Device, into: Sequence[Remote] = ()) -> Sequence[Remote]:
+    """The output windows of a call on operands that are all there; with `into`, a row writes there, and an op's view or composition elsewhere."""
     if op.view is not None:
         return [window(op, views[0], attrs, outputs[0])]
-    made = [Remote.empty(device, s.shape, s.dtype) for s in outputs]
+    made = list(into) or [Remote.empty(device, s.shape, s.dtype) for s in outputs]
     if not any(product(s.shape) for s in outputs):
         return made
     question = DeviceCall(device, operands(op, views, outputs, attrs), made, attributes(op, attrs, len(views)))

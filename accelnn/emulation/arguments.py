@@ -48,9 +48,5 @@ class Pointer:
     def numel(self) -> int:
         return self.count
 
-    def ptr_range(self) -> int:
-        """Triton's AMD back end asks how far a pointer reaches, to address with 32 bits where that is enough."""
-        return self.nbytes
-
     def __repr__(self) -> str:
         return f"Pointer({self.address:#x}, {self.dtype}, {self.count})"

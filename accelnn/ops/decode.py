@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from .. import _C
 from ..core.dims import product
 from ..core.dtypes import DType, from_bfloat16, to_bfloat16
-from ..core.errors import DTypeError, ShapeError
+from ..core.errors import DeviceError, DTypeError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import Op
 from ..core.tensor import Tensor, apply, apply_all, mode, no_grad, tensor
@@ -168,9 +168,18 @@ def cache_append(cache: Tensor, x: Tensor, position: Tensor, scale: Tensor | Non
             if target.view is not None:
                 target.assign(new)
     else:
-        cache_append_op.specs([t.spec for t in operands], {})
-        views = tuple(t.view for t in operands)
-        _C.call_into(cache_append_op.number, views, cache_append_op.packed({}, len(operands)), tuple(t.view for t in targets))
+        specs = cache_append_op.specs([t.spec for t in operands], {})
+        if all(type(t.view) is _C.View for t in operands):
+            views = tuple(t.view for t in operands)
+            _C.call_into(cache_append_op.number, views, cache_append_op.packed({}, len(operands)), tuple(t.view for t in targets))
+        else:
+            from ..core.remote_call import device_of, placed, run
+
+            device: Any = device_of([t.view for t in targets])
+            if device is None:
+                raise DeviceError(f"cache_append: a cache on cpu and rows on {x.device}; move one with .to(...)")
+            given = [placed("cache_append", t, device) for t in operands]
+            run(cache_append_op, given, {}, specs, device, cast(Any, [t.view for t in targets]))
         for target in targets:
             target.view.bump()
         made = targets

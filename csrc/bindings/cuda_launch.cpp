@@ -114,7 +114,7 @@ PyObject* launch(PyObject*, PyObject* const* a, Py_ssize_t n) {
     sizes(a[1], "the grid", grid.blocks);
     sizes(a[2], "the block", grid.threads);
     const int64_t shared = integer(a[3], "the shared memory"), stream = n > 5 ? integer(a[5], "the stream") : 0;
-    alignas(64) char arguments[cuda::max_parameter_bytes];
+    alignas(cuda::TensorMap) char arguments[cuda::max_parameter_bytes];
     const size_t bytes = pack(k, a[4], arguments);
     Status s;
     Py_BEGIN_ALLOW_THREADS;               // a full queue waits for the device, which may wait for a callback into Python

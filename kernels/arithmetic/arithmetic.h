@@ -4,7 +4,8 @@
 // (x / 0 has no answer, and a tensor's other elements have). A power with a negative exponent is the integer part: 0, but 1 and -1 for the bases 1 and
 // -1. Shifts by the number of bits or more give 0 (signed right shifts keep the sign); negative ones too.
 // mod has the sign of the divisor, fmod that of the dividend. select(a, b, c bool) = c ? a : b. Comparisons give bool.
-// f64: as IEEE 754 has it, NaN propagates; round: halves to even. exp and log: 4 ulp, the same bits everywhere.
+// f64: as IEEE 754 has it, NaN propagates; round: halves to even. exp and log: 4 ulp, the same bits on every CPU (a device may
+// fuse products into sums).
 // dtype: all operands alike (but select's condition), of those that kinds.inc names.
 // All inputs have y's shape, any strides >= 0 (0: broadcast). y: contiguous, no memory shared with an input. Empty is fine.
 #pragma once

@@ -1,7 +1,8 @@
 """Attention forward: a program holds a tile of queries and goes over the keys that they see, softmax online (Dao et al. 2022, arXiv 2205.14135).
 
-Float32 products run on the FMA units, whose operands stand in registers: with all of q's 128 numbers a row there, ptxas spilled 8.8 KB a thread (sm_90,
-tile 64 x 32, 4 warps). So scores are summed over 32 numbers of the heads at a time, which the compiler must not hoist: 128 registers, 8 warps, no spill to speak of."""
+Float32 products run on the FMA units, whose operands stand in registers: with all of q's 128 numbers a row there, ptxas spilled 8.8 KB a thread
+(sm_90, tile 64 x 32, 4 warps). So scores are summed over 32 numbers of the heads at a time, in a loop that the compiler does not hoist loads out of:
+128 registers with 8 warps, 32 bytes of stack."""
 
 from __future__ import annotations
 

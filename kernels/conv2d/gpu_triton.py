@@ -88,22 +88,24 @@ def _apart(x, w, bias, residual, y, M, H, W, OH, OW, OG, O, xn, xc, xh, xw, yn, 
     inside, real = m < M, o < O
     i, j, n = m // OW % OH, m % OW, m // OW // OH
     row, col = i * sh - top, j * sw - left
-    base = x + (n * xn)[:, None] + (o // OG * CG * xc)[None, :]
+    group, part = o // OG, o % OG
+    base = x + (n * xn)[:, None] + (group * CG * xc)[None, :]
     acc = tl.zeros((BM, BN), tl.float32)
     for c in range(CG):
         for p in range(R):
             h = row + p * dh
+            there = (h >= 0) & (h < H) & inside
             for q in tl.static_range(S):
                 v = col + q * dw
-                seen = (h >= 0) & (h < H) & (v >= 0) & (v < W) & inside
+                seen = there & (v >= 0) & (v < W)
                 a = tl.load(base + c * xc + (h * xh + v * xw)[:, None], mask=seen[:, None] & real[None, :], other=0.0)
                 k = (p * S + q) * CG + c if HELD == 1 or HELD == 2 else (c * R + p) * S + q
-                acc += a * tl.load(w + weight_offset(k, o % OG, o // OG, OG, CG, R * S, HELD), mask=real, other=0.0)[None, :]
+                acc += a * tl.load(w + weight_offset(k, part, group, OG, CG, R * S, HELD), mask=real, other=0.0)[None, :]
     at = (n * yn + i * yh + j * yw)[:, None] + (o * yo)[None, :]
     finish(acc, bias, residual, y, o[None, :], at, inside[:, None] & real[None, :], HOW)
 
 
-FEW = 4           # channels of a group up to which outputs are summed by themselves: a tile of a product has 16 of K and of N at least
+FEW = 4           # channels and outputs of a group up to which outputs are summed by themselves: a tile of a product has 16 of K and of N at least
 UNROLLED = 49     # taps of such a kernel; its loads are spelled out a row at a time
 
 
@@ -134,9 +136,9 @@ class Product:
         window = (*self.stride, *self.before, *self.dilation)
         cg, og, (r, s), m, o = self.channels // self.groups, self.outputs // self.groups, self.taps, n * oh * ow, self.outputs
         how = {"CG": cg, "R": r, "S": s, "HELD": self.held, "HOW": self.activation, "WIDE": max(map(count, (x.shape, w.shape, y.shape))) >= FAR}
-        if self.groups > 1 and cg <= FEW and r * s <= UNROLLED:
+        if self.groups > 1 and max(cg, og) <= FEW and r * s <= UNROLLED:
             bn = power_of_two(o, 1, 32) if self.last else 1
-            bm = power_of_two(m, 16, 256 // bn if self.last else 256)
+            bm = power_of_two(m, 16, 512 // bn)
             call.launch(_apart, (ceil_div(m, bm), ceil_div(o, bn)), x, w, bias, residual, y, m, h, width, oh, ow, og, o, *strides, *window,
                         **how, BM=bm, BN=bn, warps=4)  # fmt: skip
             return

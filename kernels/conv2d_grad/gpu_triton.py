@@ -98,7 +98,7 @@ def conv2d_dgrad(call: Call) -> None:
         before = dh * (r - 1) - top, dw * (s - 1) - left
         return Product(TURNED, o, c, groups, (r, s), (1, 1), before, (dh, dw)).launch(call, dy, w, bias, None, dx)
     wide = max(map(count, (dy.shape, w.shape, dx.shape))) >= FAR
-    if groups > 1 and og <= FEW and r * s <= UNROLLED and n * c < 1 << 16:
+    if groups > 1 and max(cg, og) <= FEW and r * s <= UNROLLED and n * c < 1 << 16:
         bm = power_of_two(h * width, 32, 256)
         return call.launch(_spread_apart, (ceil_div(h * width, bm), n * c), dy, w, bias, dx, h * width, h, width, oh, ow, c, cg, sh, sw, top, left, dh, dw,
                            OG=og, R=r, S=s, WIDE=wide, BM=bm)  # fmt: skip

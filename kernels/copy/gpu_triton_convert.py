@@ -36,6 +36,15 @@ def truncated(x, TO: tl.constexpr):
 
 
 @triton.jit
+def nearest(x):
+    """The nearest whole number, halves to even; 0 for -0."""
+    below = tl.floor(x)
+    rest = x - below
+    uneven = tl.floor(below * 0.5) * 2.0 != below
+    return tl.where((rest > 0.5) | ((rest == 0.5) & uneven), below + 1.0, below)
+
+
+@triton.jit
 def convert(x, TO: tl.constexpr):
     FROM: tl.constexpr = x.dtype
     if FROM == TO:

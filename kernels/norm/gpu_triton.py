@@ -24,7 +24,8 @@ def _parameter(p, rows, c, n, groups, channels, inner, GROUPED: tl.constexpr):
     """Weight or bias of the tile's elements: one an element of the row, or one a channel of a group."""
     if GROUPED:
         return tl.load(p + (rows % groups * channels)[None, :] + (c // inner)[:, None], mask=(c < n)[:, None], other=0.0)
-    return tl.load(p + c, mask=c < n, other=0.0)[:, None]
+    else:
+        return tl.load(p + c, mask=c < n, other=0.0)[:, None]
 
 
 @triton.jit

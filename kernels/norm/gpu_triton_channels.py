@@ -33,7 +33,7 @@ class Geometry(NamedTuple):
 
 def geometry(batch: int, channels: int, places: int) -> Geometry:
     terms = batch * places
-    across = power_of_two(channels, 1, 64 if places < 32 else max(TILE // power_of_two(terms, 1, TILE), 1))
+    across = power_of_two(channels, 1, max(TILE // power_of_two(terms, 1, TILE), 64 if places < 32 else 1))
     along = power_of_two(terms, 1, TILE // across)
     parts = max(min(PROGRAMS // ceil_div(channels, across), ceil_div(terms, 4 * along)), 1)
     per_part = max(ceil_div(ceil_div(terms, parts), along), 1) * along

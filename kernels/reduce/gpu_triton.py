@@ -139,7 +139,8 @@ def reduce(call: Call) -> None:
 def run(call: Call, kind: int, x: Any, y: Any, kept: list[tuple[int, int]], reduced: list[tuple[int, int]], outputs: int, terms: int) -> None:
     # Neighbouring results side by side where they are neighbours in memory, terms where those are.
     along = outputs == 1 or reduced[-1][1] <= kept[-1][1]
-    across = power_of_two(outputs, 1, max(TILE // power_of_two(terms, 1, TILE), 1)) if along else power_of_two(outputs, 1, 64)
+    spare = max(TILE // power_of_two(terms, 1, TILE), 1)
+    across = power_of_two(outputs, 1, spare if along else max(min(spare, 512), 64))
     block = power_of_two(terms, 1, TILE // across)
     blocks = ceil_div(outputs, across)
     parts = max(min(PROGRAMS // blocks, ceil_div(terms, 4 * block)), 1)

@@ -17,7 +17,7 @@ IN_REGISTERS, GRADIENT_IN_REGISTERS = 16384, 8192
 
 
 @triton.jit
-def _tile(places, n, inner, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
+def tile(places, n, inner, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
     """Offsets and mask of the program's tile, [BLOCK, ACROSS], and its places."""
     place = tl.program_id(0).to(tl.int64) * ACROSS + tl.arange(0, ACROSS)
     c = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -27,16 +27,16 @@ def _tile(places, n, inner, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
 
 
 @triton.jit
-def _finite(top):
+def finite(top):
     """A maximum as it may be subtracted: of -inf alone it is 0, so that exponentials are 0 and not NaN."""
     return tl.where(top == float("-inf"), 0.0, top)
 
 
 @triton.jit
 def _softmax(x, y, places, n, inner, LOG: tl.constexpr, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
-    at, live, _ = _tile(places, n, inner, BLOCK, ACROSS)
+    at, live, _ = tile(places, n, inner, BLOCK, ACROSS)
     v = tl.load(x + at, mask=live, other=float("-inf"))
-    v = v - _finite(tl.max(v, 0))[None, :]
+    v = v - finite(tl.max(v, 0))[None, :]
     e = tl.exp(v)
     total = tl.sum(e, 0)[None, :]
     if LOG:
@@ -47,11 +47,11 @@ def _softmax(x, y, places, n, inner, LOG: tl.constexpr, BLOCK: tl.constexpr, ACR
 
 
 @triton.jit
-def _softmax_pieces(x, top, total, places, n, inner, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
-    at, live, place = _tile(places, n, inner, BLOCK, ACROSS)
+def softmax_pieces(x, top, total, places, n, inner, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
+    at, live, place = tile(places, n, inner, BLOCK, ACROSS)
     v = tl.load(x + at, mask=live, other=float("-inf"))
     m = tl.max(v, 0)
-    s = tl.sum(tl.exp(v - _finite(m)[None, :]), 0)
+    s = tl.sum(tl.exp(v - finite(m)[None, :]), 0)
     to = tl.program_id(1).to(tl.int64) * places + place
     tl.store(top + to, m, mask=place < places)
     tl.store(total + to, s, mask=place < places)
@@ -59,14 +59,14 @@ def _softmax_pieces(x, top, total, places, n, inner, BLOCK: tl.constexpr, ACROSS
 
 @triton.jit
 def _softmax_join(x, y, top, total, places, n, inner, pieces, LOG: tl.constexpr, PIECES: tl.constexpr, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
-    at, live, place = _tile(places, n, inner, BLOCK, ACROSS)
+    at, live, place = tile(places, n, inner, BLOCK, ACROSS)
     p = tl.arange(0, PIECES)
     where = p[:, None].to(tl.int64) * places + place[None, :]
     known = (p[:, None] < pieces) & (place[None, :] < places)
     tops = tl.load(top + where, mask=known, other=float("-inf"))
     sums = tl.load(total + where, mask=known, other=0.0)
-    m = _finite(tl.max(tops, 0))[None, :]
-    s = tl.sum(sums * tl.exp(_finite(tops) - m), 0)[None, :]
+    m = finite(tl.max(tops, 0))[None, :]
+    s = tl.sum(sums * tl.exp(finite(tops) - m), 0)[None, :]
     v = tl.load(x + at, mask=live, other=float("-inf")) - m
     if LOG:
         r = v - tl.log(s)
@@ -92,7 +92,7 @@ def _slope(dy, y, total, LOG: tl.constexpr):
 
 @triton.jit
 def _softmax_grad(dy, y, dx, places, n, inner, LOG: tl.constexpr, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
-    at, live, _ = _tile(places, n, inner, BLOCK, ACROSS)
+    at, live, _ = tile(places, n, inner, BLOCK, ACROSS)
     g = tl.load(dy + at, mask=live, other=0.0)
     v = tl.load(y + at, mask=live, other=0.0)
     total = tl.sum(_shares(g, v, LOG), 0)[None, :]
@@ -101,7 +101,7 @@ def _softmax_grad(dy, y, dx, places, n, inner, LOG: tl.constexpr, BLOCK: tl.cons
 
 @triton.jit
 def _softmax_grad_pieces(dy, y, sums, places, n, inner, LOG: tl.constexpr, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
-    at, live, place = _tile(places, n, inner, BLOCK, ACROSS)
+    at, live, place = tile(places, n, inner, BLOCK, ACROSS)
     g = tl.load(dy + at, mask=live, other=0.0)
     v = g if LOG else tl.load(y + at, mask=live, other=0.0)
     tl.store(sums + tl.program_id(1).to(tl.int64) * places + place, tl.sum(_shares(g, v, LOG), 0), mask=place < places)
@@ -109,7 +109,7 @@ def _softmax_grad_pieces(dy, y, sums, places, n, inner, LOG: tl.constexpr, BLOCK
 
 @triton.jit
 def _softmax_grad_join(dy, y, dx, sums, places, n, inner, pieces, LOG: tl.constexpr, PIECES: tl.constexpr, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
-    at, live, place = _tile(places, n, inner, BLOCK, ACROSS)
+    at, live, place = tile(places, n, inner, BLOCK, ACROSS)
     p = tl.arange(0, PIECES)
     known = (p[:, None] < pieces) & (place[None, :] < places)
     total = tl.sum(tl.load(sums + p[:, None].to(tl.int64) * places + place[None, :], mask=known, other=0.0), 0)[None, :]
@@ -125,7 +125,7 @@ def _forward(call: Call, axis: int, log: int) -> None:
     if t.pieces == 1:
         return call.launch(_softmax, t.grid, x, y, t.places, t.along, t.inner, LOG=log, **size)
     top, total = (call.scratch((t.pieces, t.places), x.dtype) for _ in range(2))
-    call.launch(_softmax_pieces, t.grid, x, top, total, t.places, t.along, t.inner, **size)
+    call.launch(softmax_pieces, t.grid, x, top, total, t.places, t.along, t.inner, **size)
     call.launch(_softmax_join, t.grid, x, y, top, total, t.places, t.along, t.inner, t.pieces, LOG=log, PIECES=t.row, **size)
 
 

@@ -80,7 +80,7 @@ def test_pointers_say_what_is_wrong_with_them() -> None:
     with pytest.raises(ValueError, match="expected a contiguous array"):
         Pointer.of(np.zeros((4, 4), np.float32).T[1:])
     for name, (_, size) in TYPES.items():
-        assert Pointer(64, name, 3).nbytes == 3 * size == Pointer(64, name, 3).ptr_range()
+        assert Pointer(64, name, 3).nbytes == 3 * size
 
 
 def test_bfloat16_is_what_accelnn_rounds_to() -> None:

@@ -14,4 +14,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not HAS_TRITON:
         for item in items:
             if "gpu_kernels" in str(item.path):
-                item.add_marker(pytest.mark.skip(reason="triton is not here: make gpu-proof"))
+                item.add_marker(pytest.mark.skip(reason="triton is not installed: this is part of the GPU proof (make gpu-proof)"))

@@ -21,6 +21,7 @@ class Barrier:
     phase: int = 0
     warps: int = 0  # that arrived in this phase, as bits
     landed: list[Array] = field(default_factory=list)  # bytes that this phase's copies write
+    tried: dict[int, int] = field(default_factory=dict)  # lane -> phases it has asked for, as bits
 
 
 def table(m: Machine) -> dict[tuple[int, int], Barrier]:
@@ -39,6 +40,7 @@ def settle(m: Machine, barrier: Barrier) -> None:
     """Completes the phase if nothing is missing."""
     if barrier.missing == 0 and barrier.bytes == 0:
         barrier.phase ^= 1
+        barrier.tried.clear()
         barrier.missing = barrier.count
         m.state.setdefault("done", []).append((barrier, barrier.landed, barrier.warps))
         barrier.landed, barrier.warps = [], 0
@@ -107,7 +109,9 @@ def _mbarrier(d: Decoder, one: Instruction) -> Step:
 
 
 def _waiter(d: Decoder, one: Instruction, place: int) -> Step:
-    """-> a step that returns the lanes whose phase is not complete; they sleep and try again."""
+    """-> a step that returns the lanes whose phase is not complete; they sleep and try again.
+
+    A lane's first try is always told no, as hardware may at any time: code that does not ask again reads what has not come."""
     address, put = d.address(one.operands[place], one), d.target(one.operands[0], "pred", one)
     parity = d.source(one.operands[place + 1], "u32" if "parity" in one.words else "u64", one)
 
@@ -117,16 +121,21 @@ def _waiter(d: Decoder, one: Instruction, place: int) -> Step:
         wanted = m.full(parity(m), np.uint64)[lanes]
         done = np.zeros(m.lanes, bool)
         answers: dict[tuple[int, int, int], bool] = {}
+        again = np.ones(m.lanes, bool)
         for i, lane in enumerate(lanes.tolist()):
             key = (int(m.block_of[lane]), int(at[i]), int(wanted[i]) & 1)
+            barrier = find(m, lane, key[1])
+            if not barrier.tried.get(lane, 0) >> key[2] & 1:
+                barrier.tried[lane] = barrier.tried.get(lane, 0) | 1 << key[2]
+                again[lane] = False
+                continue
             if key not in answers:
-                barrier = find(m, lane, key[1])
                 answers[key] = barrier.phase != key[2]
                 if answers[key]:
                     acquire(m, barrier, key[0])
             done[lane] = answers[key]
         put(m, done, mask)
         here = np.ones(m.lanes, bool) if mask is None else mask
-        return here & ~done
+        return here & ~done & again
 
     return step  # type: ignore[return-value]

@@ -116,6 +116,7 @@ class Decoder:
         self.kernel = kernel
         self.slots: dict[tuple[int, str], int] = {}
         self.widths: list[int] = []  # bytes; 0: a predicate
+        self.touched: set[int] = set()  # registers of the instruction that is being decoded
 
     def fault(self, one: Instruction, what: str) -> Violation:
         return Violation(self.kernel.name, f"ptx line {one.line}: {what} [{one.text}]")
@@ -126,6 +127,7 @@ class Decoder:
         if key not in self.slots:
             self.slots[key] = len(self.widths)
             self.widths.append(0 if predicate else width)
+        self.touched.add(self.slots[key])
         return self.slots[key]
 
     def is_register(self, text: str, one: Instruction) -> bool:

@@ -235,12 +235,16 @@ def copy_async(d: Decoder, one: Instruction) -> Step:
     to, of = d.address(one.operands[0], one), d.address(one.operands[1], one)
     size = int(one.operands[2], 0)
     count = d.source(one.operands[3], "u32", one) if len(one.operands) > 3 else None
+    if size not in ((16,) if "cg" in one.words else (4, 8, 16)):
+        raise d.fault(one, f"cp.async of {size} bytes: .cg copies 16, .ca 4, 8 or 16")
 
     def step(m: Machine, mask: Mask) -> None:
         lanes = m.active(mask)
         _, target = resolve("shared", to(m)[lanes])
         wanted = np.full(len(lanes), size) if count is None else m.full(count(m), np.uint32)[lanes].astype(np.int64)
         data = np.zeros((len(lanes), size), np.uint8)
+        if (wanted > size).any():
+            raise Fault(f"cp.async of {size} bytes is told to read {int(wanted.max())}")
         some = np.flatnonzero(wanted > 0)
         if some.size:
             if (wanted[some] == size).all():

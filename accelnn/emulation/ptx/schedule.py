@@ -35,7 +35,10 @@ def _barrier(d: Decoder, one: Instruction) -> tuple[Source, Source | None]:
 def decode_kernel(kernel: Kernel) -> tuple[Decoder, list[Code]]:
     """All instructions as functions; what is not known raises here, naming the line."""
     d, program = Decoder(kernel), []
+    touched: list[set[int]] = []
     for one in kernel.instructions:
+        d.touched = set()
+        touched.append(d.touched)
         predicate = None if one.predicate is None else d.source(("!" if one.negated else "") + one.predicate, "pred", one)
         step: Any = None
         if one.name == "bra":
@@ -59,7 +62,23 @@ def decode_kernel(kernel: Kernel) -> tuple[Decoder, list[Code]]:
             if one.name == "wgmma" and one.words[0] == "mma_async":
                 action = TOGETHER
         program.append(Code(action, step, predicate, one))
+    results = set().union(*(t for t, code in zip(touched, program) if code.action == TOGETHER))
+    for code, mine in zip(program, touched):
+        if code.action == PLAIN and mine & results:
+            code.step = _after_wgmma(code.step, mine & results)
     return d, program
+
+
+def _after_wgmma(step: Step, registers: set[int]) -> Step:
+    """Registers of a wgmma in flight may not be read or written before its wait."""
+
+    def checked(m: Machine, mask: Mask) -> None:
+        for first, entries in m.state.get("wgmma", {}).items():
+            if entries and (mask is None or mask[first : first + 128].any()) and any(registers.intersection(e[2]) for e in entries):
+                raise Fault("a register of a wgmma that has not been waited for is used")
+        step(m, mask)
+
+    return checked
 
 
 class Scheduler:
@@ -84,6 +103,7 @@ class Scheduler:
                 ready = self.live & ~self.waiting & ~self.blocked
                 if not ready.any():
                     if not self.live.any():
+                        self._leftovers()
                         break
                     self._deadlock()
                 self._turn(ready)
@@ -241,6 +261,13 @@ class Scheduler:
         one = self.program[p].one
         blocks = sorted({self.m.blocks[int(b)] for b in self.m.block_of[self.m.active(mask)]})
         return Violation(self.m.kernel.name, f"{what}, ptx line {one.line} [{one.text}]", program=blocks[0])
+
+    def _leftovers(self) -> None:
+        """What may not be left behind when a block ends."""
+        if self.m.state.get("stores"):
+            raise Violation(self.m.kernel.name, "ends while a TMA store still reads its shared memory: cp.async.bulk.wait_group is missing")
+        if any(self.m.state.get("wgmma", {}).values()):
+            raise Violation(self.m.kernel.name, "ends while a wgmma has not been waited for")
 
     def _deadlock(self) -> None:
         asleep, met = self.live & self.blocked, self.live & self.waiting

@@ -111,7 +111,6 @@ def _wgmma(d: Decoder, one: Instruction) -> Step:
             for first in np.flatnonzero(here)[::128].tolist():
                 _groups(m, first).append([None, np.zeros(0, np.int64), slots])
         m.shared.held_used = True
-        m.state.setdefault("results", set()).update(slots)
 
     return step
 
@@ -155,6 +154,5 @@ def _wait(keep: int) -> Step:
                 for e in left:
                     m.shared.held[e[1]] |= bit
                 m.state["wgmma"][first] = left
-        m.state["results"] = {slot for entries in m.state.get("wgmma", {}).values() for e in entries for slot in e[2]}
 
     return step

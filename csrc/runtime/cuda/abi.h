@@ -62,7 +62,7 @@ struct LaunchConfig {                     // CUlaunchConfig
   unsigned n_attributes;
 };
 
-struct alignas(64) TensorMap { uint64_t words[16]; };         // CUtensorMap: opaque, passed by value
+struct alignas(128) TensorMap { uint64_t words[16]; };         // CUtensorMap: opaque, passed by value; CUDA 12 aligns it to 64, 13 to 128
 
 // F(field and name of the entry point, its symbol, arguments). The _v2 symbols are those that cuda.h maps the plain names to.
 #define ACCELNN_CUDA_ENTRIES(F)                                                                                                                             \

@@ -219,9 +219,9 @@ size_t bytes_of(char letter) {
 Status layout(const char* name, const char* signature, Parameter* parameters, int* n, size_t* bytes) {
   size_t at = 0;
   for (*n = 0; signature[*n]; ++*n) {
-    const size_t size = bytes_of(signature[*n]), align = size == sizeof(TensorMap) ? alignof(TensorMap) : size;
+    const size_t size = bytes_of(signature[*n]);
     ACCELNN_CHECK(size, attribute, "cuda: %s: the signature \"%s\" holds %c: letters of PbBhHiIqQfdT expected", name, signature, signature[*n]);
-    at = (at + align - 1) / align * align;
+    at = (at + size - 1) / size * size;
     ACCELNN_CHECK(*n < max_parameters && at + size <= max_parameter_bytes, unsupported,
                   "cuda: %s: a signature of more than %d parameters or %zu bytes of them", name,
                   max_parameters, max_parameter_bytes);

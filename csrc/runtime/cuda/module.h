@@ -41,7 +41,7 @@ struct Function {
 };
 
 // Letters of a signature, one for each parameter in order, and their layout: P address, b B i8 u8, h H 16 bits, i I 32, q Q 64, f f32, d f64,
-// T tensor map. All but T are aligned to their size, T to 64 bytes.
+// T tensor map. Each is aligned to its size.
 size_t bytes_of(char letter);             // 0: no such letter
 Status layout(const char* name, const char* signature, Parameter* parameters, int* n, size_t* bytes);
 
