@@ -151,7 +151,7 @@ EXACT: dict[str, tuple[str, list[np.ndarray], np.ndarray]] = {
     "add.f16": ("add.f16 $0, $1, $2", [F16, F16[::-1].copy()], F16 + F16[::-1]),
     "mul.bf16": ("mul.bf16 $0, $1, $2", [round_bfloat16(F32), round_bfloat16(G32)],
                  round_bfloat16(widen_bfloat16(round_bfloat16(F32)) * widen_bfloat16(round_bfloat16(G32)))),
-    "fma.rn.f32": ("fma.rn.f32 $0, $1, $2, $2", [F32[5:], G32[5:]], (F32[5:].astype(np.float64) * G32[5:] + G32[5:]).astype(np.float32)),
+    "fma.rn.f32": ("fma.rn.f32 $0, $1, $2, $2", [F32[5:61], G32[5:61]], (F32[5:61].astype(np.float64) * G32[5:61] + G32[5:61]).astype(np.float32)),
     "div.rn.f32": ("div.rn.f32 $0, $1, $2", [F32, G32], F32 / G32),
     "min.f32 prefers numbers": ("min.f32 $0, $1, $2", [F32, G32], np.fmin(F32, G32)),
     "max.NaN.f32": ("max.NaN.f32 $0, $1, $2", [F32, G32], np.maximum(F32, G32) + 0),

@@ -79,9 +79,10 @@ def _wgmma(d: Decoder, one: Instruction) -> Step:
 
     def step(m: Machine, mask: Mask) -> None:
         here = np.ones(m.lanes, bool) if mask is None else mask
-        product = np.zeros((m.lanes // 128 + 1, 64, columns), np.float32 if is_float(a_kind) else np.float64)
+        groups = _warpgroups(m)
+        product = np.zeros((len(groups), 64, columns), np.float32 if is_float(a_kind) else np.float64)
         busy: list[tuple[int, Array]] = []
-        for first in range(0, m.lanes - 127, 128):
+        for index, first in enumerate(groups):
             if not here[first]:
                 continue
             if not here[first : first + 128].all():
@@ -94,18 +95,19 @@ def _wgmma(d: Decoder, one: Instruction) -> Step:
                 busy.append((first, read))
             b, read = _load(m, int(m.full(right(m), np.uint64)[first]), block, columns, k, b_kind, transposed[1])
             busy.append((first, read))
-            product[first // 128] = (a * signs[0]) @ (b * signs[1]).T
+            product[index] = (a * signs[0]) @ (b * signs[1]).T
+        of = np.minimum(m.block_of * (m.per_block // 128) + m.warp // 4, len(groups) - 1)  # the last for warps of no warpgroup, which are not here
         row, line = m.warp % 4 * 16 + m.in_warp // 4, m.in_warp % 4 * 2
         keep = m.full(scale(m), bool)
         for i, put in enumerate(puts):
             if to == "f16":
-                part = np.stack([product[m.lane // 128, row + 8 * (i % 2), 8 * (i // 2) + line + e] for e in (0, 1)], -1)
+                part = np.stack([product[of, row + 8 * (i % 2), 8 * (i // 2) + line + e] for e in (0, 1)], -1)
                 put(m, part + np.where(keep[:, None], np.asarray(start[i](m)).astype(np.float32), 0), mask)
                 continue
-            part = product[m.lane // 128, row + 8 * (i // 2 % 2), 8 * (i // 4) + line + i % 2]
+            part = product[of, row + 8 * (i // 2 % 2), 8 * (i // 4) + line + i % 2]
             total = part + np.where(keep, start[i](m), 0)
             put(m, (total.astype(np.int64) if to == "s32" else total).astype(number_type(to)), mask)
-        for first in range(0, m.lanes - 127, 128):
+        for first in groups:
             if here[first]:
                 _issue(m, first, [read for at, read in busy if at == first], slots)
 
@@ -134,6 +136,11 @@ def warps_of(m: Machine) -> dict[int, Warp]:
     """By a warp's first lane."""
     out: dict[int, Warp] = m.state.setdefault("wgmma", {})
     return out
+
+
+def _warpgroups(m: Machine) -> list[int]:
+    """First lanes of all whole warpgroups."""
+    return [block * m.per_block + at for block in range(len(m.blocks)) for at in range(0, m.per_block - 127, 128)]
 
 
 def _held_bit(m: Machine, first: int) -> np.uint8:
