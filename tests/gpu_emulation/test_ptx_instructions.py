@@ -360,7 +360,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "write after read": ("mov.u32 %r1, s; mad.lo.u32 %r2, %r0, 4, %r1; st.shared.b32 [%r2], %r0; bar.sync 0; xor.b32 %r3, %r0, 32; mad.lo.u32 %r3, %r3, 4, %r1;"
                          "ld.shared.b32 %r4, [%r3]; st.shared.b32 [%r2], %r4;", "race in shared memory.*another warp read"),
     "copy read before its wait": ("ld.param.u64 %d1, [p0]; mov.u32 %r1, s; mad.lo.u32 %r1, %r0, 16, %r1; cp.async.cg.shared.global [%r1], [%d1], 16;"
-                                  "cp.async.commit_group; ld.shared.b32 %r2, [%r1];", "race.*cp.async to it has not been waited for"),
+                                  "cp.async.commit_group; ld.shared.b32 %r2, [%r1];", "race.*cp.async or TMA load to it has not been waited for"),
     "barrier for half a block": ("setp.lt.u32 %p1, %r0, 32; @%p1 bar.sync 0; @!%p1 bar.sync 1;", "deadlock: .* 64 at a barrier"),
     "mbarrier without an arrival": ("mov.u32 %r1, s; setp.eq.u32 %p1, %r0, 0; @%p1 mbarrier.init.shared.b64 [%r1], 1; bar.sync 0;"
                                     "w: mbarrier.try_wait.parity.shared.b64 %p2, [%r1], 0; @!%p2 bra w;", "deadlock: 64 threads wait for an mbarrier"),

@@ -120,7 +120,8 @@ class SharedMemory:
     Threads of a warp run in lockstep here and are not checked against each other. `flying`: a cp.async to these bytes has not been waited for. `generic`:
     warps whose plain stores no fence has yet shown to the async proxy (wgmma, TMA). `held`: a wgmma or TMA store in flight still reads them."""
 
-    def __init__(self, blocks: int, size: int) -> None:
+    def __init__(self, blocks: int, size: int, warps: int) -> None:
+        self.warps = min(warps, 8)
         self.size, self.stride = size, max(-(-size // 1024) * 1024, 1024)
         total = blocks * self.stride
         self.bytes: Array = np.full(total, 0xFF, np.uint8)
@@ -151,29 +152,33 @@ class SharedMemory:
         out: Array = local + base
         return out
 
-    def _others(self, shadow: Array, at: Array, own: Array) -> Array:
-        """Lanes that see a byte which other warps touched and their own did not."""
-        seen = shadow[at]
-        bad: Array = ((seen != 0) & (seen & own == 0)).any(1)
-        return bad
+    def _wide(self, offset: Array, size: int, bit: Array) -> tuple[Any, Array, Array]:
+        """Accesses as words of up to 8 bytes: their type, their numbers, and the warp's bit of each."""
+        if size <= 8:
+            return UNSIGNED[size], offset // size, bit
+        return np.uint64, ((offset // 8)[:, None] + np.arange(size // 8)).reshape(-1), np.repeat(bit, size // 8)
+
+    def _mark(self, shadow: Array, word: Any, index: Array, bit: Array) -> None:
+        """Adds each access's warp to what it touches. Warp by warp: two may touch the same word."""
+        view, ones = shadow.view(word), ONES[np.dtype(word).itemsize]
+        for w in range(self.warps):
+            mine = index[bit == 1 << w]
+            if mine.size:
+                view[mine] |= word(1 << w) * ones
 
     def load(self, addresses: Array, base: Array, width: int, count: int, bit: Array) -> Array:
         size = width * count
         offset = self.place(addresses, base, size, "load")
-        row = offset // size
-        wide = size if size <= 8 else 8
-        index = row if size <= 8 else (row[:, None] * (size // 8) + np.arange(size // 8)).reshape(-1)
-        own = bit if size <= 8 else np.repeat(bit, size // 8)
-        spread = own.astype(UNSIGNED[wide]) * ONES[wide]
-        if (self.wrote.view(UNSIGNED[wide])[index] & ~spread).any():
-            self._conflict(self.wrote, offset, size, bit, "load", "wrote", addresses)
-        if self.flight_used:
+        word, index, own = self._wide(offset, size, bit)
+        ones = ONES[np.dtype(word).itemsize]
+        if (self.wrote.view(word)[index] & ~(own.astype(word) * ones)).any():
+            self._conflict(offset, size, bit, "load", addresses)
+        if self.flight_used and self.flying.view(word)[index].any():
             self._in_flight(offset, size, "load", addresses)
-        np.bitwise_or.at(self.read.view(UNSIGNED[wide]), index, spread)
-        out: Array = self.bytes.view(UNSIGNED[width]).reshape(-1, count)[row]
-        ready = self.initialised.view(UNSIGNED[wide])[index]
-        if not (ready == ONES[wide]).all():
+        self._mark(self.read, word, index, own)
+        if not (self.initialised.view(word)[index] == ones).all():
             self._uninitialised(offset, size, addresses)
+        out: Array = self.bytes.view(UNSIGNED[width]).reshape(-1, count)[offset // size]
         return out
 
     def _uninitialised(self, offset: Array, size: int, addresses: Array) -> None:
@@ -184,62 +189,62 @@ class SharedMemory:
     def _in_flight(self, offset: Array, size: int, what: str, addresses: Array) -> None:
         flying = self.flying[offset[:, None] + np.arange(size)].any(1)
         if flying.any():
-            raise Fault(f"race: {what} of shared memory at {int(addresses[int(np.argmax(flying))]):#x} while a cp.async to it has not been waited for")
+            raise Fault(f"race: {what} of shared memory at {int(addresses[int(np.argmax(flying))]):#x} while a cp.async or TMA load to it "
+                        "has not been waited for")  # fmt: skip
 
-    def _conflict(self, shadow: Array, offset: Array, size: int, bit: Array, what: str, did: str, addresses: Array) -> None:
-        bad = self._others(shadow, offset[:, None] + np.arange(size), bit[:, None])
+    def _conflict(self, offset: Array, size: int, bit: Array, what: str, addresses: Array) -> None:
+        """A byte that other warps wrote and the lane's own did not."""
+        seen = self.wrote[offset[:, None] + np.arange(size)]
+        bad = ((seen != 0) & (seen & bit[:, None] == 0)).any(1)
         if bad.any():
             lane = int(np.argmax(bad))
-            raise Fault(f"race in shared memory at {int(addresses[lane]):#x}: {what} of {size} bytes that another warp {did} since the last barrier")
+            raise Fault(f"race in shared memory at {int(addresses[lane]):#x}: {what} of {size} bytes that another warp wrote since the last barrier")
 
-    def store(self, addresses: Array, base: Array, words: Array, bit: Array, what: str = "store") -> None:
+    def store(self, addresses: Array, base: Array, words: Array, bit: Array) -> None:
         """words: [lanes, count]. Two warps may write the same value to the same place, as layouts with copies do."""
         width, count = words.dtype.itemsize, words.shape[1]
         size = width * count
-        offset = self.place(addresses, base, size, what)
-        row = offset // size
-        self._before_write(offset, size, addresses, bit, what)
-        view = self.bytes.view(words.dtype).reshape(-1, count)
-        at = offset[:, None] + np.arange(size)
-        before = self.wrote[at]
-        if ((before & ~bit[:, None]) != 0).any():
-            bad = ((before != 0) & (before & bit[:, None] == 0)).any(1) & (view[row] != words).any(1)
+        offset = self.place(addresses, base, size, "store")
+        word, index, own = self._wide(offset, size, bit)
+        self._before_write(offset, size, word, index, own, addresses, bit, "store")
+        if self.flight_used and self.flying.view(word)[index].any():
+            self._in_flight(offset, size, "store", addresses)
+        row, view = offset // size, self.bytes.view(words.dtype).reshape(-1, count)
+        if (self.wrote.view(word)[index] & ~(own.astype(word) * ONES[np.dtype(word).itemsize])).any():
+            seen = self.wrote[offset[:, None] + np.arange(size)]
+            bad = ((seen != 0) & (seen & bit[:, None] == 0)).any(1) & (view[row] != words).any(1)
             if bad.any():
-                raise Fault(f"race in shared memory at {int(addresses[int(np.argmax(bad))]):#x}: {what} over what another warp wrote since the last barrier")
+                raise Fault(f"race in shared memory at {int(addresses[int(np.argmax(bad))]):#x}: store over what another warp wrote since the last barrier")
         view[row] = words
         twice = (view[row] != words).any(1)
         if twice.any():
-            raise Fault(f"race in shared memory at {int(addresses[int(np.argmax(twice))]):#x}: two lanes of one {what} write different values")
-        flat = at.reshape(-1)
-        own = np.repeat(bit, size)
-        np.bitwise_or.at(self.wrote, flat, own)
-        self.initialised[flat] = 1
-        if self.async_used and what == "store":
-            np.bitwise_or.at(self.generic, flat, own)
+            raise Fault(f"race in shared memory at {int(addresses[int(np.argmax(twice))]):#x}: two lanes of one store write different values")
+        self._mark(self.wrote, word, index, own)
+        self.initialised.view(word)[index] = ONES[np.dtype(word).itemsize]
+        if self.async_used:
+            self._mark(self.generic, word, index, own)
 
-    def _before_write(self, offset: Array, size: int, addresses: Array, bit: Array, what: str) -> None:
-        at = offset[:, None] + np.arange(size)
-        if ((self.read[at] & ~bit[:, None]) != 0).any():
-            bad = (self.read[at] & ~bit[:, None] != 0).any(1)
+    def _before_write(self, offset: Array, size: int, word: Any, index: Array, own: Array, addresses: Array, bit: Array, what: str) -> None:
+        if (self.read.view(word)[index] & ~(own.astype(word) * ONES[np.dtype(word).itemsize])).any():
+            bad = ((self.read[offset[:, None] + np.arange(size)] & ~bit[:, None]) != 0).any(1)
             raise Fault(f"race in shared memory at {int(addresses[int(np.argmax(bad))]):#x}: {what} over what another warp read since the last barrier")
-        if self.flight_used and what == "store":
-            self._in_flight(offset, size, what, addresses)
-        if self.held_used and self.held[at].any():
-            bad = self.held[at].any(1)
+        if self.held_used and self.held.view(word)[index].any():
+            bad = self.held[offset[:, None] + np.arange(size)].any(1)
             raise Fault(f"race in shared memory at {int(addresses[int(np.argmax(bad))]):#x}: {what} over what a wgmma or TMA store in flight still reads")
 
     def launch_copy(self, addresses: Array, base: Array, size: int, bit: Array) -> Array:
         """A cp.async is issued: its destination may be written from now on. -> offsets."""
         offset = self.place(addresses, base, size, "cp.async")
-        self._before_write(offset, size, addresses, bit, "cp.async")
-        self.flying[offset[:, None] + np.arange(size)] = 1
+        word, index, own = self._wide(offset, size, bit)
+        self._before_write(offset, size, word, index, own, addresses, bit, "cp.async")
+        self.flying.view(word)[index] = ONES[np.dtype(word).itemsize]
         self.flight_used = True
         return offset
 
     def land_copy(self, offset: Array, data: Array, bit: Array) -> None:
         """A cp.async is complete for the thread that waited: other warps see it after a barrier."""
-        at = offset[:, None] + np.arange(data.shape[1])
-        self.bytes[at] = data
-        self.flying[at] = 0
-        self.initialised[at] = 1
-        np.bitwise_or.at(self.wrote, at.reshape(-1), np.repeat(bit, data.shape[1]))
+        word, index, own = self._wide(offset, data.shape[1], bit)
+        self.bytes.view(word)[index] = np.ascontiguousarray(data).view(word).reshape(-1)
+        self.flying.view(word)[index] = 0
+        self.initialised.view(word)[index] = ONES[np.dtype(word).itemsize]
+        self._mark(self.wrote, word, index, own)

@@ -134,7 +134,8 @@ def execute(kernel: Kernel, heap: Heap, grid: tuple[int, int, int], threads: tup
     uses_async = any(c.one.name == "wgmma" or "bulk" in c.one.words for c in program)
     for first in range(0, len(blocks), lot):
         some = blocks[first : first + lot]
-        machine = Machine(kernel, heap, SharedMemory(len(some), size), parameters, grid, threads, some, decoder.first_registers(per_block * len(some)))
+        memory = SharedMemory(len(some), size, per_block // 32)
+        machine = Machine(kernel, heap, memory, parameters, grid, threads, some, decoder.first_registers(per_block * len(some)))
         machine.shared.async_used = uses_async
         count += Scheduler(machine, program, None if seed is None else seed + first).run()
     return count

@@ -208,16 +208,15 @@ class Scheduler:
         """wgmma: the four warps of a warpgroup come one by one and go together."""
         here = np.ones(self.m.lanes, bool) if taken is None else taken
         groups = self.m.block_of * 16 + self.m.warp // 4
-        for group in np.unique(groups[here]):
-            members = (groups == group) & self.live
-            late = members & ~(here | (self.blocked & (self.pc == p)))
-            if late.any():
-                self.pc[members & here] = p
-                self.blocked |= members & here
-            else:
-                self.blocked &= ~members
-                code.step(self.m, members)
-                self.pc[members] = p + 1
+        came = here | (self.blocked & (self.pc == p))
+        late = np.isin(groups, np.unique(groups[self.live & ~came]))
+        early, complete = here & late, came & ~late
+        self.pc[early] = p
+        self.blocked |= early
+        if complete.any():
+            self.blocked &= ~complete
+            code.step(self.m, None if complete.all() else complete)
+            self.pc[complete] = p + 1
 
     def _meet(self, code: Code, taken: Mask) -> None:
         m = self.m

@@ -13,10 +13,10 @@ import numpy as np
 
 from .barriers import find, settle
 from .machine import Decoder, Machine, Mask, Source, Step, instruction
-from .memory import GLOBAL, PARAMETERS, Fault
+from .memory import GLOBAL, ONES, PARAMETERS, Fault
 from .moves import ATOMIC, cp_async, load_words, resolve, store_words
 from .parser import Instruction
-from .values import Array, decode, encode, is_type
+from .values import UNSIGNED, Array, decode, encode, is_type
 
 LAYOUT = np.dtype([("global_address", "<u8"), ("global_stride", "<u8", 4), ("rank", "<u4"), ("elemtype", "<u4"), ("swizzle_mode", "<u4"),
                    ("interleave_layout", "<u4"), ("fill_mode", "<u4"), ("global_dim", "<u4", 5), ("box_dim", "<u4", 5), ("element_stride", "<u4", 5),
@@ -116,7 +116,7 @@ def _shared_bytes(m: Machine, at: Array, size: int, block: int) -> Array:
 
 
 def write_shared(m: Machine, where: Array, data: Array, barrier: Any) -> None:
-    """Bytes of a copy: they are there, but who reads them before waiting for the mbarrier is at fault."""
+    """Bytes of a copy: they are there, but who reads them before waiting for the mbarrier is at fault. where: byte by byte."""
     if m.shared.held[where].any():
         raise Fault("race: TMA load into shared memory that a wgmma or TMA store in flight still reads")
     if m.shared.flying[where].any():
@@ -128,17 +128,18 @@ def write_shared(m: Machine, where: Array, data: Array, barrier: Any) -> None:
     barrier.landed.append(where.reshape(-1))
 
 
-def read_shared(m: Machine, where: Array, what: str) -> Array:
-    """Bytes that the async proxy reads."""
-    if m.shared.flying[where].any():
+def read_shared(m: Machine, where: Array, width: int, what: str) -> Array:
+    """Elements of `width` bytes that the async proxy reads, by their number in shared memory."""
+    kind = UNSIGNED[width]
+    if m.shared.flying.view(kind)[where].any():
         raise Fault(f"race: {what} reads shared memory while a copy to it has not been waited for")
-    if m.shared.generic[where].any():
+    if m.shared.generic.view(kind)[where].any():
         raise Fault(f"{what} reads shared memory that a thread stored without a fence.proxy.async behind it")
-    if m.shared.wrote[where].any():
+    if m.shared.wrote.view(kind)[where].any():
         raise Fault(f"race: {what} reads shared memory that a warp wrote since the last barrier")
-    if not m.shared.initialised[where].all():
+    if not (m.shared.initialised.view(kind)[where] == ONES[width]).all():
         raise Fault(f"{what} reads shared memory that nobody has written")
-    out: Array = m.shared.bytes[where]
+    out: Array = m.shared.bytes.view(kind)[where]
     return out
 
 
@@ -180,7 +181,7 @@ def _tensor_copy(d: Decoder, one: Instruction) -> Step:
                 barrier.bytes -= where.size
                 settle(m, barrier)
             elif inside.any():
-                data = read_shared(m, where, "TMA store")[inside]
+                data = read_shared(m, where, 1, "TMA store")[inside]
                 there = _heap_bytes(m, place[inside], size, "store")
                 if reduction is not None:
                     old = decode(np.ascontiguousarray(m.heap.bytes[there]).view(f"u{size}")[:, 0], kind)
@@ -253,7 +254,7 @@ def _plain_bulk(d: Decoder, one: Instruction) -> Step:
                 barrier.bytes -= n
                 settle(m, barrier)
             else:
-                m.heap.bytes[there], m.heap.initialised[there] = read_shared(m, where, "bulk store"), 1
+                m.heap.bytes[there], m.heap.initialised[there] = read_shared(m, where, 1, "bulk store"), 1
                 _hold(m, where, lane)
 
     return step

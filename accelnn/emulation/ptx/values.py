@@ -6,6 +6,7 @@ types (`f16x2`) get a last axis. `encode` rounds to nearest even, as the hardwar
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def is_float(kind: str) -> bool:
     return kind[0] == "f" or kind in SPECIAL and kind != "pred"
 
 
+@lru_cache
 def number_type(kind: str) -> Any:
     """The numpy type in which `decode` gives numbers of an unpacked type."""
     if kind in ("bf16", "tf32", "e4m3", "e5m2"):

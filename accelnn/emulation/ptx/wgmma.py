@@ -6,21 +6,23 @@ may not be touched, before a wgmma.wait_group."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from .machine import Decoder, Machine, Mask, Step, instruction
-from .memory import Fault
+from .memory import ONES, Fault
 from .mma import elements, left_matrix, shape_and_types
 from .parser import Instruction
 from .tma import read_shared, swizzled
-from .values import Array, decode, is_float, number_type
+from .values import UNSIGNED, Array, decode, is_float, number_type
 
 SPAN = {0: 0, 1: 128, 2: 64, 3: 32}  # a descriptor's swizzle code -> bytes
 WIDTH = {"f16": 2, "bf16": 2, "tf32": 4, "s8": 1, "u8": 1, "e4m3": 1, "e5m2": 1}
 
 
+@lru_cache(maxsize=4096)
 def tile(descriptor: int, count: int, k: int, width: int, transposed: bool) -> Array:
     """[count, k] first bytes of elements in shared memory. transposed: M (or N) runs fastest in memory."""
     start, leading, stride = ((descriptor >> bit & 0x3FFF) << 4 for bit in (0, 16, 32))
@@ -38,20 +40,20 @@ def tile(descriptor: int, count: int, k: int, width: int, transposed: bool) -> A
 
 
 def _load(m: Machine, descriptor: int, block: int, count: int, k: int, kind: str, transposed: bool) -> tuple[Array, Array]:
-    """-> numbers [count, k], bytes that were read."""
+    """-> numbers [count, k], which elements of shared memory they are."""
     width = WIDTH[kind]
     at = tile(descriptor, count, k, width, transposed)
     if int(at.max()) + width > m.shared.size:
         raise Fault(f"wgmma: descriptor {descriptor:#x} reaches byte {int(at.max()) + width:#x} of {m.shared.size} bytes of shared memory")
-    where = at[..., None] + np.arange(width) + block * m.shared.stride
-    raw = np.ascontiguousarray(read_shared(m, where, "wgmma")).view(f"u{width}")[..., 0]
+    where = (at + block * m.shared.stride) // width
+    raw = read_shared(m, where, width, "wgmma")
     wide: Any = np.float64 if kind in ("s8", "u8") else np.float32  # integer sums stay below 2^53
-    return decode(raw, kind).astype(wide), where.reshape(-1)
+    return decode(raw, kind).astype(wide, copy=False), where.reshape(-1)
 
 
-def _registers(m: Machine, sources: list[Any], first: int, k: int, kind: str) -> Array:
+def _registers(registers: list[Array], first: int, k: int, kind: str) -> Array:
     """[64, k] of A in registers: each warp holds 16 rows."""
-    values = elements([m.full(s(m), np.uint32)[first : first + 128] for s in sources], kind)
+    values = elements([r[first : first + 128] for r in registers], kind)
     out: Array = left_matrix(values, k).reshape(64, k)
     return out.astype(np.float64) if kind in ("s8", "u8") else out
 
@@ -82,6 +84,7 @@ def _wgmma(d: Decoder, one: Instruction) -> Step:
         groups = _warpgroups(m)
         product = np.zeros((len(groups), 64, columns), np.float32 if is_float(a_kind) else np.float64)
         busy: list[tuple[int, Array]] = []
+        registers = [m.full(s(m), np.uint32) for s in left] if in_registers else []
         for index, first in enumerate(groups):
             if not here[first]:
                 continue
@@ -89,7 +92,7 @@ def _wgmma(d: Decoder, one: Instruction) -> Step:
                 raise Fault("wgmma: only some threads of a warpgroup are here")
             block = int(m.block_of[first])
             if in_registers:
-                a = _registers(m, left, first, k, a_kind)
+                a = _registers(registers, first, k, a_kind)
             else:
                 a, read = _load(m, int(m.full(left[0](m), np.uint64)[first]), block, 64, k, a_kind, transposed[0])
                 busy.append((first, read))
@@ -109,7 +112,7 @@ def _wgmma(d: Decoder, one: Instruction) -> Step:
             put(m, (total.astype(np.int64) if to == "s32" else total).astype(number_type(to)), mask)
         for first in groups:
             if here[first]:
-                _issue(m, first, [read for at, read in busy if at == first], slots)
+                _issue(m, first, [read for at, read in busy if at == first], WIDTH[a_kind], slots)
 
     return step
 
@@ -119,7 +122,8 @@ class Flight:
     """A product that has been issued: bytes of shared memory that it reads, result registers, how many of its warps have not waited for it."""
 
     first: int  # lane of the warpgroup
-    read: Array
+    read: Array  # elements of `width` bytes
+    width: int
     slots: frozenset[int]
     missing: int = 4
 
@@ -147,9 +151,15 @@ def _held_bit(m: Machine, first: int) -> np.uint8:
     return np.uint8(1 << (int(m.thread[first]) // 128) % 7)
 
 
-def _issue(m: Machine, first: int, read: list[Array], slots: list[int]) -> None:
-    flight = Flight(first, np.unique(np.concatenate(read)) if read else np.zeros(0, np.int64), frozenset(slots))
-    m.shared.held[flight.read] |= _held_bit(m, first)
+def _hold(m: Machine, flight: Flight, free: bool = False) -> None:
+    held = m.shared.held.view(UNSIGNED[flight.width])
+    bits = _held_bit(m, flight.first) * ONES[flight.width]
+    held[flight.read] = held[flight.read] & ~bits if free else held[flight.read] | bits
+
+
+def _issue(m: Machine, first: int, read: list[Array], width: int, slots: list[int]) -> None:
+    flight = Flight(first, np.concatenate(read), width, frozenset(slots))
+    _hold(m, flight)
     m.shared.held_used = True
     for lane in range(first, first + 128, 32):
         warps_of(m).setdefault(lane, Warp()).flights.append((None, flight))
@@ -180,10 +190,10 @@ def _wait(keep: int) -> Step:
                         landed.append(flight)
             warp.flights = left
         for flight in landed:
-            m.shared.held[flight.read] &= ~_held_bit(m, flight.first)
+            _hold(m, flight, free=True)
         for first in {f.first for f in landed}:  # what others of the group, still in flight, read as well
             for lane in range(first, first + 128, 32):
                 for _, flight in warps_of(m)[lane].flights:
-                    m.shared.held[flight.read] |= _held_bit(m, first)
+                    _hold(m, flight)
 
     return step
