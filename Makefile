@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 STAMP := $(VENV)/stamps
-GPU_TESTS := -m pytest --import-mode=importlib -q tests/gpu_emulation tests/gpu_kernels
+GPU_TESTS := -m pytest --import-mode=importlib -q tests/gpu_kernels
 NEWEST_TRITON := 3.9.0
 
-.PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof gpu-proof gpu-proof-newest gpu-tests cross parity models clean
+.PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof gpu-proof gpu-proof-newest gpu-tests gpu-interpreted gpu-sm_90 gpu-sm_80 cross parity models clean
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -106,13 +106,18 @@ gpu-proof: .venv-gpu/stamp build
 gpu-proof-newest: .venv-gpu-newest/stamp build
 	@$(MAKE) --no-print-directory gpu-tests IN=.venv-gpu-newest
 
-# Triton interprets or compiles for as long as a process lives: one process for each.
-gpu-tests: export TRITON_CACHE_DIR = $(CURDIR)/build/triton$(IN)
-gpu-tests: export TRITON_DEFAULT_FP_FUSION = 1
+# Triton interprets or compiles for as long as a process lives: one process for each, two at a time.
 gpu-tests:
 	cp $(VENV)/lib/python3.*/site-packages/__editable__*accelnn* $(IN)/lib/python3.*/site-packages/
-	TRITON_INTERPRET=1 $(IN)/bin/python $(GPU_TESTS) $(ARGS)
-	ACCELNN_EMULATE=sm_90 $(IN)/bin/python $(GPU_TESTS) --ignore=tests/gpu_kernels/test_rows.py $(ARGS)
+	@$(MAKE) --no-print-directory -j2 --output-sync=target gpu-interpreted gpu-sm_90 gpu-sm_80
+gpu-interpreted gpu-sm_90 gpu-sm_80: export TRITON_DEFAULT_FP_FUSION = 1
+gpu-sm_90 gpu-sm_80: export TRITON_CACHE_DIR = $(CURDIR)/build/triton$(IN)
+gpu-interpreted:
+	TRITON_INTERPRET=1 $(IN)/bin/python $(GPU_TESTS) tests/gpu_emulation $(ARGS)
+gpu-sm_90:
+	ACCELNN_EMULATE=sm_90 $(IN)/bin/python $(GPU_TESTS) tests/gpu_emulation $(ARGS)
+gpu-sm_80:
+	ACCELNN_EMULATE=sm_80 $(IN)/bin/python $(GPU_TESTS) $(ARGS)
 
 #: make cross    adds the cross compiler (ziglang) to .venv; make parity torch, onnx and onnxruntime; make models packages with ONNX files to try
 cross: $(STAMP)/cross

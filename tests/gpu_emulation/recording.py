@@ -75,12 +75,12 @@ class Question:
         made = [Remote.empty(device, s.shape, s.dtype) for s in outputs]
         return DeviceCall(device, operands(op, views, outputs, self.attrs), made, attributes(op, self.attrs, len(views)))
 
-    def launches(self, row: TableRow, target: str) -> list[Launch]:
-        """What the row launches for it; a row that refuses fails the test that asks."""
+    def launches(self, row: TableRow, target: str) -> list[Launch] | None:
+        """What the row launches for it; None where it refuses."""
         device = Recording(target)
         call = self.on(device)
-        why = row.why_not(call)
-        assert why is None, f"{row.name} refuses its own entry of gpu_expect.json: {why}"
+        if row.why_not(call) is not None:
+            return None
         row.row.run(call)
         return device.launches
 
