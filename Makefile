@@ -112,8 +112,7 @@ gpu-tests: export TRITON_DEFAULT_FP_FUSION = 1
 gpu-tests:
 	cp $(VENV)/lib/python3.*/site-packages/__editable__*accelnn* $(IN)/lib/python3.*/site-packages/
 	TRITON_INTERPRET=1 $(IN)/bin/python $(GPU_TESTS) $(ARGS)
-	ACCELNN_EMULATE=sm_90 $(IN)/bin/python $(GPU_TESTS) $(ARGS)
-	ACCELNN_EMULATE=sm_80 $(IN)/bin/python $(GPU_TESTS) $(ARGS) --ignore=tests/gpu_emulation
+	ACCELNN_EMULATE=sm_90 $(IN)/bin/python $(GPU_TESTS) --ignore=tests/gpu_kernels/test_rows.py $(ARGS)
 
 #: make cross    adds the cross compiler (ziglang) to .venv; make parity torch, onnx and onnxruntime; make models packages with ONNX files to try
 cross: $(STAMP)/cross

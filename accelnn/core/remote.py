@@ -61,7 +61,7 @@ class Remote:
     def empty(cls, device: Device, shape: Sequence[Any], dtype: Any) -> Remote:
         """Memory in which anything may stand."""
         dtype = DType(dtype)
-        return cls(Storage(device, product(tuple(shape)) * dtype.itemsize), tuple(shape), row_major(tuple(shape)), dtype)  # type: ignore[operator]
+        return cls(Storage(device, product(tuple(shape)) * dtype.itemsize), tuple(shape), row_major(tuple(shape)), dtype)
 
     @classmethod
     def of(cls, device: Device, array: np.ndarray, dtype: DType) -> Remote:

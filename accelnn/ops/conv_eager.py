@@ -105,7 +105,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, g: dict[str, int]) ->
     themselves (packed anew in every call, they would gain nothing)."""
     operands = (x, weight) if bias is None else (x, weight, bias)
     for v in operands:
-        if not isinstance(v, Tensor) or v.view is None or v.dtype != DType.float32:
+        if not isinstance(v, Tensor) or not isinstance(v.view, _C.View) or v.dtype != DType.float32:  # on a device, conv2d has its own ways
             return None
     if weight.node is not None or not weight.view.contiguous or not _fits(x.shape, weight.shape, None if bias is None else bias.shape, g["groups"]):
         return None

@@ -126,7 +126,8 @@ def _samples() -> Any:
     plain += [((halves(6, 20), halves(20, 9), draw(9)), {"activation": c}) for c in range(len(ACTIVATIONS))]
     plain += [((halves(6, 20), halves(20, 9), halves(9), draw(6, 9)), {"scale": 0.7, "out": "float32"}),
               ((halves(40, 21), halves(21, 40), halves(40), halves(40, 40)), {"scale": 0.7})]  # fmt: skip
-    plain += [((halves(2, 3, 4, 5), halves(3, 5, 6)), {}), ((halves(4, 5), halves(2, 5, 6)), {}), ((halves(3, 40, 33), halves(3, 33, 34)), {"out": "float32"})]
+    plain += [((halves(2, 3, 4, 5), halves(3, 5, 6)), {}), ((halves(4, 5), halves(2, 5, 6)), {}), ((halves(3, 40, 33), halves(3, 33, 34)), {"out": "float32"}),
+              ((halves(72, 264), halves(264, 136)), {})]  # fmt: skip
     return plain
 
 

@@ -20,12 +20,15 @@ def _delta(dy, y, dlse, delta, sdb, sdh, sdi, sdd, syb, syh, syi, syd, slb, slh,
     real = at < rows
     b, h, i = at // queries // heads, at // queries % heads, at % queries
     from_dy, from_y = dy + b * sdb + h * sdh + i * sdi, y + b * syb + h * syh + i * syi
-    total = tl.zeros((BM,), tl.float32)
+    # Products are added to a sum of each column's own: one that met the sum across lanes would be fused with it, each lane's with its own, and lanes that
+    # hold the same number would hold different ones.
+    acc = tl.zeros((BM, BD), tl.float32)
     for d0 in range(0, width, BD):
         d = d0 + tl.arange(0, BD)
         inside = real[:, None] & (d[None, :] < width)
-        product = tl.load(from_dy[:, None] + d[None, :] * sdd, mask=inside, other=0.0) * tl.load(from_y[:, None] + d[None, :] * syd, mask=inside, other=0.0)
-        total += tl.sum(product, 1)
+        x = tl.load(from_dy[:, None] + d[None, :] * sdd, mask=inside, other=0.0)
+        acc += x * tl.load(from_y[:, None] + d[None, :] * syd, mask=inside, other=0.0)
+    total = tl.sum(acc, 1)
     if dlse is not None:
         total -= tl.load(dlse + b * slb + h * slh + i * sli, mask=real, other=0.0)
     tl.store(delta + at, total, mask=real)

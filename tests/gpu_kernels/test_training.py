@@ -52,7 +52,7 @@ def train(build: Any, device: str) -> tuple[list[float], dict[str, np.ndarray]]:
     np.random.seed(0)
     net, (x, labels) = build()
     net.to(device)
-    opt = an.optim.AdamW(net.parameters(), lr=1e-2)
+    opt = an.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)  # AdamW divides the rounding of a gradient that is 0 by itself
     inputs, targets = an.tensor(x, device=device), an.tensor(labels, device=device)
     losses = []
     for _ in range(STEPS):

@@ -254,6 +254,16 @@ def _compare(d: Decoder, one: Instruction) -> Step:
     put = d.target(names[0], "pred", one)
     other = d.target(names[1], "pred", one) if len(names) > 1 else None
 
+    def halves(m: Machine, mask: Mask) -> None:
+        """Of packed operands the first predicate is the low half's, the second the high half's."""
+        out = function(a(m), b(m))
+        for k, to in enumerate((put, other)):
+            if to is not None:
+                to(m, out[..., k] if combine is None or third is None else combine(out[..., k], third(m)), mask)
+
+    if kind.endswith("x2"):
+        return halves
+
     def step(m: Machine, mask: Mask) -> None:
         out = function(a(m), b(m))
         if combine is not None and third is not None:

@@ -73,8 +73,8 @@ def _after_wgmma(step: Step, registers: set[int]) -> Step:
     """Registers of a wgmma in flight may not be read or written before its wait."""
 
     def checked(m: Machine, mask: Mask) -> None:
-        for first, entries in m.state.get("wgmma", {}).items():
-            if entries and (mask is None or mask[first : first + 128].any()) and any(registers.intersection(e[2]) for e in entries):
+        for first, warp in m.state.get("wgmma", {}).items():
+            if warp.flights and (mask is None or mask[first : first + 32].any()) and any(registers & flight.slots for _, flight in warp.flights):
                 raise Fault("a register of a wgmma that has not been waited for is used")
         step(m, mask)
 
@@ -266,7 +266,7 @@ class Scheduler:
         """What may not be left behind when a block ends."""
         if self.m.state.get("stores"):
             raise Violation(self.m.kernel.name, "ends while a TMA store still reads its shared memory: cp.async.bulk.wait_group is missing")
-        if any(self.m.state.get("wgmma", {}).values()):
+        if any(warp.flights for warp in self.m.state.get("wgmma", {}).values()):
             raise Violation(self.m.kernel.name, "ends while a wgmma has not been waited for")
 
     def _deadlock(self) -> None:

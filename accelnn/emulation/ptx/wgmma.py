@@ -5,6 +5,7 @@ may not be touched, before a wgmma.wait_group."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -104,55 +105,78 @@ def _wgmma(d: Decoder, one: Instruction) -> Step:
             part = product[m.lane // 128, row + 8 * (i // 2 % 2), 8 * (i // 4) + line + i % 2]
             total = part + np.where(keep, start[i](m), 0)
             put(m, (total.astype(np.int64) if to == "s32" else total).astype(number_type(to)), mask)
-        for first, where in busy:
-            _groups(m, first).append([None, where, slots])
-            m.shared.held[where] |= _held_bit(m, first)
-        if not busy:
-            for first in np.flatnonzero(here)[::128].tolist():
-                _groups(m, first).append([None, np.zeros(0, np.int64), slots])
-        m.shared.held_used = True
+        for first in range(0, m.lanes - 127, 128):
+            if here[first]:
+                _issue(m, first, [read for at, read in busy if at == first], slots)
 
     return step
+
+
+@dataclass
+class Flight:
+    """A product that has been issued: bytes of shared memory that it reads, result registers, how many of its warps have not waited for it."""
+
+    first: int  # lane of the warpgroup
+    read: Array
+    slots: frozenset[int]
+    missing: int = 4
+
+
+@dataclass
+class Warp:
+    """What one warp has issued and not waited for, with the number of its group (None: not committed)."""
+
+    flights: list[tuple[int | None, Flight]] = field(default_factory=list)
+    groups: int = 0
+
+
+def warps_of(m: Machine) -> dict[int, Warp]:
+    """By a warp's first lane."""
+    out: dict[int, Warp] = m.state.setdefault("wgmma", {})
+    return out
 
 
 def _held_bit(m: Machine, first: int) -> np.uint8:
     return np.uint8(1 << (int(m.thread[first]) // 128) % 7)
 
 
-def _groups(m: Machine, first: int) -> list[list[Any]]:
-    """Products of a warpgroup that nobody has waited for: [number of the committed group or None, bytes read, result registers]."""
-    out: list[list[Any]] = m.state.setdefault("wgmma", {}).setdefault(first, [])
-    return out
+def _issue(m: Machine, first: int, read: list[Array], slots: list[int]) -> None:
+    flight = Flight(first, np.unique(np.concatenate(read)) if read else np.zeros(0, np.int64), frozenset(slots))
+    m.shared.held[flight.read] |= _held_bit(m, first)
+    m.shared.held_used = True
+    for lane in range(first, first + 128, 32):
+        warps_of(m).setdefault(lane, Warp()).flights.append((None, flight))
 
 
-def _warpgroups(m: Machine, mask: Mask) -> list[int]:
-    return list(range(0, m.lanes - 127, 128)) if mask is None else sorted({int(i) // 128 * 128 for i in np.flatnonzero(mask)})
+def _here(m: Machine, mask: Mask) -> list[Warp]:
+    lanes = range(0, m.lanes, 32) if mask is None else np.flatnonzero(mask.reshape(-1, 32).any(1)) * 32
+    return [warps_of(m).setdefault(int(lane), Warp()) for lane in lanes]
 
 
 def _commit(m: Machine, mask: Mask) -> None:
-    """The first warp of a warpgroup that commits does so for all: the group's number is its last one and one more."""
-    for first in _warpgroups(m, mask):
-        if mask is not None and not mask[first]:
-            continue
-        counter = m.state.setdefault("wgmma_count", {})
-        for entry in _groups(m, first):
-            if entry[0] is None:
-                entry[0] = counter.get(first, 0)
-        counter[first] = counter.get(first, 0) + 1
+    for warp in _here(m, mask):
+        warp.flights = [(warp.groups if group is None else group, flight) for group, flight in warp.flights]
+        warp.groups += 1
 
 
 def _wait(keep: int) -> Step:
+    """All but the last `keep` groups of each warp. Shared memory is free again when all four warps have waited."""
+
     def step(m: Machine, mask: Mask) -> None:
-        for first in _warpgroups(m, mask):
-            count = m.state.get("wgmma_count", {}).get(first, 0)
-            entries = _groups(m, first)
-            left = [e for e in entries if e[0] is None or e[0] >= count - keep]
-            if len(left) < len(entries):
-                bit = _held_bit(m, first)
-                for e in entries:
-                    m.shared.held[e[1]] &= ~bit
-                for e in left:
-                    m.shared.held[e[1]] |= bit
-                m.state["wgmma"][first] = left
+        landed = []
+        for warp in _here(m, mask):
+            left = [(group, flight) for group, flight in warp.flights if group is None or group >= warp.groups - keep]
+            for group, flight in warp.flights:
+                if group is not None and group < warp.groups - keep:
+                    flight.missing -= 1
+                    if not flight.missing:
+                        landed.append(flight)
+            warp.flights = left
+        for flight in landed:
+            m.shared.held[flight.read] &= ~_held_bit(m, flight.first)
+        for first in {f.first for f in landed}:  # what others of the group, still in flight, read as well
+            for lane in range(first, first + 128, 32):
+                for _, flight in warps_of(m)[lane].flights:
+                    m.shared.held[flight.read] |= _held_bit(m, first)
 
     return step
