@@ -2,7 +2,10 @@
 
 A place is a pair of (outer, inner) indices: a row, where inner is 1. An axis that fits is one tile, kept in registers. A longer one becomes `pieces` tiles,
 each a program of its own: a first launch leaves the numbers of every piece in scratch, a second one combines those of its axis, in their order, in every
-program. So few long rows still fill the chip, and the order of all sums comes from the shape alone."""
+program. So few long rows still fill the chip, and the order of all sums comes from the shape alone.
+
+Products that are summed across threads stand behind a tl.where: fused with the addition of a neighbour's sum, a lane's own product would be exact and the
+neighbour's rounded, and lanes that hold the same sum would differ in its last bit (the emulator found it in a store that two lanes share)."""
 
 from __future__ import annotations
 

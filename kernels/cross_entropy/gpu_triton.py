@@ -83,7 +83,8 @@ def _extremes(tops, parts, top, sums, places, pieces, PIECES: tl.constexpr, ACRO
     known = (p[:, None] < pieces) & (place[None, :] < places)
     t = tl.load(tops + where, mask=known, other=float("-inf"))
     m = tl.max(t, 0)
-    s = tl.sum(tl.load(parts + where, mask=known, other=0.0) * tl.exp(finite(t) - finite(m)[None, :]), 0)
+    share = tl.load(parts + where, mask=known, other=0.0) * tl.exp(finite(t) - finite(m)[None, :])
+    s = tl.sum(tl.where(known, share, 0.0), 0)
     tl.store(top + place, m, mask=place < places)
     tl.store(sums + place, s, mask=place < places)
 

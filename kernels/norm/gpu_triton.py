@@ -33,11 +33,11 @@ def _moments(v, live, n, RMS: tl.constexpr):
     """Of each column: a mean, what it lacks (the sum that gave it was rounded), the sum of squares about the mended one; v without the first."""
     if RMS:
         none = tl.sum(v, 0) * 0.0
-        return none, none, tl.sum(v * v, 0), v
+        return none, none, tl.sum(tl.where(live, v * v, 0.0), 0), v
     mean = tl.div_rn(tl.sum(v, 0), n)
     moved = tl.where(live, v - mean[None, :], 0.0)
     shift = tl.div_rn(tl.sum(moved, 0), n)
-    squares = tl.sum(moved * moved, 0) - n * shift * shift
+    squares = tl.sum(tl.where(live, moved * moved, 0.0), 0) - n * shift * shift
     return mean, shift, tl.where(squares < 0.0, 0.0, squares), moved
 
 
@@ -89,7 +89,7 @@ def _norm_join(x, weight, bias, y, rstd, mean, means, squares, rows, n, groups, 
     m = tl.load(means + r + p.to(tl.int64) * rows, mask=p < pieces, other=0.0)
     s = tl.load(squares + r + p.to(tl.int64) * rows, mask=p < pieces, other=0.0)
     total = tl.sum(terms, 0)
-    centre = tl.sum(m * terms, 0) / total
+    centre = tl.sum(tl.where(p < pieces, m * terms, 0.0), 0) / total
     if not RMS:
         s += tl.where(p < pieces, terms * (m - centre) * (m - centre), 0.0)
     scale = (1.0 / tl.sqrt(tl.sum(s, 0) / total + eps)).to(tl.float32)
@@ -114,7 +114,7 @@ def _terms(dy, x, rstd, mean, weight, r, c, rows, n, groups, channels, inner, GR
     d = tl.load(dy + at, mask=live, other=0.0)
     g = d
     if weight is not None:
-        g = d * _parameter(weight, r, c, n, groups, channels, inner, GROUPED)
+        g = tl.where(live, d * _parameter(weight, r, c, n, groups, channels, inner, GROUPED), 0.0)
     return d, g, v * scale, scale, at, live
 
 
@@ -127,7 +127,7 @@ def _norm_grad(dy, x, rstd, mean, weight, dx, dweight, dbias, rows, n, groups, c
     for begin in range(0, per_part, ACROSS):
         r = part * per_part + begin + tl.arange(0, ACROSS)
         d, g, z, scale, at, live = _terms(dy, x, rstd, mean, weight, r, c, rows, n, groups, channels, inner, GROUPED)
-        slope = tl.sum(g * z, 0)[None, :] / n
+        slope = tl.sum(tl.where(live, g * z, 0.0), 0)[None, :] / n
         inside = g - z * slope
         if mean is not None:
             inside -= tl.sum(g, 0)[None, :] / n
@@ -146,10 +146,10 @@ def _norm_grad(dy, x, rstd, mean, weight, dx, dweight, dbias, rows, n, groups, c
 def _norm_grad_pieces(dy, x, rstd, mean, weight, sums, slopes, rows, n, groups, channels, inner, GROUPED: tl.constexpr, BLOCK: tl.constexpr):
     r = tl.program_id(0).to(tl.int64) + tl.zeros((1,), tl.int64)
     c = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    _, g, z, _, _, _ = _terms(dy, x, rstd, mean, weight, r, c, rows, n, groups, channels, inner, GROUPED)
+    _, g, z, _, _, live = _terms(dy, x, rstd, mean, weight, r, c, rows, n, groups, channels, inner, GROUPED)
     to = r + tl.program_id(1).to(tl.int64) * rows
     tl.store(sums + to, tl.sum(g, 0))
-    tl.store(slopes + to, tl.sum(g * z, 0))
+    tl.store(slopes + to, tl.sum(tl.where(live, g * z, 0.0), 0))
 
 
 @triton.jit

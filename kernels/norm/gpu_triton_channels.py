@@ -62,7 +62,7 @@ def _channel_moments(x, means, squares, terms, channels, places, per_part, ALONG
         m = tl.div_rn(tl.sum(v, 0), here)
         moved = tl.where(live, v - m[None, :], 0.0)
         shift = tl.div_rn(tl.sum(moved, 0), here)
-        s = tl.sum(moved * moved, 0).to(tl.float64)
+        s = tl.sum(tl.where(live, moved * moved, 0.0), 0).to(tl.float64)
         seen, more = (first - begin).to(tl.float64), here.to(tl.float64)
         wide = shift.to(tl.float64)
         step = m.to(tl.float64) + wide - mean
@@ -93,7 +93,7 @@ def _batch_norm(x, weight, bias, y, rstd, mean, var, means, squares, terms, chan
     known = (p[:, None] < parts) & (c[None, :] < channels)
     n = tl.where(p < parts, tl.minimum(terms - p * per_part, per_part), 0).to(tl.float64)[:, None]
     m = tl.load(means + where, mask=known, other=0.0)
-    centre = tl.sum(m * n, 0) / terms
+    centre = tl.sum(tl.where(known, m * n, 0.0), 0) / terms
     apart = m - centre[None, :]
     square = tl.sum(tl.load(squares + where, mask=known, other=0.0) + tl.where(known, n * apart * apart, 0.0), 0)
     square = tl.where(square < 0.0, 0.0, square)

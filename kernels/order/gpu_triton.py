@@ -20,22 +20,24 @@ SORTED = 512  # keys that one program sorts
 
 
 @triton.jit
-def _key(v, TURN: tl.constexpr):
-    """int32 (int64 of int64) in the order of the elements, TURN: in the opposite one; what is not a number is the largest either way."""
+def _key(v):
+    """int32 (int64 of int64) in the order of the elements; what is not a number is the largest."""
     if v.dtype == tl.float32:
         v = tl.where(v == 0.0, 0.0, v)
         bits = v.to(tl.int32, bitcast=True)
-        key = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-        if TURN:
-            key = ~key
-        return tl.where(v != v, 0x7FFFFFFF, key)
+        return tl.where(v != v, 0x7FFFFFFF, bits ^ ((bits >> 31) & 0x7FFFFFFF))
     else:
         if v.dtype == tl.int64:
-            key = v
+            return v
         else:
-            key = v.to(tl.int32)
-        if TURN:
-            key = ~key
+            return v.to(tl.int32)
+
+
+@triton.jit
+def _turned(key, TURN: tl.constexpr):
+    if TURN:
+        return ~key
+    else:
         return key
 
 
@@ -58,7 +60,10 @@ def _best(key, at, live, LAST: tl.constexpr):
 def _argmax(x, y, keys, at_places, places, n, inner, LEAST: tl.constexpr, LAST: tl.constexpr, BLOCK: tl.constexpr, ACROSS: tl.constexpr):
     at, live, place = tile(places, n, inner, BLOCK, ACROSS)
     c = tl.program_id(1).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    key = _key(tl.load(x + at, mask=live, other=0), LEAST)
+    v = tl.load(x + at, mask=live, other=0)
+    key = _turned(_key(v), LEAST)
+    if v.dtype == tl.float32:
+        key = tl.where(v != v, 0x7FFFFFFF, key)
     top, where = _best(key, c[:, None] + tl.zeros((BLOCK, ACROSS), tl.int64), live, LAST)
     if keys is None:
         tl.store(y + place, where, mask=place < places)
@@ -82,7 +87,7 @@ def _argmax_join(keys, at_places, y, places, pieces, LAST: tl.constexpr, PIECES:
 def _placed(x, keys, r, c, n, inside, TURN: tl.constexpr):
     """The keys of elements c of row r with their places, from elements or made before; behind the end of the row the largest there is."""
     if keys is None:
-        key = _key(tl.load(x + r * n + c, mask=inside, other=0), TURN).to(tl.int64) << 32 | c.to(tl.int64)
+        key = _turned(_key(tl.load(x + r * n + c, mask=inside, other=0)), TURN).to(tl.int64) << 32 | c.to(tl.int64)
     else:
         key = tl.load(keys + r * n + c, mask=inside, other=0)
     return tl.where(inside, key, 9223372036854775807)
@@ -153,11 +158,11 @@ def _rank(x, values, found, n, k, TURN: tl.constexpr, BLOCK: tl.constexpr, MANY:
     r = tl.program_id(0).to(tl.int64)
     i = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     v = tl.load(x + r * n + i, mask=i < n, other=0)
-    mine = _key(v, TURN)
+    mine = _turned(_key(v), TURN)
     before = tl.zeros((BLOCK,), tl.int32)
     for begin in range(0, n, MANY):
         j = begin + tl.arange(0, MANY)
-        other = _key(tl.load(x + r * n + j, mask=j < n, other=0), TURN)
+        other = _turned(_key(tl.load(x + r * n + j, mask=j < n, other=0)), TURN)
         ahead = (other[None, :] < mine[:, None]) | ((other[None, :] == mine[:, None]) & (j[None, :] < i[:, None]))
         before += tl.sum((ahead & (j[None, :] < n)).to(tl.int32), 1)
     to = (i < n) & (before < k)

@@ -66,7 +66,7 @@ def _softmax_join(x, y, top, total, places, n, inner, pieces, LOG: tl.constexpr,
     tops = tl.load(top + where, mask=known, other=float("-inf"))
     sums = tl.load(total + where, mask=known, other=0.0)
     m = finite(tl.max(tops, 0))[None, :]
-    s = tl.sum(sums * tl.exp(finite(tops) - m), 0)[None, :]
+    s = tl.sum(tl.where(known, sums * tl.exp(finite(tops) - m), 0.0), 0)[None, :]
     v = tl.load(x + at, mask=live, other=float("-inf")) - m
     if LOG:
         r = v - tl.log(s)
@@ -76,11 +76,11 @@ def _softmax_join(x, y, top, total, places, n, inner, pieces, LOG: tl.constexpr,
 
 
 @triton.jit
-def _shares(dy, y, LOG: tl.constexpr):
+def _shares(dy, y, live, LOG: tl.constexpr):
     """The terms of the sum that a gradient takes off."""
     if LOG:
         return dy
-    return dy * y
+    return tl.where(live, dy * y, 0.0)
 
 
 @triton.jit
@@ -95,7 +95,7 @@ def _softmax_grad(dy, y, dx, places, n, inner, LOG: tl.constexpr, BLOCK: tl.cons
     at, live, _ = tile(places, n, inner, BLOCK, ACROSS)
     g = tl.load(dy + at, mask=live, other=0.0)
     v = tl.load(y + at, mask=live, other=0.0)
-    total = tl.sum(_shares(g, v, LOG), 0)[None, :]
+    total = tl.sum(_shares(g, v, live, LOG), 0)[None, :]
     tl.store(dx + at, _slope(g, v, total, LOG), mask=live)
 
 
@@ -104,7 +104,7 @@ def _softmax_grad_pieces(dy, y, sums, places, n, inner, LOG: tl.constexpr, BLOCK
     at, live, place = tile(places, n, inner, BLOCK, ACROSS)
     g = tl.load(dy + at, mask=live, other=0.0)
     v = g if LOG else tl.load(y + at, mask=live, other=0.0)
-    tl.store(sums + tl.program_id(1).to(tl.int64) * places + place, tl.sum(_shares(g, v, LOG), 0), mask=place < places)
+    tl.store(sums + tl.program_id(1).to(tl.int64) * places + place, tl.sum(_shares(g, v, live, LOG), 0), mask=place < places)
 
 
 @triton.jit

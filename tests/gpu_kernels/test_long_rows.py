@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accelnn.core.graph import Spec
 from accelnn.core.registry import OPS
+from accelnn.core.remote import Remote, device_named
+from accelnn.core.remote_call import DeviceCall, TableRow, attributes, kernel_of, rows_of
 
 from ..contracts.contract import Sample
-from .test_rows import TableRow, kernel_of, rows_of, test_row_meets_its_contract as meets_its_contract
+from .test_rows import fits, on, test_row_meets_its_contract as meets_its_contract
 
 LONG = 20000  # three pieces
 
@@ -74,11 +77,90 @@ def long_samples() -> list[Sample]:
 
 def row_for(sample: Sample) -> TableRow:
     """The first row of the table for the sample's dtype."""
-    from .test_rows import fits
-
     return next(r for r in rows_of(kernel_of(sample.op)) if fits(sample, r))
 
 
 @pytest.mark.parametrize("sample", [pytest.param(s, id=s.name) for s in long_samples()])
 def test_pieces_meet_the_contract(sample: Sample) -> None:
     meets_its_contract(sample, row_for(sample))
+
+
+def on_device(op: str, *arrays: np.ndarray, **attrs: Any) -> list[np.ndarray]:
+    """Results of an op's first row for the first operand's dtype."""
+    sample = Sample(OPS[op], op, arrays, attrs)
+    device = device_named("emu")
+    views = [on(device, a) for a in arrays]
+    outputs = sample.op.specs([Spec(v.shape, v.dtype) for v in views], attrs)
+    made = [Remote.empty(device, s.shape, s.dtype) for s in outputs]
+    row_for(sample).row.run(DeviceCall(device, views, made, attributes(sample.op, attrs, len(views))))
+    return [m.numpy() for m in made]
+
+
+@pytest.mark.parametrize("n", [7, LONG])
+@pytest.mark.parametrize("log", [0, 1])
+def test_softmax_of_what_is_no_number(n: int, log: int) -> None:
+    x = drawn(4, (5, n))[0]
+    x[0, 3], x[1, 5], x[2], x[3, ::2] = np.nan, np.inf, -np.inf, -np.inf
+    (y,) = on_device("log_softmax" if log else "softmax", x)
+    assert np.isnan(y[:3]).all()
+    assert (y[3, ::2] == (-np.inf if log else 0)).all() and np.isfinite(y[3, 1::2]).all() and np.isfinite(y[4]).all()
+
+
+@pytest.mark.parametrize("n", [7, LONG])
+def test_reductions_of_what_is_no_number(n: int) -> None:
+    x = drawn(5, (3, n))[0]
+    x[0, 4], x[1, 2] = np.nan, np.inf
+    for kind, want in (("max", x.max(1)), ("min", x.min(1)), ("sum", x.sum(1)), ("prod", np.array([np.nan, np.nan, 0]))):
+        (y,) = on_device(kind, x, axes=(1,), keepdim=False)
+        assert np.isnan(y[0]) and np.isfinite(y[2])
+        if kind in ("max", "min"):
+            assert np.array_equal(y, want, equal_nan=True)
+        if kind == "sum":
+            assert y[1] == np.inf
+
+
+def test_norms_of_what_is_no_number() -> None:
+    for n in (9, LONG):
+        x = drawn(6, (3, n))[0]
+        x[0, 2], x[1, 5] = np.nan, np.inf
+        y, rstd, mean = on_device("layer_norm", x, dims=1, eps=1e-5)
+        assert np.isnan(y[:2]).all() and np.isfinite(y[2]).all() and np.isfinite(rstd[2]) and np.isfinite(mean[2])
+    planes = drawn(7, (2, 3, 40))[0]
+    planes[1, 1, 7] = np.nan
+    y = on_device("batch_norm", planes, eps=1e-5)[0]
+    assert np.isnan(y[:, 1]).all() and np.isfinite(y[:, ::2]).all()
+
+
+@pytest.mark.parametrize("n", [40, LONG])
+def test_order_of_what_is_no_number(n: int) -> None:
+    x = np.round(drawn(8, (3, n))[0])
+    x[0, [9, 20]], x[1, 1], x[1, 5], x[2, 0] = np.nan, np.inf, -np.inf, -0.0
+    for least in (False, True):
+        (first,) = on_device("argmax", x, axis=1, keepdim=False, least=least, last=False)
+        (last,) = on_device("argmax", x, axis=1, keepdim=False, least=least, last=True)
+        assert (first[0], last[0]) == (9, 20)
+        assert first[1] == (5 if least else 1) and first[2] == (np.argmin(x[2]) if least else np.argmax(x[2]))
+    part = x[:, :40].copy()
+    values, places = on_device("topk", part, k=40, largest=True)
+    assert list(places[0, :2]) == [9, 20] and np.isnan(values[0, :2]).all()
+    ascending, where = on_device("topk", part, k=40, largest=False)
+    assert list(where[0, -2:]) == [9, 20] and np.array_equal(where[2], np.argsort(part[2] + 0.0, kind="stable"))
+    assert np.array_equal(ascending[2], part[2, where[2]])
+
+
+def test_a_label_that_is_none_makes_its_place_nan() -> None:
+    x = drawn(9, (4, 6))[0]
+    labels = np.array([0, 6, -1, 5])
+    loss, _, _, _ = on_device("cross_entropy", x, labels)
+    assert list(np.isnan(loss)) == [False, True, True, False]
+    (mean, *_) = on_device("cross_entropy", x, labels, reduction=1)
+    assert np.isnan(mean)
+
+
+def test_a_target_that_does_not_fit_has_no_path() -> None:
+    log_probs = np.log(np.full((3, 3, 4), 0.25, np.float32))
+    targets, steps, lengths = np.array([[1, 1, 2], [1, 2, 3], [1, 9, 2]]), np.array([3, 3, 3]), np.array([3, 3, 2])
+    (loss,) = on_device("ctc_loss", log_probs, targets, steps, lengths, blank=0)
+    assert loss[0] == np.inf and np.isclose(loss[1], -3 * np.log(0.25)) and np.isnan(loss[2])
+    (dx,) = on_device("ctc_loss_grad", log_probs, targets, steps, lengths, np.array([1, 0, 1], np.float32), blank=0)
+    assert np.isnan(dx[:, 0, :3]).all() and (dx[:, 0, 3] == 0).all() and (dx[:, 1] == 0).all()
