@@ -179,6 +179,8 @@ class Tensor(_C.TensorBase, Methods):
         if dl_device not in (None, (1, 0)):
             raise DeviceError(f"DLPack export to device {dl_device}: this tensor is in CPU memory")
         source = Tensor(self._concrete("DLPack export"))
+        if source.device != "cpu":
+            raise DeviceError(f"DLPack export of a tensor on {source.device}: from the host alone so far; write .cpu()")
         return (source.clone() if copy else source).view.dlpack()
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -368,7 +370,7 @@ def _reduce(x: Tensor, kind: str, dim: Any, keepdim: bool) -> Tensor:
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str = "cpu") -> Tensor:
     """A Tensor with a copy of `data` (numbers, nested lists, numpy arrays, tensors). Python floats and float64 become float32, ints int64."""
     if device != "cpu":
-        return tensor(data, dtype).to(device).requires_grad_(requires_grad)
+        return tensor(data, dtype).to(device=device).requires_grad_(requires_grad)
     if isinstance(data, Tensor):
         data = data.to("cpu")
         data = data.numpy(raw=True) if dtype is None and data.dtype == DType.bfloat16 else data.numpy()
@@ -410,7 +412,7 @@ def full(shape: Sequence[int], value: float, dtype: Any = DType.float32, require
     """A tensor with `value` everywhere."""
     dtype = as_dtype(dtype)
     if device != "cpu":
-        return full((), value, dtype).to(device).expand(*shape).clone().requires_grad_(requires_grad)
+        return full((), value, dtype).to(device=device).expand(*shape).clone().requires_grad_(requires_grad)
     if dtype == DType.bfloat16:
         return full(shape, value).to(dtype).requires_grad_(requires_grad)
     view = _C.View.empty(shape, dtype)

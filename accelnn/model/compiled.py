@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import _C
 from ..core.dispatch import contiguous
-from ..core.errors import GraphError
+from ..core.errors import DeviceError, GraphError
 from ..core.graph import Graph, Spec
 from ..core.tensor import Tensor, as_tensor, mode
 from ..core.trace import Slot, fill, trace
@@ -59,6 +59,8 @@ class _Traced:
         self.plan = _C.Plan(data)
         self.tensors = [node.data for node in state_nodes]
         for t in self.tensors:
+            if t.device != "cpu":
+                raise DeviceError(f"compile: the traced function reads {t.spec} on {t.device}; Plans run on the host: call it as it is, or .cpu() first")
             if not t.view.contiguous:
                 raise GraphError(f"compile: the traced function reads {t.spec} through a non-contiguous tensor; call .contiguous() on it outside")
         self.states = tuple(t.view for t in self.tensors)
@@ -71,6 +73,8 @@ class _Traced:
     def run(self, tensors: Sequence[Tensor]) -> Any:
         for weight in self.hoisted:
             weight.refresh()
+        if any(t.device != "cpu" for t in tensors):
+            raise DeviceError(f"compile: an argument is on {next(t.device for t in tensors if t.device != 'cpu')}; Plans run on the host: .cpu() first")
         views = self.plan.run(tuple(contiguous(t.view) for t in tensors), self.states)
         return fill(self.result, [Tensor(v) for v in views])
 

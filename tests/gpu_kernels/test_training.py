@@ -72,3 +72,30 @@ def test_three_steps_equal_the_hosts(build: Any) -> None:
     assert state.keys() == expected.keys()
     for name, value in state.items():
         assert np.allclose(value, expected[name], rtol=0, atol=2e-4), (name, np.abs(value - expected[name]).max())
+
+
+def test_what_devices_refuse_is_said() -> None:
+    x = an.ones(2, 3, device="emu")
+    with pytest.raises(an.Error, match=r"\.cpu\(\)\.numpy\(\)"):
+        x.numpy()
+    with pytest.raises(an.Error, match=r"\.to\('emu'\)"):
+        x + an.tensor(np.ones((2, 3), np.float32))
+    with pytest.raises(an.Error, match="Plans run on the host"):
+        an.compile(lambda a: a + x)(an.ones(2, 3))
+    with pytest.raises(an.Error, match="cpu"):
+        x.__dlpack__()
+    with pytest.raises(an.Error, match="device"):
+        an.ones(2, device="tpu")
+
+
+def test_moving_is_on_the_tape() -> None:
+    x = an.tensor(np.arange(3, dtype=np.float32), requires_grad=True)
+    (x.to("emu") * 2.0).sum().backward()
+    assert x.grad is not None and x.grad.device == "cpu" and x.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_random_numbers_are_the_hosts() -> None:
+    an.seed(7)
+    host = an.ops.random.uniform(5).tolist()
+    an.seed(7)
+    assert an.ops.random.uniform(5, device="emu").tolist() == host
