@@ -18,7 +18,7 @@ from .random import uniform
 
 def _starts(sample: Tensor, n: int, kernel: int, out: int) -> Tensor:
     """float32[N, C, out]: where windows begin, by the paper's pseudorandom sequence floor(alpha (i + u)); the last one ends at the border."""
-    last = as_tensor(np.float32(n - kernel)).expand(*sample.shape, 1)
+    last = as_tensor(np.float32(n - kernel)).to(sample.device).expand(*sample.shape, 1)
     if out == 1:
         return last
     alpha = float(np.float32(n - kernel) / np.float32(out - 1))
@@ -53,7 +53,7 @@ def _fractional(x: Tensor, n: int, kernel_size: Any, output_size: Any, output_ra
 
     def candidates() -> Iterator[Tensor]:
         for element in np.ndindex(*kernel):
-            place = as_tensor(0.0).expand(*x.shape[:2], *(1,) * n)
+            place = as_tensor(0.0).to(x.device).expand(*x.shape[:2], *(1,) * n)
             for d, (start, e) in enumerate(zip(starts, element)):
                 place = place * float(have[d]) + (start + float(e)).reshape(*x.shape[:2], *(out[d] if i == d else 1 for i in range(n)))
             yield place.reshape(*x.shape[:2], -1).to(DType.int64)

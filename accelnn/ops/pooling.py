@@ -251,7 +251,7 @@ def adaptive_avg_pool(x: Tensor, output_size: Any, n: int | None = None) -> Tens
             for i, (a, b) in enumerate(_spans(k, m)):
                 means[i, a:b] = 1 / (b - a)
             if d == n - 1:
-                x = linear(x, as_tensor(means))
+                x = linear(x, as_tensor(means).to(x.device))
             else:
                 shape = x.shape
                 x = (as_tensor(means) @ x.reshape(*shape[: 2 + d], k, -1)).reshape(*shape[: 2 + d], m, *shape[3 + d :])

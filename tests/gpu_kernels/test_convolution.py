@@ -57,3 +57,13 @@ def test_an_infinite_weight_on_padding_is_nan() -> None:
     y = an.nn.functional.conv2d(on(x), on(w), padding=1).cpu().numpy()
     assert np.isnan(y[0, 1, 0]).all() and np.isnan(y[0, 1, :, 0]).all() and np.isinf(y[0, 1, 1:, 1:]).all()
     assert np.isfinite(y[0, [0, 2, 3]]).all()
+
+
+def test_constants_of_pooling_go_to_the_device() -> None:
+    """Means of windows of several sizes are a product with a matrix; fractional windows begin at places that are computed."""
+    x, u = draw(1, 2, 9, 7), RNG.uniform(size=(1, 2, 2)).astype(np.float32)
+    f = an.nn.functional
+    here, there, size = f.adaptive_avg_pool2d(an.tensor(x), (4, 3)), f.adaptive_avg_pool2d(on(x), (4, 3)), f.adaptive_avg_pool2d(an.tensor(np.abs(x)), (4, 3))
+    assert (np.abs(here.numpy() - there.cpu().numpy()) <= 2 * gamma(9 + 7) * size.numpy()).all()
+    maxima = [f.fractional_max_pool2d(t, 2, output_size=(3, 4), _random_samples=s) for t, s in ((an.tensor(x), an.tensor(u)), (on(x), on(u)))]
+    assert np.array_equal(maxima[0].numpy(), maxima[1].cpu().numpy())
