@@ -7,7 +7,8 @@ STAMP := $(VENV)/stamps
 GPU_TESTS := -m pytest --import-mode=importlib -q tests/gpu_kernels
 NEWEST_TRITON := 3.9.0
 
-.PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof gpu-proof gpu-proof-newest gpu-tests gpu-interpreted gpu-sm_90 gpu-sm_80 cross parity models clean
+.PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof cross parity models clean
+.PHONY: gpu-proof gpu-proof-newest gpu-tests gpu-interpreted gpu-sm_90 gpu-sm_80
 help:
 	@sed -n 's/^#: //p' Makefile
 

@@ -4,6 +4,7 @@ the emulator what Triton compiled of it (otherwise; ACCELNN_EMULATE names the ch
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,14 @@ class StandIn:
         need("triton", "cuda13")
 
     def allocate(self, nbytes: int) -> np.ndarray:
-        return np.full(max(nbytes, 1) + 64, 0xFF, np.uint8)  # NaN until somebody writes
+        owner = np.full(max(nbytes, 1) + 64, 0xFF, np.uint8)  # NaN until somebody writes
+        if not self.interprets:
+            from ..emulation.ptx import forget, mark_fresh
+
+            address = self.address(owner)
+            mark_fresh(address, max(nbytes, 1))
+            weakref.finalize(owner, forget, address)
+        return owner
 
     def address(self, owner: np.ndarray) -> int:
         return -(-owner.ctypes.data // 64) * 64
@@ -42,6 +50,10 @@ class StandIn:
 
     def upload(self, storage: Storage, data: np.ndarray) -> None:
         self._bytes(storage)[: data.size] = data
+        if not self.interprets:
+            from ..emulation.ptx import filled
+
+            filled(storage.address, data.size)
 
     def download(self, storage: Storage, offset: int, nbytes: int) -> np.ndarray:
         return self._bytes(storage)[offset : offset + nbytes].copy()

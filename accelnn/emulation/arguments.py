@@ -15,13 +15,25 @@ TYPES = {
 }  # fmt: skip
 
 
+class ElementType(str):
+    """The name of an element type that knows its size, which Triton's tensor descriptors ask for."""
+
+    @property
+    def itemsize(self) -> int:
+        return TYPES[self][1]
+
+    @property
+    def is_floating_point(self) -> bool:
+        return "float" in self
+
+
 class Pointer:
     """`count` elements of `dtype` from `address` on, which `owner` keeps alive. A kernel that touches anything else is at fault."""
 
     def __init__(self, address: int, dtype: str, count: int, owner: Any = None) -> None:
         if dtype not in TYPES:
             raise TypeError(f"Pointer: {dtype!r} is no element type; expected one of {', '.join(TYPES)}")
-        self.address, self.dtype, self.count, self.owner = address, dtype, count, owner
+        self.address, self.dtype, self.count, self.owner = address, ElementType(dtype), count, owner
 
     @classmethod
     def of(cls, array: np.ndarray, dtype: str | None = None) -> Pointer:
@@ -43,7 +55,7 @@ class Pointer:
         return self.address
 
     def element_size(self) -> int:
-        return TYPES[self.dtype][1]
+        return self.dtype.itemsize
 
     def numel(self) -> int:
         return self.count

@@ -116,7 +116,7 @@ def run_compiled(done: Any, values: Sequence[Any], grid: tuple[int, int, int], s
     ptx, metadata = _kernels[key], done.metadata
     given = [v for (_, kind), v in zip(done.src.signature.items(), values) if kind != "constexpr"]
     bases = [_pointer(v.base) if _is_descriptor(v) else _pointer(v) for v in given if _is_descriptor(v) or hasattr(v, "data_ptr")]
-    memory = Arguments(bases)
+    memory = Arguments(bases, ptx.constants)
     programs = grid[0] * grid[1] * grid[2]
     scratch_size = getattr(metadata, "global_scratch_size", 0) * programs
     scratch = memory.heap.add(scratch_size) if scratch_size else 0

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import triton
 import triton.language as tl
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+from accelnn.emulation.arguments import Pointer
+
+
+def descriptor(array: np.ndarray, block: list[int]) -> TensorDescriptor:
+    """Of the memory of an array, on the host."""
+    return TensorDescriptor(Pointer.of(array), list(array.shape), [s // array.itemsize for s in array.strides], block)
 
 
 @triton.jit

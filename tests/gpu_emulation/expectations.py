@@ -82,6 +82,11 @@ def first_question(kernel: str, row: TableRow) -> Question | None:
     return max(found, key=lambda f: f[0])[1] if found else None
 
 
+def _plain(attrs: dict[str, Any]) -> dict[str, Any]:
+    """Attributes as a table has them: element types by name."""
+    return {k: v.name if isinstance(v, DType) else v for k, v in attrs.items()}
+
+
 def _dtype(a: Any) -> str:
     dtype = np.asarray(a).dtype
     return "bfloat16" if dtype == BFLOAT16 else as_dtype(dtype).name
@@ -122,7 +127,8 @@ def main(families: list[str]) -> int:
             continue
         launches = {target: asked.launches(row, target) for target in TARGETS}
         targets = {target: measure([launch.compile(target) for launch in made]) for target, made in launches.items() if made is not None}
-        table[name] = {"op": asked.op, "inputs": [None if i is None else [i[0], list(i[1])] for i in asked.inputs], "attrs": asked.attrs, "targets": targets}
+        inputs = [None if i is None else [i[0], list(i[1])] for i in asked.inputs]
+        table[name] = {"op": asked.op, "inputs": inputs, "attrs": _plain(asked.attrs), "targets": targets}
         write(path, table)
         print(name, json.dumps(targets), flush=True)
     for name in missing:

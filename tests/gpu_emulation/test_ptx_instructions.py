@@ -100,6 +100,12 @@ EXACT: dict[str, tuple[str, list[np.ndarray], np.ndarray]] = {
     "mul.wide.u16": ("mul.wide.u16 $0, $1, $2", [S16, S16], S16.view(np.uint16).astype(np.uint32) ** 2),
     "mad.lo.s32": ("mad.lo.s32 $0, $1, $2, 5", [S32, T32], wrap(S32.astype(object) * T32 + 5, np.int32)),
     "mad.wide.u32": ("mad.wide.u32 $0, $1, $2, $3", [U32, V32, S64], wrap(U32.astype(object) * V32 + S64, np.int64)),
+    "a product of two words": ("mad.lo.cc.u32 $0, $1, $2, -3; madc.hi.u32 $0, $1, $2, 1", [U32, V32], wrap(
+        [(int(a) * int(b) + 2**33 - 3) >> 32 for a, b in zip(U32, V32)], np.uint32)),
+    "a sum of three words": ("add.cc.u32 %r70, $1, $2; addc.cc.u32 %r70, $1, $2; addc.u32 $0, 0, 0", [U32, V32], np.array(
+        [(int(a) + int(b)) * (2**32 + 1) >> 64 for a, b in zip(U32, V32)], np.uint32)),
+    "a difference of two words": ("sub.cc.u32 %r70, $1, $2; subc.u32 $0, $2, $1", [U32, V32], wrap(
+        [((int(b) - int(a)) * 2**32 + int(a) - int(b)) >> 32 for a, b in zip(U32, V32)], np.uint32)),
     "div.s32": ("div.s32 $0, $1, $2", [S32, NONZERO], wrap(truncated(S32, NONZERO), np.int32)),
     "rem.s32": ("rem.s32 $0, $1, $2", [S32, NONZERO], wrap(S32.astype(object) - np.array(truncated(S32, NONZERO), object) * NONZERO, np.int32)),
     "div.u64": ("div.u64 $0, $1, 1000003", [S64.view(np.uint64)], S64.view(np.uint64) // np.uint64(1000003)),
@@ -166,6 +172,32 @@ def same(got: np.ndarray, want: np.ndarray) -> bool:
     if got.dtype.kind == "f":
         return bool(((got == want) & (np.signbit(got) == np.signbit(want)) | np.isnan(got) & np.isnan(want)).all())
     return bool((got == want).all())
+
+
+def test_what_a_module_holds() -> None:
+    """Variables outside of kernels keep their initial values, 0 behind the last; where one ends a load is at fault."""
+    table = ".global .align 4 .b8 bytes[8] = {1, 2, 255}; .const .align 4 .u32 one = 7; .visible .entry"
+    body = "mov.u64 %d1, bytes; mad.wide.u32 %d1, %r0, 4, %d1; ld.global.nc.b32 %r9, [%d1]; ld.const.b32 %r8, [one]; add.u32 %r9, %r9, %r8;\n"
+    text = module(body + store("%r9", 0, "32"), 1).replace(".visible .entry", table)
+    out = np.zeros(64, np.uint32)
+    with pytest.raises(Violation, match="byte 8 of a buffer of 8"):
+        run_ptx(text, "k", 1, 64, [out])
+    guarded = text.replace("mov.u64 %d1, bytes", "and.b32 %r0, %r0, 1; mov.u64 %d1, bytes")
+    run_ptx(guarded, "k", 1, 64, [out])
+    assert out.tolist() == [0xFF0208, 7] + [0] * 62
+
+
+def test_a_warp_meets_before_it_shuffles() -> None:
+    """A branch whose way back stands before it in the text: those that went straight on wait at the shuffle for the others."""
+    body = """setp.lt.u32 %p0, %r0, 7; bra L2;
+L1: shfl.sync.bfly.b32 %r9, %r8, 1, 31, -1; bra L4;
+L2: mov.b32 %r8, %r0; @!%p0 bra L1;
+add.u32 %r8, %r8, 100; bra L1;
+L4:
+"""
+    out = np.zeros(64, np.uint32)
+    run_ptx(module(body + store("%r9", 0, "32"), 1), "k", 1, 64, [out])
+    assert out.tolist() == [(i ^ 1) + 100 * ((i ^ 1) < 7) for i in range(64)]
 
 
 @pytest.mark.parametrize("name", EXACT)

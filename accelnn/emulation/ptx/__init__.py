@@ -11,7 +11,7 @@
 
 What it does not show: time, weak memory order between blocks, clusters of several blocks, tcgen05."""
 
-from .run import forget, mark_fresh, run_ptx
+from .run import filled, forget, mark_fresh, run_ptx
 from .tma import TensorMap
 
-__all__ = ["TensorMap", "forget", "mark_fresh", "run_ptx"]
+__all__ = ["TensorMap", "filled", "forget", "mark_fresh", "run_ptx"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .machine import Decoder, Machine, Mask, Step, instruction
+from .machine import Decoder, Machine, Mask, Source, Step, instruction
 from .parser import Instruction
 from .values import SIGNED, UNSIGNED, Array, is_type, size_of
 
@@ -60,8 +60,6 @@ def _binary(function: Function) -> Callable[[Decoder, Instruction], Step]:
     return decode
 
 
-instruction("add")(_binary(np.add))
-instruction("sub")(_binary(np.subtract))
 instruction("and")(_binary(np.bitwise_and))
 instruction("or")(_binary(np.bitwise_or))
 instruction("xor")(_binary(np.bitwise_xor))
@@ -139,9 +137,39 @@ def _high(a: Any, b: Any, kind: str) -> Any:
     return top.astype(np.int64 if kind[0] == "s" else np.uint64)
 
 
-@instruction("mul", "mad", "mul24", "mad24")
+@instruction("add", "sub", "addc", "subc")
+def _add(d: Decoder, one: Instruction) -> Step:
+    if "cc" not in one.words and one.name in ("add", "sub"):
+        return _binary(np.add if one.name == "add" else np.subtract)(d, one)
+    return _chained(d, one, d.source(one.operands[1], d.type_of(one), one), d.source(one.operands[2], d.type_of(one), one))
+
+
+def _chained(d: Decoder, one: Instruction, a: Source, b: Source) -> Step:
+    """a + b or a - b of numbers of several words: the carry (or borrow) of a thread goes from one instruction to the next."""
+    kind = d.type_of(one)
+    word, down, takes, gives = UNSIGNED[size_of(kind)], one.name.startswith("sub"), one.name in ("addc", "subc", "madc"), "cc" in one.words
+    put = d.target(one.operands[0], f"u{size_of(kind) * 8}", one)
+
+    def step(m: Machine, mask: Mask) -> None:
+        x, y = (m.full(np.asarray(v(m)).astype(word), word) for v in (a, b))
+        before = m.state.setdefault("carry", np.zeros(m.lanes, bool))
+        carry = before if takes else np.zeros(m.lanes, bool)
+        total = x - y - carry.astype(word) if down else x + y + carry.astype(word)
+        over = (x < y) | (x == y) & carry if down else (total < x) | (total == x) & carry
+        put(m, total, mask)
+        if gives:
+            m.state["carry"] = over if mask is None else np.where(mask, over, before)
+
+    return step
+
+
+@instruction("mul", "mad", "madc", "mul24", "mad24")
 def _multiply(d: Decoder, one: Instruction) -> Step:
     kind = d.type_of(one)
+    if one.name == "madc" or "cc" in one.words:
+        a, b = (d.source(text, kind, one) for text in one.operands[1:3])
+        half = (lambda m: _high(a(m), b(m), kind)) if "hi" in one.words else (lambda m: a(m) * b(m))
+        return _chained(d, one, half, d.source(one.operands[3], kind, one))
     if one.name == "mad" and floats(kind):
         return _fma(d, one)
     if floats(kind):

@@ -114,6 +114,7 @@ class Decoder:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        self.constants = Heap().add_all(kernel.constants)
         self.slots: dict[tuple[int, str], int] = {}
         self.widths: list[int] = []  # bytes; 0: a predicate
         self.touched: set[int] = set()  # registers of the instruction that is being decoded
@@ -169,8 +170,8 @@ class Decoder:
         return None
 
     def symbol(self, text: str) -> int | None:
-        """Address of a variable: shared ones in their own space, parameters in a window of generic addresses."""
-        for table in (self.kernel.shared, self.kernel.local):
+        """Address of a variable: shared and local ones in their own spaces, parameters in a window of generic addresses."""
+        for table in (self.kernel.shared, self.kernel.local, self.constants):
             if text in table:
                 return table[text]
         parameter = self.kernel.parameter(text)

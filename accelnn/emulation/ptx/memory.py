@@ -6,6 +6,7 @@ of the same size say which bytes are initialised, and which warps touched a byte
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ class Heap:
         self.sources.append(data)
         self.end = start + size + RED_ZONE
         return GLOBAL + start
+
+    def add_all(self, constants: Mapping[str, bytes]) -> dict[str, int]:
+        """A module's variables, before everything else: their addresses are the same in every launch."""
+        return {name: self.add(len(content), np.frombuffer(content, np.uint8)) for name, content in constants.items()}
 
     def seal(self) -> None:
         size = -(-self.end // 256) * 256

@@ -15,6 +15,7 @@ _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 _DIRECTIVE_LINE = re.compile(r"^[ \t]*\.(loc|file|section)\b[^\n]*", re.M)
 _SHARED = re.compile(r"(?:\.extern\s+)?\.shared\s+(?:\.align\s+(\d+)\s+)?\.(\w+)\s+([\w$.]+)(?:\[(\d*)\])?")
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\((.*?)\)\s*([^{]*)\{", re.S)
+_GLOBAL = re.compile(r"\.(?:global|const)\s+(?:\.align\s+\d+\s+)?\.(\w+)\s+([\w$.]+)(?:\[(\d+)\])?(?:\s*=\s*\{?([^;{}]*)\}?)?\s*;")
 _PARAM = re.compile(r"\.param\s+(?:\.align\s+\d+\s+)?\.(\w+)\s+(?:\.ptr\s+(?:\.\w+\s+)?(?:\.align\s+\d+\s+)?)?([\w$]+)(?:\[(\d+)\])?")
 _REGISTER = re.compile(r"\.reg\s+\.(\w+)\s+(.*)", re.S)
 _LABEL = re.compile(r"([\w$]+)\s*:(?!:)")
@@ -56,6 +57,7 @@ class Kernel:
     predicates: set[tuple[int, str]]
     local: dict[str, int] = field(default_factory=dict)
     local_size: int = 0
+    constants: dict[str, bytes] = field(default_factory=dict)  # variables of the module in global memory: what they hold when it is loaded
     version: int = 0  # of PTX: 87 for 8.7
     decoded: Any = None  # what the scheduler made of it
 
@@ -118,6 +120,13 @@ def _symbol(kernel: Kernel, text: str) -> None:
         kernel.local_size = _place(kernel.local, kernel.local_size, match[3], 16, int(match[4] or 1) * _WIDTH.get(match[2], 1))
 
 
+def _content(kind: str, length: str, values: str) -> bytes:
+    """A variable's bytes: those that are given, then zeros."""
+    width = _WIDTH[kind]
+    given = [int(v, 0) & ((1 << 8 * width) - 1) for v in values.replace(",", " ").split()]
+    return b"".join(v.to_bytes(width, "little") for v in given).ljust(width * int(length or 1), b"\0")
+
+
 def _body(kernel: Kernel, source: str, start: int) -> int:
     """Reads instructions from behind the opening brace to its twin; -> position behind that."""
     position, scope, scopes = start, [0], 0
@@ -169,6 +178,7 @@ def parse(text: str) -> dict[str, Kernel]:
     first = source.find(".entry")
     version = re.search(r"\.version\s+(\d+)\.(\d+)", source)
     outside = [m[0] for m in _SHARED.finditer(source[: max(first, 0)])]
+    constants = {name: _content(kind, length, values) for kind, name, length, values in _GLOBAL.findall(source[: max(first, 0)])}
     position = 0
     while match := _ENTRY.search(source, position):
         parameters, offset = [], 0
@@ -178,7 +188,7 @@ def parse(text: str) -> dict[str, Kernel]:
             offset = -(-offset // align) * align
             parameters.append(Parameter(name, kind, size, offset))
             offset += size
-        kernel = Kernel(match[1], parameters, [], {}, 0, {}, set(), version=int(version[1]) * 10 + int(version[2]) if version else 0)
+        kernel = Kernel(match[1], parameters, [], {}, 0, {}, set(), constants=constants, version=int(version[1]) * 10 + int(version[2]) if version else 0)
         for symbol in outside:
             if "[]" not in symbol:
                 _symbol(kernel, symbol)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,22 @@ def mark_fresh(address: int, size: int) -> None:
 
 
 def forget(address: int) -> None:
-    """The memory is given back, or filled from outside."""
+    """The memory is given back."""
     fresh.pop(address, None)
+
+
+def _overlaps(low: int, high: int) -> list[tuple[int, int, int]]:
+    """Fresh memory between two addresses: where it was marked, first and last address."""
+    found = [(start, max(start, low), min(start + shadow.size, high)) for start, shadow in fresh.items()]
+    return [f for f in found if f[1] < f[2]]
+
+
+def filled(address: int, size: int, written: Array | None = None) -> None:
+    """Memory has got content: all of it, or what `written` says byte by byte."""
+    for start, first, last in _overlaps(address, address + size):
+        fresh[start][first - start : last - start] |= 1 if written is None else written[first - address : last - address]
+        if fresh[start].all():
+            del fresh[start]
 
 
 def host_bytes(pointer: Pointer) -> Array:
@@ -45,8 +59,10 @@ def host_bytes(pointer: Pointer) -> Array:
 class Arguments:
     """Pointers placed in a heap. Those that overlap share a region, so that a kernel may work in place."""
 
-    def __init__(self, pointers: Sequence[Pointer]) -> None:
+    def __init__(self, pointers: Sequence[Pointer], constants: Mapping[str, bytes]) -> None:
         self.heap = Heap()
+        self.heap.add_all(constants)
+        self.before = len(constants)
         self.regions: list[tuple[int, int, int, Array]] = []  # first and last address of the host, address in the heap, bytes
         for low, high in _merged(pointers):
             data = host_bytes(Pointer(low, "uint8", high - low))
@@ -57,11 +73,9 @@ class Arguments:
 
     def seal(self) -> None:
         self.heap.seal()
-        for start, shadow in fresh.items():
-            for low, high, place, _ in self.regions:
-                first, last = max(start, low), min(start + shadow.size, high)
-                if first < last and not shadow[first - start : last - start].all():
-                    self.heap.forget(place + first - low, shadow[first - start : last - start])
+        for low, high, place, _ in self.regions:
+            for start, first, last in _overlaps(low, high):
+                self.heap.forget(place + first - low, fresh[start][first - start : last - start])
 
     def place(self, pointer: Pointer) -> int:
         for low, high, place, _ in self.regions:
@@ -72,13 +86,10 @@ class Arguments:
     def back(self) -> None:
         """What was written returns to the host's memory."""
         for index, (low, high, place, data) in enumerate(self.regions):
-            if index in self.heap.written and data.size:
+            if self.before + index in self.heap.written and data.size:
                 data[:] = self.heap.read(place, data.size)
-                for start, shadow in fresh.items():
-                    first, last = max(start, low), min(start + shadow.size, high)
-                    if first < last:
-                        offset = place - GLOBAL + first - low
-                        shadow[first - start : last - start] |= self.heap.initialised[offset : offset + last - first]
+                offset = place - GLOBAL
+                filled(low, high - low, self.heap.initialised[offset : offset + high - low])
 
 
 def _merged(pointers: Sequence[Pointer]) -> list[tuple[int, int]]:
@@ -160,7 +171,7 @@ def run_ptx(text: str, entry: str, grid: int | Sequence[int], block: int | Seque
 
     given = [dataclasses.replace(a, address=pointer(a.address)) if isinstance(a, TensorMap) else pointer(a) for a in args]
     pointers = [a.address if isinstance(a, TensorMap) else a for a in given if isinstance(a, TensorMap | Pointer)]
-    memory = Arguments(pointers)
+    memory = Arguments(pointers, kernel.constants)
     memory.seal()
     values: list[Any] = []
     for a in given:

@@ -14,7 +14,8 @@ from .memory import Fault
 from .parser import Instruction, Kernel
 from .values import Array
 
-BRANCH, EXIT, BARRIER, TRY, TOGETHER, PLAIN = range(6)
+BRANCH, EXIT, BARRIER, TRY, TOGETHER, GATHER, PLAIN = range(7)
+OF_A_WARP = ("shfl", "vote", "match", "redux", "elect", "mma", "ldmatrix", "stmatrix")
 
 
 @dataclass
@@ -50,7 +51,7 @@ def decode_kernel(kernel: Kernel) -> tuple[Decoder, list[Code]]:
                 raise d.fault(one, "barrier with a reduction is not emulated")
             action, step = BARRIER, _barrier(d, one)
         elif one.name in ("bar", "barrier"):
-            action, step = PLAIN, lambda m, mask: None
+            action, step = GATHER, lambda m, mask: None
         else:
             if one.name not in HANDLERS:
                 raise d.fault(one, "instruction is not emulated")
@@ -59,12 +60,14 @@ def decode_kernel(kernel: Kernel) -> tuple[Decoder, list[Code]]:
             except (StopIteration, IndexError, ValueError, KeyError) as error:
                 raise d.fault(one, f"cannot be decoded: {error!r}") from error
             action = TRY if one.name == "mbarrier" and one.words[0] in ("try_wait", "test_wait") else PLAIN
+            if one.name in OF_A_WARP and predicate is None:
+                action = GATHER
             if one.name == "wgmma" and one.words[0] == "mma_async":
                 action = TOGETHER
         program.append(Code(action, step, predicate, one))
     results = set().union(*(t for t, code in zip(touched, program) if code.action == TOGETHER))
     for code, mine in zip(program, touched):
-        if code.action == PLAIN and mine & results:
+        if code.action in (PLAIN, GATHER) and mine & results:
             code.step = _after_wgmma(code.step, mine & results)
     return d, program
 
@@ -89,6 +92,7 @@ class Scheduler:
         n = machine.lanes
         self.pc = np.zeros(n, np.int64)
         self.live, self.waiting, self.blocked = np.ones(n, bool), np.zeros(n, bool), np.zeros(n, bool)
+        self.gathering = np.zeros(n, bool)  # at an instruction of a whole warp, while others of the warp are still on their way
         self.barrier = np.full(n, -1)  # number of the barrier at which a lane waits
         self.expected = np.zeros(n, np.int64)
         self.arrived: dict[tuple[int, int], int] = {}  # (block, barrier) -> threads that came by bar.arrive
@@ -102,13 +106,16 @@ class Scheduler:
         with np.errstate(all="ignore"):
             while True:
                 self._wake()
-                ready = self.live & ~self.waiting & ~self.blocked
-                if not ready.any():
+                ready = self.live & ~self.waiting & ~self.blocked & ~self.gathering
+                if not ready.any() and self.gathering.any():
+                    self._go_without()
+                elif not ready.any():
                     if not self.live.any():
                         self._leftovers()
                         break
                     self._deadlock()
-                self._turn(ready)
+                else:
+                    self._turn(ready)
         return self.count
 
     def _turn(self, ready: Array) -> None:
@@ -125,13 +132,38 @@ class Scheduler:
         stop = int(rest.min()) if rest.size else len(self.program)
         self._straight(p, None if here.all() else here, stop, limit)
 
-    def _straight(self, p: int, mask: Mask, stop: int, limit: int) -> None:
+    def _go_without(self) -> None:
+        """Nobody else can come: those that stand at the first instruction of a whole warp go on alone, and it says what it thinks of that."""
+        p = int(self.pc[self.gathering].min())
+        here = self.gathering & (self.pc == p)
+        self.gathering &= ~here
+        self._straight(p, here, p + 1, 1, alone=True)
+
+    def _gather(self, p: int, mask: Array) -> Any:
+        """-> those whose warp is complete at p; False: nobody. The others wait: where a branch's ends lie, a block before the way to it, is the compiler's
+        choice, so the lowest instruction alone would not bring a warp together again."""
+        came = mask | (self.gathering & (self.pc == p))
+        missing = (self.live & ~came).reshape(-1, 32).any(1)
+        early = came & np.repeat(missing, 32)
+        self.pc[early] = p
+        self.gathering = (self.gathering & ~came) | early
+        here = came & ~early
+        if not here.any():
+            return False
+        return None if here.all() else here
+
+    def _straight(self, p: int, mask: Mask, stop: int, limit: int, alone: bool = False) -> None:
         """From instruction p on, until a jump, a barrier, or where others stand."""
         m, program, first = self.m, self.program, p
         try:
             while p < stop and limit > 0:
                 code = program[p]
-                if code.action == PLAIN:
+                if code.action >= GATHER:
+                    if code.action == GATHER and mask is not None and not alone:
+                        mask = self._gather(p, mask)
+                        if mask is False:
+                            self.count += p - first
+                            return
                     if code.predicate is None:
                         code.step(m, mask)
                     else:
