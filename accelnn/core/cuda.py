@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _C
+from .cuda_rows import ImageLaunch, Images
 from .errors import DeviceError
 from .remote import Remote, Sizes, Storage
 
@@ -65,6 +66,7 @@ class Cuda:
         self.number, self.name = number, f"cuda:{number}" if number else "cuda"
         self.arch, self.units, self.shared = str(info["arch"]), int(info["units"]), int(info["shared"])
         self.pool = Pool(number)
+        self.images = Images(number)
         self.ready: dict[Any, tuple[Any, Any, list[int], Any]] = {}
 
     def allocate(self, nbytes: int) -> Block:
@@ -83,6 +85,9 @@ class Cuda:
 
     def synchronize(self) -> None:
         _C.cuda.synchronize(device=self.number)
+
+    def launch_image(self, launch: ImageLaunch, memory: Sequence[Remote]) -> None:
+        self.images.launch(launch)
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
         key = (id(kernel), tuple(map(_kind, args)), tuple(constants.items()), warps, stages)

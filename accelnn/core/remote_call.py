@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from typing import Any, cast
 
 from .. import _C
+from .cuda_rows import CudaRow
 from .dims import product
 from .dispatch import operands
 from .dtypes import DType
@@ -38,18 +40,23 @@ class DeviceCall:
 
 
 class TableRow:
-    """A TRITON line of an op's table, with its function, which is imported when it is first asked for."""
+    """A TRITON line of an op's table, with its function, which is imported when it is first asked for, or a CUDA line (`where` is empty)."""
 
-    def __init__(self, name: str, where: str, dtype: str, exactness: str) -> None:
+    def __init__(self, name: str, where: str, dtype: str, exactness: str, number: int = -1) -> None:
+        self.number = number
         self.name, self.where, self.dtype, self.exactness = name, where, DType(_C.dtypes.index(dtype)), exactness
 
     @property
     def row(self) -> Any:
+        if not self.where:
+            return CudaRow(self.number, self.name)
         module, _, function = self.where.partition(":")
         return getattr(importlib.import_module(f"accelnn.kernels.{module}"), function)
 
     def why_not(self, call: DeviceCall) -> str | None:
         """Why it does not take this call, or None."""
+        if self.where and not has_triton():
+            return "triton is not installed"
         first = call.inputs[0] if call.inputs else None
         if first is not None and first.dtype != self.dtype:
             return "made for another dtype"
@@ -58,9 +65,15 @@ class TableRow:
 
 
 @cache
+def has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+@cache
 def rows_of(kernel: str) -> tuple[TableRow, ...]:
     """The device rows of a kernel's table, best first."""
-    return tuple(TableRow(**r) for r in _C.device_rows(KERNELS[kernel]["number"]))
+    number = KERNELS[kernel]["number"]
+    return tuple(TableRow(**r, number=number) for r in _C.device_rows(number))
 
 
 def kernel_of(op: Op) -> str:

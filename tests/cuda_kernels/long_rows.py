@@ -1,0 +1,34 @@
+"""Samples beyond those of the ops, one for each way in which CUDA rows cut a long axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from accelnn.core.registry import OPS
+
+from ..contracts.contract import Sample
+
+# Of a block of 128 threads and of 1024, four at a time and alone; in pieces.
+LENGTHS = (2052, 3001, 5000, 4099, 16500, 33001)
+
+
+def drawn(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=s).astype(np.float32) for s in shapes]
+
+
+def after(op: str, *inputs: Any, **attrs: Any) -> tuple[np.ndarray, ...]:
+    """What a forward op leaves for its gradient, from the reference."""
+    found = OPS[op].reference(*(None if v is None else v if v.dtype.kind in "iu" else v.astype(np.float64) for v in inputs), **attrs)
+    return tuple(np.asarray(f, np.float32) for f in (found if isinstance(found, tuple) else (found,)))
+
+
+def long_samples() -> list[Sample]:
+    found: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+    for n in LENGTHS:
+        x, dy = drawn(n, (2, n), (2, n))
+        for name in ("softmax", "log_softmax"):
+            found += [(name, (x,), {}), (f"{name}_grad", (dy, *after(name, x)), {})]
+    return [Sample(OPS[name], f"{name}-long-{arrays[0].shape[-1]}", arrays, attrs) for name, arrays, attrs in found]
