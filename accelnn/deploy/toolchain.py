@@ -264,6 +264,8 @@ def cuda_sources(root: Path) -> dict[str, Path]:
 def compile_images(root: Path, out: Path, nvcc: Path, archs: Iterable[str]) -> tuple[dict[str, Path], int]:
     """A fat binary for every source, with code for `archs` and PTX, only the stale ones; and how many were compiled."""
     codes = [*(f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs), f"-gencode=arch=compute_{CUDA_PORTABLE},code=compute_{CUDA_PORTABLE}"]
+    if len(codes) > 2:
+        codes.append("--compress-mode=size")     # a third of the size, and half a second more a file
     version, stale, images = compiler_version((str(nvcc),)), [], {}
     for name, source in cuda_sources(root).items():
         image = images[name] = out / f"kernels/{name}.cu.fatbin"

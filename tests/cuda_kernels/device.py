@@ -41,8 +41,8 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="accelnn-simt-")
 
 
-def _compiler() -> list[str]:
-    return [*(toolchain.compiler() or ("g++",)), "-std=c++17", "-ffp-contract=off", *SANITIZED, *WARNINGS]
+def _compiler(warnings: list[str] = WARNINGS) -> list[str]:
+    return [*(toolchain.compiler() or ("g++",)), "-std=c++17", "-ffp-contract=off", *SANITIZED, *warnings]
 
 
 @functools.cache
@@ -56,7 +56,9 @@ def _part(name: str) -> Path:
 def built(path: Path, key: str = "") -> Path:
     """A server of the kernels in a CUDA source. key: names a changed copy of it."""
     made = Path(_folder().name, f"{path.parent.name}_{path.stem}{key}")
-    toolchain.run([*_compiler(), *toolchain.includes(ROOT), "-include", str(HERE / "simt.h"), "-x", "c++", "-c", str(path), "-o", f"{made}.o"])
+    warnings = ["-w"] if key else WARNINGS
+    toolchain.run([*_compiler(warnings), *toolchain.includes(ROOT), "-include", str(HERE / "simt.h"), "-x", "c++", "-c", str(path), "-o",
+                   f"{made}.o"])  # fmt: skip
     toolchain.run([*_compiler(), f"{made}.o", *(str(_part(n)) for n in ("simt", "server")), "-o", str(made)])
     return made
 

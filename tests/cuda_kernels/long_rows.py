@@ -31,4 +31,8 @@ def long_samples() -> list[Sample]:
         x, dy = drawn(n, (2, n), (2, n))
         for name in ("softmax", "log_softmax"):
             found += [(name, (x,), {}), (f"{name}_grad", (dy, *after(name, x)), {})]
-    return [Sample(OPS[name], f"{name}-long-{arrays[0].shape[-1]}", arrays, attrs) for name, arrays, attrs in found]
+    named = [Sample(OPS[name], f"{name}-long-{arrays[0].shape[-1]}", arrays, attrs) for name, arrays, attrs in found]
+    below = np.array([[-200.0, -201.0, -202.5]], np.float32)        # whatever stands beyond such a row outweighs it
+    masked = np.full((2, 40000), -np.inf, np.float32)               # a whole piece of a long row, and a maximum whose exponential is no number
+    masked[:, 35000:] = drawn(0, (2, 5000))[0] - 200
+    return [*named, *(Sample(OPS["softmax"], f"softmax-{what}", (x,), {}) for what, x in (("below", below), ("masked", masked)))]
