@@ -27,22 +27,22 @@ struct Largest {
 };
 struct Sum {
   static constexpr float none = 0;
-  __device__ static float of(float a, float b) { return a + b; }
+  template <class T> __device__ static T of(T a, T b) { return a + b; }
 };
 
 // The same bits in every lane: each step adds the same two numbers on both sides.
-template <class Join> __device__ float across_warp(float v) {
+template <class Join, class T> __device__ T across_warp(T v) {
   for (int step = 16; step; step /= 2) v = Join::of(v, __shfl_xor_sync(whole_warp, v, step));
   return v;
 }
 
 // Of a whole block, whose size is a multiple of 32. `room`: most_warps numbers of shared memory, free again on return.
-template <class Join> __device__ float across_block(float v, float* room) {
+template <class Join, class T> __device__ T across_block(T v, T* room) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   v = across_warp<Join>(v);
   if (lane == 0) room[warp] = v;
   __syncthreads();
-  v = across_warp<Join>(lane < warps ? room[lane] : Join::none);
+  v = across_warp<Join>(lane < warps ? room[lane] : T(Join::none));
   __syncthreads();
   return v;
 }

@@ -22,7 +22,8 @@ def found_by(mutant: Mutant, folder: Path) -> list[str]:
     original = toolchain.cuda_sources(ROOT)[mutant.image]
     path = folder / original.name
     shutil.copy(original, path)
-    shutil.copy(ROOT / "kernels/cuda_kernel.h", folder)  # a quoted include looks beside the source first
+    for header in (ROOT / "kernels").glob("cuda_*.h"):
+        shutil.copy(header, folder)  # a quoted include looks beside the source first
     changed = folder / Path(mutant.file).name
     text = changed.read_text()
     assert text.count(mutant.before) >= 1, f"{mutant.name}: {mutant.file} has changed"

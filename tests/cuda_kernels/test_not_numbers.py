@@ -60,3 +60,13 @@ def test_gradients_stay_in_their_rows(n: int, device: type[Host]) -> None:
     for name in ("softmax_grad", "log_softmax_grad"):
         (dx,) = on_device(device(), name, dy, y)
         assert np.isnan(dx[1]).all() and np.isfinite(dx[::2]).all()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("n", [9, 3001, 20001])
+def test_norms(n: int, device: type[Host]) -> None:
+    x = drawn(7, (3, n))[0]
+    x[0, 2], x[1, 5] = np.nan, np.inf
+    for name in ("layer_norm", "rms_norm"):
+        y, rstd, *_ = on_device(device(), name, x, dims=1, eps=1e-5)
+        assert np.isnan(y[0]).all() and np.isnan(y[1, 5]) and np.isfinite(y[2]).all() and np.isfinite(rstd[2])
