@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import _C
@@ -39,7 +40,8 @@ class CompiledFunction:
         result = traced.run(tensors)
         if traced.single and traced.plan is not None:
             views = [t.view for t in tensors]
-            self.run.remember(traced.plan, traced.states, views, mode.grad, [t.view for w in traced.hoisted for t in w.sources], traced.trace.modules)
+            self.run.remember(traced.plan, traced.states, views, mode.grad, [t.view for w in traced.hoisted for t in w.sources], traced.trace.modules,
+                              list(zip(traced.read, traced.places)))  # fmt: skip
         return result
 
     def plan(self, *args: Any) -> _Traced:
@@ -49,6 +51,8 @@ class CompiledFunction:
         key = (tuple(specs), mode.grad, device)
         found = self.traced.get(key)
         if found is None or not found.still_valid():
+            self.traced.pop(key, None)
+            found = None  # its memory may be needed
             found = self.traced[key] = _Traced(self.function, specs, self.passes, device)
         return found
 
@@ -67,6 +71,7 @@ class _Traced:
 
             self.device_plan = DevicePlan(raw, passes, device_named(self.trace.device))
             self.graph, self.tensors, self.hoisted = self.device_plan.graph, self.device_plan.tensors, self.device_plan.hoisted
+            self._remember_places()
             return
         self.graph = run_passes(raw, passes) if passes else as_eager(raw)
         if passes:
@@ -80,11 +85,17 @@ class _Traced:
             if not t.view.contiguous:
                 raise GraphError(f"compile: the traced function reads {t.spec} through a non-contiguous tensor; call .contiguous() on it outside")
         self.states = tuple(t.view for t in self.tensors)
+        self._remember_places()
+
+    def _remember_places(self) -> None:
+        self.read = [*self.tensors, *(t for w in self.hoisted for t in w.sources)]
+        self.places = [t.view for t in self.read]
 
     def still_valid(self) -> bool:
-        """Layers that were in training when the function was traced still are, and the other way round; what was moved to a device is as it was."""
-        return all(m.training == flag for m, flag in self.trace.modules) and all(t.view.version == n for t, n in self.trace.copies) and (
-            all(t.device in ("cpu", self.trace.device) for t in self.tensors))  # fmt: skip
+        """Layers that were in training when the function was traced still are, and the other way round; tensors that it reads lie where they lay; those
+        that were moved to a device are as they were."""
+        return (all(m.training == flag for m, flag in self.trace.modules) and all(map(is_, map(attrgetter("view"), self.read), self.places))
+                and all(t.view.version == n for t, n in self.trace.copies))  # fmt: skip
 
     def run(self, tensors: Sequence[Tensor]) -> Any:
         if self.device_plan is not None:

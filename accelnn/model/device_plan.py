@@ -42,13 +42,12 @@ class _Recording(DeviceCall):
 
 
 class Binding:
-    """The launches of a Plan for tensors that lie where its states lie now. Inputs are copied into memory of its own, results out of it: whatever
+    """The launches of a Plan, for states that lie where they lie now. Inputs are copied into memory of its own, results out of it: whatever
     addresses they have, the recording holds."""
 
     def __init__(self, plan: DevicePlan) -> None:
         self.plan, device = plan, plan.device
         where = Addresses(device)
-        self.views = [t.view for t in plan.tensors]
         self.mirrored: list[tuple[Tensor, Storage]] = []  # numbers of the host
         for port, (t, w) in enumerate(zip(plan.tensors, plan.schedule.states)):
             storage = where.of(w.buffer)
@@ -63,7 +62,7 @@ class Binding:
         self.outputs: list[Remote] = [w for w in results if w is not None]
         self._settle(where, pieces)
         self.seen: list[Any] = [None] * len(self.inputs)
-        self.written = [plan.tensors[i] for i, w in enumerate(plan.schedule.states) if _is_written(plan, w)]
+        self.written = [plan.tensors[i].view.storage for i, w in enumerate(plan.schedule.states) if _is_written(plan, w)]
         self.mirrors: list[int] = [-1] * len(self.mirrored)
         self.recorded: Recorded = device.record(launches)
         self.launches = len(launches)
@@ -103,9 +102,6 @@ class Binding:
             storage.address, storage.owner = base + offset, self.memory
         self.nbytes = end + self.arena
 
-    def is_valid(self) -> bool:
-        return all(t.view is v for t, v in zip(self.plan.tensors, self.views))
-
     def run(self, tensors: Sequence[Tensor]) -> list[Remote]:
         device = self.plan.device
         before = [c for i, t in enumerate(tensors) if (c := self._taken(i, t)) is not None]
@@ -119,12 +115,12 @@ class Binding:
         try:
             self.recorded.run(before, after)
         finally:  # what fails may fail behind the launches
-            for t in self.written:
-                t.view.bump()
+            for storage in self.written:
+                storage.version += 1
         made = []
         for w in self.outputs:
-            storage = Storage.within(device, w.storage.nbytes, start + w.storage.address - self.base, owner)
-            made.append(Remote(storage, w.shape, w.stride, w.dtype, w.offset))
+            place = Storage.within(device, w.storage.nbytes, start + w.storage.address - self.base, owner)
+            made.append(Remote(place, w.shape, w.stride, w.dtype, w.offset))
         return made
 
     def _taken(self, i: int, t: Tensor) -> Copy | None:
@@ -148,7 +144,7 @@ class Binding:
 
 
 class DevicePlan:
-    """A graph for a device, and its binding: one at a time, made anew where a state has got other memory."""
+    """A graph for a device, and its binding, which is made when it first runs. Who gives a state other memory makes another."""
 
     def __init__(self, graph: Graph, passes: Sequence[Callable[[Graph], Graph]], device: Device) -> None:
         lowered = lower(graph, passes, device)
@@ -179,8 +175,7 @@ class DevicePlan:
         with self.lock:
             for weight in self.hoisted:
                 weight.refresh()
-            if self.binding is None or not self.binding.is_valid():
-                self.binding = None  # gives its memory back first
+            if self.binding is None:
                 self._check_states()
                 self.binding = Binding(self)
             return self.binding.run(tensors)
@@ -190,8 +185,6 @@ class DevicePlan:
         places = []
         for t, w in zip(self.tensors, self.schedule.states):
             if isinstance(t.view, Remote):
-                if t.view.device is not self.device:
-                    raise DeviceError(f"compile: a tensor that the Plan reads, {t.spec}, is now on {t.device}; it runs on {self.device.name}")
                 size = int(product(t.shape)) * t.dtype.itemsize  # type: ignore[arg-type]
                 places.append((t.view.address, t.view.address + size, _is_written(self, w), t.spec))
         furthest: dict[bool, tuple[int, Any]] = {False: (0, None), True: (0, None)}  # of those read and of those written: end, Spec

@@ -14,7 +14,7 @@ from .. import _C
 from ..core.dims import Dim, Size
 from ..core.dispatch import contiguous
 from ..core.dtypes import DType
-from ..core.errors import FormatError, GraphError, ShapeError
+from ..core.errors import DeviceError, FormatError, GraphError, ShapeError
 from ..core.graph import Graph, Node, Spec, Value, rewrite
 from ..core.remote import device_named
 from ..core.tensor import Tensor, as_tensor, asarray, no_grad, tensor
@@ -109,6 +109,9 @@ class Model:
     def _views(self, args: Sequence[Any]) -> tuple[Any, ...]:
         if len(args) != len(self.inputs):
             raise ShapeError(f"{len(self.inputs)} inputs expected ({', '.join(n for n, _ in self.inputs)}), got {len(args)}")
+        for a in args:
+            if isinstance(a, Tensor) and a.device != "cpu":
+                raise DeviceError(f"reports are of runs on the host; an argument is {a.spec} on {a.device}: .cpu() first")
         return tuple(contiguous(_shared(a, spec).view) for a, (_, spec) in zip(args, self.inputs))
 
     def _run(self, args: Sequence[Any]) -> list[Tensor]:

@@ -282,3 +282,22 @@ def test_overlapping_states_are_refused() -> None:
 
     with pytest.raises(an.Error, match=r"float32\[4\] and float32\[8\], which the function reads, overlap, and it writes one of them"):
         an.compile(step)(an.ones(4, device="emu"))
+
+
+def test_a_network_that_moves_is_traced_where_it_is() -> None:
+    net = linear()
+    run = an.compile(net)
+    x = np.random.default_rng(8).normal(size=(3, 6)).astype(np.float32)
+    with an.no_grad():
+        there = run(an.tensor(x, device="emu")).cpu().numpy()
+        for device in ("cpu", "emu", "cpu"):
+            net.to(device)
+            with pytest.raises(an.Error, match="move it with|runs on the host|on cpu"):
+                run(an.tensor(x, device="emu" if device == "cpu" else "cpu"))
+            assert np.allclose(run(an.tensor(x, device=device)).cpu().numpy(), there, rtol=1e-5, atol=1e-6)
+
+
+def test_reports_are_the_hosts() -> None:
+    model = an.freeze(linear(), np.ones((2, 6), np.float32))
+    with pytest.raises(an.Error, match=r"reports are of runs on the host; an argument is float32\[2, 6\] on emu"):
+        model.report(an.ones(2, 6, device="emu"))
