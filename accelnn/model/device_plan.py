@@ -114,6 +114,9 @@ class Binding:
         after = [Copy(start, self.base, self.results)] if self.results else []
         try:
             self.recorded.run(before, after)
+        except BaseException:
+            self.seen = [None] * len(self.seen)  # who knows which copies were made
+            raise
         finally:  # what fails may fail behind the launches
             for storage in self.written:
                 storage.version += 1

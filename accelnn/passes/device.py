@@ -3,11 +3,12 @@ of the right shapes, strides and dtypes on memory that is nowhere yet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.dims import product
+from ..core.dispatch import expand, operands
 from ..core.errors import GraphError, KernelError, UnsupportedError
 from ..core.graph import Graph, Node, Spec, Value, rewrite
 from ..core.registry import OPS
@@ -15,7 +16,6 @@ from ..core.remote import Device, Remote, Storage, row_major
 from ..core.remote_call import DeviceCall, TableRow, attributes, kernel_attributes, kernel_of, rows_of
 from ..core.tensor import Tensor, as_tensor, no_grad
 from ..core.trace import recording
-from .build import is_elementwise
 from .flow import everywhere
 from .layout import layout
 from .pack import Hoisted, hoist, pack
@@ -170,22 +170,14 @@ def _takes(node: Node, device: Device) -> bool:
     """Whether a node can run on a device, operands in row-major order."""
     if node.is_source or node.is_flow or OPS[node.op].view is not None or OPS[node.op].composition is not None:
         return True
-    op = OPS[node.op]
-    where = Addresses(device)
-    specs: Iterator[Spec | None] = iter([None if v is None else v.spec for v in node.inputs])
-    inputs = [None if s is None else _on(where, s) for s in specs]
-    if is_elementwise(node) or node.op == "pointwise":
-        shape = node.outputs[0].shape
-        inputs = [None if x is None else x if x.shape == shape else _spread(x, shape) for x in inputs]
-    call = DeviceCall(device, inputs, [_on(where, s) for s in node.outputs], attributes(op, node.attrs, len(inputs)))
+    op, where = OPS[node.op], Addresses(device)
+    given = [None if v is None else _on(where, v.spec) for v in node.inputs]
+    if node.op == "pointwise":  # made of ops that broadcast; itself it takes strides of 0
+        given = [None if x is None else expand(x, node.outputs[0].shape) for x in given]
+    asked = operands(op, given, node.outputs, node.attrs)
+    call = DeviceCall(device, asked, [_on(where, s) for s in node.outputs], attributes(op, node.attrs, len(given)))
     return not any(product(s.shape) for s in node.outputs) or row_of(kernel_of(op), call) is not None
 
 
 def _on(where: Addresses, spec: Spec) -> Remote:
     return Remote(where.fresh(int(product(spec.shape)) * spec.dtype.itemsize), spec.shape, row_major(spec.shape), spec.dtype)  # type: ignore[arg-type]
-
-
-def _spread(x: Remote, shape: Any) -> Remote:
-    from ..core.dispatch import expand
-
-    return expand(x, shape)  # type: ignore[no-any-return]

@@ -272,6 +272,45 @@ def test_a_parameter_that_is_moved_inside_is_refused() -> None:
     assert run(x).tolist() == [4.0] * 3, "what was moved is moved again when it has been written"
 
 
+def test_a_step_of_decoding_writes_its_rows_where_they_lie() -> None:
+    rng = np.random.default_rng(9)
+    rows = [rng.normal(size=(2, 2, 1, 16)).astype(np.float32) for _ in range(3)]
+
+    def decoded(compiled: bool) -> tuple[list[np.ndarray], Any, Any]:
+        cache = an.tensor(np.zeros((2, 2, 6, 16), np.float32), device="emu")
+
+        def step(x: Any, position: Any) -> Any:
+            kept = an.ops.cache_append(cache, x, position)
+            return an.ops.attention_decode(x, kept, kept, lengths=position + 1)
+
+        run: Any = an.compile(step, passes=()) if compiled else step
+        with an.no_grad():
+            found = [run(an.tensor(x, device="emu"), an.tensor(np.full(2, i, np.int64), device="emu")).cpu().numpy() for i, x in enumerate(rows)]
+        return found, cache, run
+
+    expected, cache, _ = decoded(False)
+    found, other, run = decoded(True)
+    assert all(np.array_equal(a, b) for a, b in zip(expected, found)) and np.array_equal(cache.cpu().numpy(), other.cpu().numpy())
+    (traced,) = run.traced.values()
+    assert "copy" not in [c["op"] for c in traced.device_plan.calls], "the cache is written in place"
+
+
+def test_a_failing_run_copies_its_inputs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = an.compile(lambda a: a * 2.0)
+    x, y = an.ones(4, device="emu"), an.tensor(np.full(4, 3.0, np.float32), device="emu")
+    run(x)
+    recorded = run.plan(x).device_plan.binding.recorded
+
+    def fail(*_: Any) -> None:
+        raise an.Error("lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recorded, "run", fail)
+        with pytest.raises(an.Error, match="lost"):
+            run(y)
+    assert run(y).tolist() == [6.0] * 4
+
+
 def test_overlapping_states_are_refused() -> None:
     whole = an.tensor(np.zeros(8, np.float32), device="emu")
     part = whole[:4]
