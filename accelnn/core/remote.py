@@ -26,11 +26,12 @@ class Launch(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """Bytes from one place of a device to another: addresses."""
+    """Bytes from one place of a device to another: addresses. owner: of the memory that is not the Plan's own."""
 
     to: int
     source: int
     nbytes: int
+    owner: Any
 
 
 class Recorded(Protocol):

@@ -111,7 +111,7 @@ class Binding:
                 self.mirrors[i] = t.view.version
         owner = device.allocate(self.results)
         start = device.address(owner)
-        after = [Copy(start, self.base, self.results)] if self.results else []
+        after = [Copy(start, self.base, self.results, owner)] if self.results else []
         try:
             self.recorded.run(before, after)
         except BaseException:
@@ -141,7 +141,7 @@ class Binding:
             return None
         self.seen[i] = now
         if view.contiguous:
-            return Copy(own.address, view.address, own.storage.nbytes)
+            return Copy(own.address, view.address, own.storage.nbytes, view.storage.owner)
         copy_into(view, own)
         return None
 

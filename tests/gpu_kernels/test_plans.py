@@ -130,6 +130,17 @@ def test_random_numbers_go_on() -> None:
     assert found == expected and found[0] != found[1]
 
 
+def test_a_device_counts_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it has been used before or not, and whatever the host has drawn."""
+    monkeypatch.delitem(an.ops.random.positions, "emu", raising=False)
+    found = []
+    for _ in range(2):
+        an.seed(5)
+        an.ops.random.uniform(3)
+        found.append(an.ops.random.uniform(4, device="emu").tolist())
+    assert found[0] == found[1]
+
+
 def test_a_schedule_is_part_of_the_step() -> None:
     def losses(compiled: bool) -> list[float]:
         net = linear()
