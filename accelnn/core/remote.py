@@ -120,6 +120,10 @@ class Remote:
         self.storage.version += 1
 
     @property
+    def writable(self) -> bool:
+        return getattr(self.storage.owner, "writable", True)
+
+    @property
     def address(self) -> int:
         return self.storage.address + self.offset * self.dtype.itemsize
 

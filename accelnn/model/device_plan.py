@@ -184,12 +184,15 @@ class DevicePlan:
             return self.binding.run(tensors)
 
     def _check_states(self) -> None:
-        """Nothing that is written overlaps another state: the order of the calls says nothing of that."""
+        """What is written may be, and overlaps no other state: the order of the calls says nothing of that."""
         places = []
         for t, w in zip(self.tensors, self.schedule.states):
             if isinstance(t.view, Remote):
                 size = int(product(t.shape)) * t.dtype.itemsize  # type: ignore[arg-type]
-                places.append((t.view.address, t.view.address + size, _is_written(self, w), t.spec))
+                written = _is_written(self, w)
+                if written and not t.view.writable:
+                    raise AliasError(f"compile: the function writes {t.spec}, which is read-only")
+                places.append((t.view.address, t.view.address + size, written, t.spec))
         furthest: dict[bool, tuple[int, Any]] = {False: (0, None), True: (0, None)}  # of those read and of those written: end, Spec
         for begin, end, written, spec in sorted(places, key=lambda p: p[:2]):
             for other in (False, True) if written else (True,):

@@ -334,6 +334,19 @@ def test_overlapping_states_are_refused() -> None:
         an.compile(step)(an.ones(4, device="emu"))
 
 
+class Lent(np.ndarray):
+    writable = False
+
+
+def test_memory_that_is_lent_is_not_written() -> None:
+    lent, own = (an.tensor(np.zeros(4, np.float32), device="emu") for _ in range(2))
+    lent.view.storage.owner = lent.view.storage.owner.view(Lent)
+    assert an.compile(lambda x: own.assign(lent + x) + 0.0)(an.ones(4, device="emu")).tolist() == [1.0] * 4
+    with pytest.raises(an.Error, match=r"the function writes float32\[4\], which is read-only"):
+        an.compile(lambda x: lent.assign(lent + x) + 0.0)(an.ones(4, device="emu"))
+    assert lent.tolist() == [0.0] * 4
+
+
 def test_a_network_that_moves_is_traced_where_it_is() -> None:
     net = linear()
     run = an.compile(net)
