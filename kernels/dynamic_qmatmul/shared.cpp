@@ -98,6 +98,8 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
     const int64_t tiles = tiles_of(m1 - m0, most_rows);
     const int64_t n0 = tile_start(strips, p.column_parts, column_part) * strip, n1 = tile_start(strips, p.column_parts, column_part + 1) * strip;
     const int64_t end = n1 < p.n ? n1 : p.n;
+    const bool whole = isa.begin && !narrow;
+    if (whole) isa.begin(int(m1 - m0 < isa.rows ? m1 - m0 : isa.rows));
     float padded_scale[strip] = {}, padded_bias[strip] = {};
     for (int64_t j = n0; j < end; j += step_columns) {
       DynamicTile t;
@@ -118,7 +120,12 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
         if (t.bias) t.bias = padded_bias;
       }
       for (int64_t i = 0; i < tiles; i++) {
-        const int64_t i0 = m0 + tile_start(m1 - m0, tiles, i), i1 = m0 + tile_start(m1 - m0, tiles, i + 1);
+        int64_t i0 = m0 + tile_start(m1 - m0, tiles, i), i1 = m0 + tile_start(m1 - m0, tiles, i + 1);
+        if (whole) {                     // all but the last are full; the last makes up its least number of rows from those before
+          i0 = m0 + i * most_rows, i1 = m1 - i0 < most_rows ? m1 : i0 + most_rows;
+          const int64_t least = m1 - m0 < isa.least_rows ? m1 - m0 : isa.least_rows;
+          if (i1 - i0 < least) i0 = i1 - least;
+        }
         // The next columns' weights, a share with each tile: 128 rows over 768 x 3072, whose weights lie beyond L2, 3 % faster.
         if (!narrow && tiles > 1 && j + 2 * step_columns <= end) {
           const int64_t bytes = step_columns / panel_columns * panel_bytes;
@@ -132,6 +139,7 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
         (narrow ? isa.narrow : isa.tile)(int(i1 - i0), t);
       }
     }
+    if (whole) isa.end();
   });
   return {};
 }

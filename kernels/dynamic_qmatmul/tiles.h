@@ -39,6 +39,9 @@ struct DynamicIsa {
   void (*narrow)(int rows, const DynamicTile&);
   ExtremesOfRows extremes;
   RowsByStep by_step;
+  void (*begin)(int rows) = nullptr;     // before the tiles of one part: so many rows, or least_rows and more
+  void (*end)() = nullptr;
+  int least_rows = 0;         // of a tile, where the part has as many
 };
 Status dynamic_qmatmul(const Call&, const DynamicIsa&);
 

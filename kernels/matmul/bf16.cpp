@@ -6,7 +6,7 @@ static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; 
 static int64_t clamp(int64_t n, int64_t low, int64_t high) { return n < low ? low : n > high ? high
                                                                                              : n; }
 
-Bf16Problem bf16_problem(const Call& call) {
+Bf16Problem bf16_problem(const Call& call, bool has_tiles) {
   Bf16Problem q = {};
   MatmulProblem& p = q.p;
   p = matmul_operands(call);
@@ -18,9 +18,13 @@ Bf16Problem bf16_problem(const Call& call) {
   // A pair at the end of an odd row would take in the next row, or whatever follows the last. Rows a multiple of 2 KiB apart share the cache sets of L1.
   // Streams want floats.
   q.copy_a = q.way == Bf16Way::streams || p.a_k != 1 || (q.way != Bf16Way::dots && (p.k % 2 != 0 || (p.a_row % 1024 == 0 && p.m > 8 && p.n > 2 * strip)));
+  q.tiles = has_tiles && (q.way == Bf16Way::panels || q.way == Bf16Way::blocks) && p.m >= bf16_least_tile_rows;
+  if (q.tiles) q.copy_a = p.a_k != 1;  // the last k go through a buffer
   q.copied_a_row = round_up(p.k, 32) + (round_up(p.k, 32) % 64 ? 0 : 32);       // an odd number of cache lines: all sets in turn
   // One chain over all of k: no sums of y are read back (y may be bf16). So the rows of a that L2 holds beside a panel depend on k.
   q.row_block = clamp((row_block * 2048 / (p.k < 1 ? 1 : p.k)) / 14 * 14, 28, row_block);
+  q.row_unit = q.tiles ? 48 : 1;
+  if (q.tiles) q.row_block = clamp((bf16_tile_block * 2048 / (p.k < 1 ? 1 : p.k)) / 48 * 48, 48, bf16_tile_block);
   q.row_parts = (p.m + q.row_block - 1) / q.row_block;
   q.column_parts = column_parts_of(p.m, p.n, p.k, q.row_parts);
   // Narrow parts of rows of b are short runs of memory, which the prefetcher cannot follow.

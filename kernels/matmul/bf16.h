@@ -11,14 +11,15 @@ enum class Bf16Way : int { panels,     // b in pair panels: the caller's, or pac
 struct Bf16Problem {
   MatmulProblem p;                     // its strides and sizes; nothing else of it counts here
   Bf16Way way;
+  bool tiles;                          // by tile registers (AMX); otherwise such a row leaves the call to AVX512-BF16
   bool copy_a;                         // to rows of whole pairs, zero-padded, at copied_a_row
   int64_t copied_a_row;                // elements
   int64_t pairs;                       // ceil(K / 2)
-  int64_t row_block;                   // rows of a that stay in L2
+  int64_t row_block, row_unit;         // rows of a that stay in L2; a part has a multiple of
   int64_t row_parts, column_parts, group;
   size_t a_bytes, b_bytes, part_bytes; // workspace of an item, then of each part
 };
-Bf16Problem bf16_problem(const Call&);
+Bf16Problem bf16_problem(const Call&, bool has_tiles);
 
 // Up to here b is not packed as a whole: with M, K, N = 16, 4096, 4096 that gave 0.43 of the peer's speed.
 constexpr int64_t bf16_few_rows = 32;
@@ -27,6 +28,7 @@ constexpr int64_t bf16_few_rows = 32;
 // also fetched the next block while one was used, which at 512 x 32 gained nothing (314, 918, 5470) over four rows ahead while packing.
 constexpr int64_t bf16_block_columns = 512, bf16_block_pairs = 64;
 constexpr int64_t bf16_block_panel = (bf16_block_pairs + 1) * 64, bf16_block_bytes = bf16_block_columns / 16 * bf16_block_panel;
+constexpr int64_t bf16_least_tile_rows = 2, bf16_tile_block = 192;
 constexpr int64_t bf16_stream_rows = 4, bf16_dot_rows = 32;
 
 }  // namespace accelnn

@@ -72,7 +72,8 @@ inline void bf16_panels(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0
   }
 }
 
-inline void bf16_blocks(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+// `tiles` are bf16_tiles_over, or an ISA's own.
+template <class Tiles> void bf16_blocks(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1, const Tiles& tiles) {
   const MatmulProblem& m = p.q->p;
   char* const block = p.scratch;
   float* const sums = reinterpret_cast<float*>(p.scratch + bf16_block_bytes);
@@ -96,7 +97,7 @@ inline void bf16_blocks(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0
       for (; i < columns; i += panel_columns)
         pack_pairs(from + i * m.b_column, m.b_k, m.b_column, rows, columns - i < panel_columns ? columns - i : panel_columns,
                    reinterpret_cast<uint16_t*>(block + i / panel_columns * bf16_block_panel));
-      bf16_tiles_over(p, {pairs, nullptr, p.a_row, nullptr, bf16_block_panel, nullptr, 0, k > 0}, m0, m1, columns, k, block, sums, bf16_block_columns);
+      tiles(p, {pairs, nullptr, p.a_row, nullptr, bf16_block_panel, nullptr, 0, k > 0}, m0, m1, columns, k, block, sums, bf16_block_columns);
     }
     bf16_finish(sums, bf16_block_columns, m0, j, m1 - m0, columns, p.epilogue);
   }
@@ -244,8 +245,8 @@ inline void bf16_copy_row(const Bf16Problem& q, const uint16_t* from, char* to) 
   if (q.p.k % 2) row[q.p.k] = 0;
 }
 
-inline Status matmul_bf16(const Call& call) {
-  const Bf16Problem q = bf16_problem(call);
+// part(product, m0, m1, n0, n1) makes rows [m0, m1) of columns [n0, n1) of an item.
+template <class Part> Status bf16_parts(const Call& call, const Bf16Problem& q, const Part& make) {
   const MatmulProblem& m = q.p;
   if (m.batch == 0 || m.m == 0 || m.n == 0) return {};
   const TensorView &a = call.in[0], &b = call.in[1], &bias = call.in[2], &residual = call.in[3], &y = call.out[0];
@@ -285,7 +286,8 @@ inline Status matmul_bf16(const Call& call) {
     parallel(call, items * parts, work_of(items * m.m, m.n, m.k) / 2, [&](int64_t part) {
       const int64_t slot = part / parts, row_part = part % parts / q.column_parts, column_part = part % q.column_parts, item = first + slot;
       const int64_t n0 = tile_start(strips, q.column_parts, column_part) * strip, end = tile_start(strips, q.column_parts, column_part + 1) * strip;
-      const int64_t n1 = end < m.n ? end : m.n, m0 = tile_start(m.m, q.row_parts, row_part), m1 = tile_start(m.m, q.row_parts, row_part + 1);
+      const int64_t n1 = end < m.n ? end : m.n, units = (m.m + q.row_unit - 1) / q.row_unit, last = tile_start(units, q.row_parts, row_part + 1) * q.row_unit;
+      const int64_t m0 = tile_start(units, q.row_parts, row_part) * q.row_unit, m1 = last < m.m ? last : m.m;
       char* const at = work + size_t(slot) * item_bytes;
       Bf16Product p;
       p.q = &q;
@@ -296,15 +298,22 @@ inline Status matmul_bf16(const Call& call) {
       p.epilogue = epilogue;
       p.epilogue.y = y.as<char>() + item * m.m * m.n * int64_t(size_of(y.dtype));
       p.epilogue.residual = residual.absent() ? nullptr : residual.as<char>() + item * m.m * m.n * int64_t(size_of(y.dtype));
-      switch (q.way) {
-        case Bf16Way::panels: return bf16_panels(p, m0, m1, n0, n1);
-        case Bf16Way::blocks: return bf16_blocks(p, m0, m1, n0, n1);
-        case Bf16Way::streams: return bf16_streams(p, m0, m1, n0, n1);
-        case Bf16Way::dots: return bf16_dots(p, m0, m1, n0, n1);
-      }
+      make(p, m0, m1, n0, n1);
     });
   }
   return {};
+}
+
+inline Status matmul_bf16(const Call& call) {
+  const Bf16Problem q = bf16_problem(call, false);
+  return bf16_parts(call, q, [&](const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+    switch (q.way) {
+      case Bf16Way::panels: return bf16_panels(p, m0, m1, n0, n1);
+      case Bf16Way::blocks: return bf16_blocks(p, m0, m1, n0, n1, bf16_tiles_over);
+      case Bf16Way::streams: return bf16_streams(p, m0, m1, n0, n1);
+      case Bf16Way::dots: return bf16_dots(p, m0, m1, n0, n1);
+    }
+  });
 }
 
 }  // namespace ACCELNN_TARGET
