@@ -16,9 +16,8 @@ struct alignas(64) TileConfig {        // ldtilecfg's operand
 };
 
 constexpr int amx_height = 16, amx_panel_columns = 16, amx_tile_bytes = 1024;
-// Three tiles by two: beyond L1 it is the bytes from L2 that count, five tiles of operands for six products (K = 1024: 2300 GFLOP/s, 2048: 2550; two by
-// two 1900 and 2170, in the order of tiles 2040 and 2390; K = 256: 2600 both). Software prefetch takes a tenth away. Few rows: one tile by four.
-constexpr int amx_rows = 48, amx_columns = 32, amx_wide_columns = 64;
+// Eight registers hold two tiles by two or three of C, or one by four, beside the operands.
+constexpr int amx_rows = 32, amx_columns = 32, amx_wide_columns = 64;
 
 struct AmxTile {
   int64_t a_bytes;            // of a row of A: K of bytes, 2 K of bfloat16
@@ -48,7 +47,7 @@ template <int Heights, int Panels, class F, int... i> ACCELNN_INLINE void amx_ea
 template <int Heights, int Panels, class F> ACCELNN_INLINE void amx_each(const F& f) {
   amx_each_<Heights, Panels>(f, std::make_integer_sequence<int, Heights * Panels>());
 }
-template <int Heights> constexpr int amx_sum(int h, int p) { return Heights == 1 ? p : 2 * h + p; }
+template <int Heights> constexpr int amx_sum(int h, int p) { return Heights == 1 ? p : 2 * p + h; }
 
 // One step of 16 groups along k: a[h] and b + p * b_panel are the operands' tiles.
 template <class Ops, int Heights, int Panels> ACCELNN_INLINE void amx_step(const char* const (&a)[Heights], int64_t a_row, const char* b, int64_t b_panel) {
@@ -58,31 +57,30 @@ template <class Ops, int Heights, int Panels> ACCELNN_INLINE void amx_step(const
       Ops::template load<5 + p % 3>(b + p * b_panel, 64);
       Ops::template dot<p, 4, 5 + p % 3>();
     });
-  } else if constexpr (Heights == 2) {
+  } else if constexpr (Panels == 3) {    // B through one register, from L1 the second time
+    Ops::template load<6>(a[0], a_row);
+    Ops::template load<7>(b, 64);
+    Ops::template dot<0, 6, 7>();
+    Ops::template load<7>(b + b_panel, 64);
+    Ops::template dot<2, 6, 7>();
+    Ops::template load<7>(b + 2 * b_panel, 64);
+    Ops::template dot<4, 6, 7>();
+    Ops::template load<6>(a[1], a_row);
+    Ops::template dot<5, 6, 7>();
+    Ops::template load<7>(b + b_panel, 64);
+    Ops::template dot<3, 6, 7>();
+    Ops::template load<7>(b, 64);
+    Ops::template dot<1, 6, 7>();
+  } else {
     Ops::template load<4>(a[0], a_row);
     Ops::template load<6>(b, 64);
     Ops::template dot<0, 4, 6>();
     Ops::template load<5>(a[1], a_row);
-    Ops::template dot<2, 5, 6>();
+    Ops::template dot<1, 5, 6>();
     if constexpr (Panels == 1) return;
     Ops::template load<7>(b + b_panel, 64);
-    Ops::template dot<1, 4, 7>();
+    Ops::template dot<2, 4, 7>();
     Ops::template dot<3, 5, 7>();
-  } else {                               // A through one register, from L1 the second time
-    Ops::template load<6>(b, 64);
-    Ops::template load<7>(a[0], a_row);
-    Ops::template dot<0, 7, 6>();
-    Ops::template load<7>(a[1], a_row);
-    Ops::template dot<2, 7, 6>();
-    Ops::template load<7>(a[2], a_row);
-    Ops::template dot<4, 7, 6>();
-    if constexpr (Panels == 1) return;
-    Ops::template load<6>(b + b_panel, 64);
-    Ops::template dot<5, 7, 6>();
-    Ops::template load<7>(a[1], a_row);
-    Ops::template dot<3, 7, 6>();
-    Ops::template load<7>(a[0], a_row);
-    Ops::template dot<1, 7, 6>();
   }
 }
 
@@ -121,20 +119,19 @@ template <class Ops, int Heights, int Panels> void amx_product(const AmxTile& t,
   amx_each<Heights, Panels>([&](auto h, auto p) __attribute__((always_inline)) { Ops::template store<amx_sum<Heights>(h, p)>(at(h, p), t.sums_row); });
 }
 
-// rows: as many as configured or, with 16, up to 48; columns up to 64, beside more than 16 rows up to 32.
+// rows: as many as configured or, with 16, up to 32; columns up to 64, beside more than 16 rows up to 48.
 template <class Ops> void amx_tile(const AmxTile& t, int rows, int64_t columns) {
-  const bool one = columns <= amx_panel_columns;
-  if (rows > 2 * amx_height) return (one ? amx_product<Ops, 3, 1> : amx_product<Ops, 3, 2>)(t, rows);
-  if (rows > amx_height) return (one ? amx_product<Ops, 2, 1> : amx_product<Ops, 2, 2>)(t, rows);
-  switch ((columns - 1) / amx_panel_columns) {
-    case 0: return amx_product<Ops, 1, 1>(t, rows);
-    case 1: return amx_product<Ops, 1, 2>(t, rows);
-    case 2: return amx_product<Ops, 1, 3>(t, rows);
+  const int64_t panels = (columns + amx_panel_columns - 1) / amx_panel_columns;
+  if (rows > amx_height) return (panels == 1 ? amx_product<Ops, 2, 1> : panels == 2 ? amx_product<Ops, 2, 2> : amx_product<Ops, 2, 3>)(t, rows);
+  switch (panels) {
+    case 1: return amx_product<Ops, 1, 1>(t, rows);
+    case 2: return amx_product<Ops, 1, 2>(t, rows);
+    case 3: return amx_product<Ops, 1, 3>(t, rows);
     default: return amx_product<Ops, 1, 4>(t, rows);
   }
 }
 
-// The tile whose rows begin at i, of rows [m0, m1): 48 rows, or what is left. Fewer than are configured take some of the rows before once more.
+// The tile whose rows begin at i, of rows [m0, m1): 32 rows, or what is left. Fewer than are configured take some of the rows before once more.
 struct AmxRows { int64_t first, rows; };
 ACCELNN_INLINE AmxRows amx_rows_from(int64_t i, int64_t m0, int64_t m1) {
   if (m1 - i >= amx_rows) return {i, amx_rows};

@@ -28,7 +28,7 @@ constexpr int64_t bf16_few_rows = 32;
 // also fetched the next block while one was used, which at 512 x 32 gained nothing (314, 918, 5470) over four rows ahead while packing.
 constexpr int64_t bf16_block_columns = 512, bf16_block_pairs = 64;
 constexpr int64_t bf16_block_panel = (bf16_block_pairs + 1) * 64, bf16_block_bytes = bf16_block_columns / 16 * bf16_block_panel;
-constexpr int64_t bf16_least_tile_rows = 2, bf16_tile_block = 192;
+constexpr int64_t bf16_least_tile_rows = 2, bf16_tile_near_k = 512;
 constexpr int64_t bf16_stream_rows = 4, bf16_dot_rows = 32;
 
 }  // namespace accelnn

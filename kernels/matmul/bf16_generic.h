@@ -284,7 +284,10 @@ template <class Part> Status bf16_parts(const Call& call, const Bf16Problem& q, 
         }
       });
     parallel(call, items * parts, work_of(items * m.m, m.n, m.k) / 2, [&](int64_t part) {
-      const int64_t slot = part / parts, row_part = part % parts / q.column_parts, column_part = part % q.column_parts, item = first + slot;
+      const int64_t slot = part / parts, at_part = part % parts, item = first + slot;
+      // What stays in L2 is first a's rows, with tiles b's columns.
+      const int64_t row_part = q.tiles ? at_part % q.row_parts : at_part / q.column_parts;
+      const int64_t column_part = q.tiles ? at_part / q.row_parts : at_part % q.column_parts;
       const int64_t n0 = tile_start(strips, q.column_parts, column_part) * strip, end = tile_start(strips, q.column_parts, column_part + 1) * strip;
       const int64_t n1 = end < m.n ? end : m.n, units = (m.m + q.row_unit - 1) / q.row_unit, last = tile_start(units, q.row_parts, row_part + 1) * q.row_unit;
       const int64_t m0 = tile_start(units, q.row_parts, row_part) * q.row_unit, m1 = last < m.m ? last : m.m;

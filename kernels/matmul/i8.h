@@ -5,7 +5,7 @@
 
 namespace accelnn {
 
-constexpr int i8_most_rows = 48, i8_most_columns = 32;       // of any ISA's tile
+constexpr int i8_most_rows = 32, i8_most_columns = 32;       // of any ISA's tile
 
 // A: 32-bit group k of row i at a + i * a_row + 4 k. B: group (k, column j) at b + k * b_row + j / 16 * b_panel + j % 16 * 4. Strides in bytes;
 // a packed panel row is 64 bytes: b_row = 64, or b_row = 64 * panels, b_panel = 64 in a local buffer. All columns of a tile are read and computed.

@@ -4,19 +4,23 @@
 
 namespace accelnn {
 
+// A's two tiles of rows stay in L1 while B passes by from L2 in the order in which it lies, which the prefetcher can follow, as it cannot 32 rows of A.
 static void amx_panels(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
-  alignas(64) float sums[amx_rows * amx_columns];
-  static_assert(amx_height * amx_wide_columns <= amx_rows * amx_columns);
-  const int64_t panel = p.q->pairs * 64, step = m1 - m0 <= amx_height ? amx_wide_columns : amx_columns;
-  for (int64_t j = n0; j < n1; j += step) {
-    const int64_t columns = n1 - j < step ? n1 - j : step;
-    const char* b = reinterpret_cast<const char*>(p.b) + j / panel_columns * panel;
-    for (int64_t i = m0; i < m1;) {
-      const AmxRows r = amx_rows_from(i, m0, m1);
-      amx_tile<AmxPairs>({2 * p.q->p.k, p.a + r.first * p.a_row, p.a_row, b, panel, reinterpret_cast<char*>(sums), 4 * step, false}, int(r.rows), columns);
+  constexpr int64_t three = 3 * amx_panel_columns;
+  alignas(64) float sums[amx_rows * three];
+  static_assert(amx_height * amx_wide_columns <= amx_rows * three);
+  const int64_t panel = p.q->pairs * 64, step = m1 - m0 <= amx_height ? amx_wide_columns : p.q->p.k <= bf16_tile_near_k ? amx_columns : three;
+  for (int64_t i = m0; i < m1;) {
+    const AmxRows r = amx_rows_from(i, m0, m1);
+    const char* a = p.a + r.first * p.a_row;
+    for (int64_t j = n0; j < n1; j += step) {
+      const int64_t columns = n1 - j < step ? n1 - j : step;
+      amx_tile<AmxPairs>({2 * p.q->p.k, a, p.a_row, reinterpret_cast<const char*>(p.b) + j / panel_columns * panel, panel, reinterpret_cast<char*>(sums),
+                          4 * step, false},
+                         int(r.rows), columns);
       bf16_finish(sums + (i - r.first) * step, step, i, j, r.first + r.rows - i, columns, p.epilogue);
-      i = r.first + r.rows;
     }
+    i = r.first + r.rows;
   }
 }
 
