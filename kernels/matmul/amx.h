@@ -28,6 +28,8 @@ struct AmxTile {
   char* sums;                 // 32 bits each, all 16 columns of every panel
   int64_t sums_row;           // bytes
   bool accumulate;            // to what is there
+  const char* ahead = nullptr;           // rows of A to be fetched into L2 meanwhile, a cache line of each with every step: in one go they would hold up
+  int ahead_rows = 0;                    // the tiles' own loads
 };
 
 // Once for many products, because it takes as long as 200 k of one (53 ns). A and C get 1..16 rows. More than one tile of rows wants all 16.
@@ -109,11 +111,16 @@ template <class Ops, int Heights, int Panels> void amx_product(const AmxTile& t,
     if (t.accumulate) Ops::template load<amx_sum<Heights>(h, p)>(at(h, p), t.sums_row);
     else Ops::template zero<amx_sum<Heights>(h, p)>();
   });
+  [[maybe_unused]] const char* ahead = t.ahead;
   const char *a[Heights], *b = t.b;
   for (int h = 0; h < Heights; h++) a[h] = t.a + amx_row_of<Heights>(h, rows) * t.a_row;
   for (int64_t k = t.a_bytes / 64; k > 0; k--, b += amx_tile_bytes) {
     amx_step<Ops, Heights, Panels>(a, t.a_row, b, t.b_panel);
     for (int h = 0; h < Heights; h++) a[h] += 64;
+    if constexpr (Heights == 2) {
+      for (int i = 0; i < t.ahead_rows; i++) __builtin_prefetch(ahead + i * t.a_row, 0, 2);
+      ahead += 64;
+    }
   }
   if (t.a_bytes % 64) amx_rest<Ops, Heights, Panels>(t, rows);
   amx_each<Heights, Panels>([&](auto h, auto p) __attribute__((always_inline)) { Ops::template store<amx_sum<Heights>(h, p)>(at(h, p), t.sums_row); });

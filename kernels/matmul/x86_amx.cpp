@@ -12,12 +12,16 @@ static void amx_panels(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0,
   const int64_t panel = p.q->pairs * 64, step = m1 - m0 <= amx_height ? amx_wide_columns : p.q->p.k <= bf16_tile_near_k ? amx_columns : three;
   for (int64_t i = m0; i < m1;) {
     const AmxRows r = amx_rows_from(i, m0, m1);
-    const char* a = p.a + r.first * p.a_row;
+    const char* const a = p.a + r.first * p.a_row;
+    int64_t next = r.first + r.rows;     // row of A on its way to L2
+    const int64_t steps = (n1 - n0 + step - 1) / step, share = (amx_rows + steps - 1) / steps;
     for (int64_t j = n0; j < n1; j += step) {
       const int64_t columns = n1 - j < step ? n1 - j : step;
+      const int64_t ahead = m1 - next < share ? m1 - next : share;
       amx_tile<AmxPairs>({2 * p.q->p.k, a, p.a_row, reinterpret_cast<const char*>(p.b) + j / panel_columns * panel, panel, reinterpret_cast<char*>(sums),
-                          4 * step, false},
+                          4 * step, false, p.a + next * p.a_row, int(ahead)},
                          int(r.rows), columns);
+      next += ahead;
       bf16_finish(sums + (i - r.first) * step, step, i, j, r.first + r.rows - i, columns, p.epilogue);
     }
     i = r.first + r.rows;
