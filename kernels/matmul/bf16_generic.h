@@ -26,6 +26,26 @@ inline void pack_pairs(const uint16_t* from, int64_t b_k, int64_t b_column, int6
     }
 }
 
+// Panels of `columns` columns, `panel` elements apart: side by side where rows of b are contiguous, as pack_panels (pack.h).
+inline void pack_pair_panels(const uint16_t* from, int64_t b_k, int64_t b_column, int64_t rows, int64_t columns, uint16_t* to, int64_t panel) {
+  constexpr int64_t abreast = panels_abreast * panel_columns;
+  if (b_column == 1)
+    for (; columns >= abreast; columns -= abreast, from += abreast, to += panels_abreast * panel) {
+      for (int64_t k = 0; k + 2 <= rows; k += 2)
+#pragma GCC unroll 8
+        for (int64_t q = 0; q < panels_abreast; q++)
+          for (int j = 0; j < panel_columns; j += lanes) {
+            const uint16_t* const at = from + k * b_k + q * panel_columns + j;
+            store_bits(to + q * panel + k * 16 + 2 * j, load_wide(at) | load_wide(at + b_k) << 16);
+          }
+      if (rows % 2)
+        for (int64_t q = 0; q < panels_abreast; q++)
+          pack_pairs(from + (rows - 1) * b_k + q * panel_columns, b_k, 1, 1, panel_columns, to + q * panel + (rows - 1) * 16);
+    }
+  for (int64_t j = 0; j < columns; j += panel_columns)
+    pack_pairs(from + j * b_column, b_k, b_column, rows, columns - j < panel_columns ? columns - j : panel_columns, to + j / panel_columns * panel);
+}
+
 struct Bf16Product {
   const Bf16Problem* q;
   const char* a;                        // rows of pairs; of floats for streams
@@ -277,10 +297,10 @@ template <class Part> Status bf16_parts(const Call& call, const Bf16Problem& q, 
             bf16_copy_row(q, from + i * m.a_row, at + i * row_bytes);
         } else if (q.b_bytes) {
           const uint16_t* from = b.as<uint16_t>() + batch_offset(b, item, batch_dims);
-          for (int64_t i = tile_start(panels, copy_parts, piece); i < tile_start(panels, copy_parts, piece + 1); i++) {
-            const int64_t j = i * panel_columns, columns = m.n - j < panel_columns ? m.n - j : panel_columns;
-            pack_pairs(from + j * m.b_column, m.b_k, m.b_column, m.k, columns, reinterpret_cast<uint16_t*>(at + q.a_bytes) + i * q.pairs * 32);
-          }
+          const int64_t p0 = tile_start(panels, copy_parts, piece), p1 = tile_start(panels, copy_parts, piece + 1), j = p0 * panel_columns;
+          const int64_t columns = (m.n < p1 * panel_columns ? m.n : p1 * panel_columns) - j;
+          pack_pair_panels(from + j * m.b_column, m.b_k, m.b_column, m.k, columns, reinterpret_cast<uint16_t*>(at + q.a_bytes) + p0 * q.pairs * 32,
+                           q.pairs * 32);
         }
       });
     parallel(call, items * parts, work_of(items * m.m, m.n, m.k) / 2, [&](int64_t part) {
