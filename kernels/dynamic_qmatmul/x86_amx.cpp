@@ -38,7 +38,7 @@ Status dynamic_qmatmul_f32_x86_amx(const Call& call) {
   isa.rows = amx_rows;
   isa.columns = amx_columns;
   isa.tile = amx_bytes;
-  isa.narrow_rows = 4;                 // twice as many at most
+  isa.most_narrow = 1;
   isa.begin = amx_start;
   isa.end = TileOps::release;
   isa.least_rows = amx_height;
