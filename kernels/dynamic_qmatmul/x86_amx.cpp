@@ -29,7 +29,8 @@ static void amx_bytes(int rows, const DynamicTile& t) {
                      t.b_panel ? amx_columns : amx_panel_columns);
   if (t.columns < amx_columns || t.activation > activation::relu) return finish_sums(t, sums, amx_columns, rows);
   const bool relu = t.activation == activation::relu;
-  (t.bias ? relu ? amx_finish<true, true> : amx_finish<true, false> : relu ? amx_finish<false, true> : amx_finish<false, false>)(t, sums, rows);
+  (t.bias ? relu ? amx_finish<true, true> : amx_finish<true, false> : relu ? amx_finish<false, true>
+                                                                           : amx_finish<false, false>)(t, sums, rows);
 }
 static void amx_start(int rows) { amx_begin<AmxBytes>(rows < amx_height ? rows : amx_height); }
 

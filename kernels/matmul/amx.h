@@ -42,8 +42,11 @@ template <class Ops> void amx_begin(int rows) {
 // Where rows of tile h lie, of `rows` in all: the last ones overlap those before where they are fewer (equal sums twice).
 template <int Heights> ACCELNN_INLINE int64_t amx_row_of(int h, int rows) { return Heights > 1 && h == Heights - 1 ? rows - amx_height : h * amx_height; }
 
+template <int n> struct Number {
+  constexpr operator int() const { return n; }
+};
 template <int Heights, int Panels, class F, int... i> ACCELNN_INLINE void amx_each_(const F& f, std::integer_sequence<int, i...>) {
-  (f(std::integral_constant<int, i / Panels>(), std::integral_constant<int, i % Panels>()), ...);
+  (f(Number<i / Panels>(), Number<i % Panels>()), ...);
 }
 // f(height, panel) of every tile of C, which is in register `amx_sum`.
 template <int Heights, int Panels, class F> ACCELNN_INLINE void amx_each(const F& f) {
@@ -129,8 +132,10 @@ template <class Ops, int Heights, int Panels> void amx_product(const AmxTile& t,
 // rows: as many as configured or, with 16, up to 32; columns up to 64, beside more than 16 rows up to 48.
 template <class Ops> void amx_tile(const AmxTile& t, int rows, int64_t columns) {
   const int64_t panels = (columns + amx_panel_columns - 1) / amx_panel_columns;
-  if (rows > amx_height) return (panels == 1 ? amx_product<Ops, 2, 1> : panels == 2 ? amx_product<Ops, 2, 2> : amx_product<Ops, 2, 3>)(t, rows);
-  switch (panels) {
+  switch (rows > amx_height ? -panels : panels) {
+    case -1: return amx_product<Ops, 2, 1>(t, rows);
+    case -2: return amx_product<Ops, 2, 2>(t, rows);
+    case -3: return amx_product<Ops, 2, 3>(t, rows);
     case 1: return amx_product<Ops, 1, 1>(t, rows);
     case 2: return amx_product<Ops, 1, 2>(t, rows);
     case 3: return amx_product<Ops, 1, 3>(t, rows);

@@ -9,7 +9,8 @@ static void amx_panels(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0,
   constexpr int64_t three = 3 * amx_panel_columns;
   alignas(64) float sums[amx_rows * three];
   static_assert(amx_height * amx_wide_columns <= amx_rows * three);
-  const int64_t panel = p.q->pairs * 64, step = m1 - m0 <= amx_height ? amx_wide_columns : p.q->p.k <= bf16_tile_near_k ? amx_columns : three;
+  const int64_t panel = p.q->pairs * 64, step = m1 - m0 <= amx_height ? amx_wide_columns : p.q->p.k <= bf16_tile_near_k ? amx_columns
+                                                                                                                        : three;
   for (int64_t i = m0; i < m1;) {
     const AmxRows r = amx_rows_from(i, m0, m1);
     const char* const a = p.a + r.first * p.a_row;
@@ -34,8 +35,8 @@ static void amx_tiles_over(const Bf16Product& p, const Bf16Tile& t, int64_t m0, 
   const int64_t step = m1 - m0 <= amx_height ? amx_wide_columns : amx_columns, k = p.q->p.k - 2 * k0 < 2 * t.pairs ? p.q->p.k - 2 * k0 : 2 * t.pairs;
   for (int64_t j = 0; j < columns; j += step)
     amx_tile<AmxPairs>({2 * k, p.a + m0 * p.a_row + 4 * k0, p.a_row, b + j / panel_columns * t.b_panel, t.b_panel, reinterpret_cast<char*>(sums + j),
-                         4 * sums_row, t.accumulate},
-                        int(m1 - m0), columns - j < step ? columns - j : step);
+                        4 * sums_row, t.accumulate},
+                       int(m1 - m0), columns - j < step ? columns - j : step);
 }
 
 // One row, a narrow b and small products are faster in the vectors of AVX512-BF16 (bf16.h).
@@ -53,8 +54,8 @@ Status matmul_bf16_x86_amx(const Call& call) {
 
 static void amx_bytes(int rows, const I8Tile& t, I8Sums& sums) {
   amx_tile<AmxBytes>({4 * t.k4, static_cast<const char*>(t.a), t.a_row, static_cast<const char*>(t.b), t.b_panel, reinterpret_cast<char*>(sums.at[0]),
-                       sizeof sums.at[0], false},
-                      rows, t.b_panel ? amx_columns : amx_panel_columns);
+                      sizeof sums.at[0], false},
+                     rows, t.b_panel ? amx_columns : amx_panel_columns);
 }
 static void amx_start(int rows) { amx_begin<AmxBytes>(rows < amx_height ? rows : amx_height); }
 Status qmatmul_u8_x86_amx(const Call& call) {
