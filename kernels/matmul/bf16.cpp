@@ -24,10 +24,11 @@ Bf16Problem bf16_problem(const Call& call, bool has_tiles) {
   // One chain over all of k: no sums of y are read back (y may be bf16). So the rows of a that L2 holds beside a panel depend on k.
   q.row_block = clamp((row_block * 2048 / (p.k < 1 ? 1 : p.k)) / 14 * 14, 28, row_block);
   q.row_unit = q.tiles ? 32 : 1;
+  q.column_unit = q.tiles && q.way == Bf16Way::panels && p.k > bf16_tile_near_k ? 3 * strip : strip;       // two steps of three panels
   q.row_parts = (p.m + q.row_block - 1) / q.row_block;
   q.column_parts = column_parts_of(p.m, p.n, p.k, q.row_parts);
   if (q.tiles && q.way == Bf16Way::panels) {         // the part of b stays in L2
-    const int64_t least = (p.n * p.k * 2 + caps().l2 / 3 - 1) / (caps().l2 / 3), strips = (p.n + strip - 1) / strip;
+    const int64_t least = (p.n * p.k * 2 + caps().l2 / 3 - 1) / (caps().l2 / 3), strips = (p.n + q.column_unit - 1) / q.column_unit;
     q.column_parts = clamp(least, 1, strips);
     const int64_t by_work = work_of(p.m, p.n, p.k) / 4000000 / q.column_parts, rows = (p.m + 31) / 32;
     q.row_parts = clamp(by_work < 16 / q.column_parts ? by_work : 16 / q.column_parts, 1, rows);

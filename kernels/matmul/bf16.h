@@ -15,7 +15,8 @@ struct Bf16Problem {
   bool copy_a;                         // to rows of whole pairs, zero-padded, at copied_a_row
   int64_t copied_a_row;                // elements
   int64_t pairs;                       // ceil(K / 2)
-  int64_t row_block, row_unit;         // rows of a that stay in L2; a part has a multiple of
+  int64_t row_block;                   // rows of a that stay in L2
+  int64_t row_unit, column_unit;       // what a part has a multiple of
   int64_t row_parts, column_parts, group;
   size_t a_bytes, b_bytes, part_bytes; // workspace of an item, then of each part
 };

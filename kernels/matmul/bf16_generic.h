@@ -272,7 +272,7 @@ template <class Part> Status bf16_parts(const Call& call, const Bf16Problem& q, 
   const TensorView &a = call.in[0], &b = call.in[1], &bias = call.in[2], &residual = call.in[3], &y = call.out[0];
   const int batch_dims = m.batch > 1 ? y.rank - 2 : 0;
   const size_t item_bytes = q.a_bytes + q.b_bytes;
-  const int64_t parts = q.row_parts * q.column_parts, strips = (m.n + strip - 1) / strip, panels = (m.n + panel_columns - 1) / panel_columns;
+  const int64_t parts = q.row_parts * q.column_parts, strips = (m.n + q.column_unit - 1) / q.column_unit, panels = (m.n + panel_columns - 1) / panel_columns;
   constexpr int64_t copy_parts = 8;     // of each operand
   char* const work = static_cast<char*>(call.work);
   const int64_t row_bytes = q.copied_a_row * (q.way == Bf16Way::streams ? 4 : 2);
@@ -308,7 +308,8 @@ template <class Part> Status bf16_parts(const Call& call, const Bf16Problem& q, 
       // What stays in L2 is first a's rows, with tiles b's columns.
       const int64_t row_part = q.tiles ? at_part % q.row_parts : at_part / q.column_parts;
       const int64_t column_part = q.tiles ? at_part / q.row_parts : at_part % q.column_parts;
-      const int64_t n0 = tile_start(strips, q.column_parts, column_part) * strip, end = tile_start(strips, q.column_parts, column_part + 1) * strip;
+      const int64_t n0 = tile_start(strips, q.column_parts, column_part) * q.column_unit;
+      const int64_t end = tile_start(strips, q.column_parts, column_part + 1) * q.column_unit;
       const int64_t n1 = end < m.n ? end : m.n, units = (m.m + q.row_unit - 1) / q.row_unit, last = tile_start(units, q.row_parts, row_part + 1) * q.row_unit;
       const int64_t m0 = tile_start(units, q.row_parts, row_part) * q.row_unit, m1 = last < m.m ? last : m.m;
       char* const at = work + size_t(slot) * item_bytes;
