@@ -34,6 +34,9 @@ static void amx_bytes(int rows, const DynamicTile& t) {
 }
 static void amx_start(int rows) { amx_begin<AmxBytes>(rows < amx_height ? rows : amx_height); }
 
+// Against the VNNI row, GOP/s on one busy core: 16 x 768 x 768 1910 (525), 8 1290 (510), 4 730 (440), 2 393 (317), 1 equal; 512^3 1890 (620). Against the
+// best of torch and onnxruntime, which has AMX too: 512^3 1.7x, 1024^3 1.4x, 16 x 768 x 3072 1.1x. Tiles with all columns inside (A in L1, the weights in
+// the order in which they lie) are 11 % faster at 512 and 15 % at 1024 than with all rows inside, 4 % slower at 2048.
 Status dynamic_qmatmul_f32_x86_amx(const Call& call) {
   DynamicIsa isa = dynamic_isa();      // few rows stay with the vectors
   isa.rows = amx_rows;
