@@ -18,8 +18,8 @@ from .dispatch import operands
 from .dtypes import BFLOAT16, DType, as_dtype
 from .errors import DeviceError, FormatError
 from .graph import Spec
-from .registry import OPS, Op
-from .remote import Remote, Sizes, Storage, _devices
+from .registry import OPS
+from .remote import Device, Remote, Sizes, Storage, _devices
 from .remote_call import DeviceCall, TableRow, attributes, kernel_of, rows_of
 
 # Multiprocessors of A100, RTX 3090, RTX 4090, H100, B200, RTX 5090, MI300X; shared memory of one block, where it is not the target's.
@@ -85,15 +85,19 @@ class Question:
     inputs: tuple[tuple[str, tuple[int, ...]] | None, ...]
     attrs: dict[str, Any]
 
-    def on(self, device: Recording) -> DeviceCall:
-        op, views, outputs = self._parts(device)
+    def on(self, device: Device) -> DeviceCall:
+        """Memory in which anything may stand."""
+        return self.of(device, [None if i is None else Remote.empty(device, i[1], DType[i[0]]) for i in self.inputs])
+
+    def of(self, device: Device, views: Sequence[Remote | None]) -> DeviceCall:
+        """The call of these operands."""
+        op = OPS[self.op]
+        outputs = self.outputs()
         made = [Remote.empty(device, s.shape, s.dtype) for s in outputs]
         return DeviceCall(device, operands(op, views, outputs, self.attrs), made, attributes(op, self.attrs, len(views)))
 
-    def _parts(self, device: Recording) -> tuple[Op, list[Remote | None], tuple[Spec, ...]]:
-        op = OPS[self.op]
-        views = [None if i is None else Remote.empty(device, i[1], DType[i[0]]) for i in self.inputs]
-        return op, views, op.specs([None if v is None else Spec(v.shape, v.dtype) for v in views], self.attrs)
+    def outputs(self) -> tuple[Spec, ...]:
+        return OPS[self.op].specs([None if i is None else Spec(i[1], DType[i[0]]) for i in self.inputs], self.attrs)
 
     def launches(self, row: TableRow, target: str) -> list[Launch] | None:
         """What the row launches for it; None where it refuses."""
@@ -108,8 +112,8 @@ class Question:
         """Runs the call there as remote_call does: by the first row that takes it, or by its composition."""
         from .remote_call import run
 
-        op, views, outputs = self._parts(device)
-        run(op, views, self.attrs, outputs, device)
+        views = [None if i is None else Remote.empty(device, i[1], DType[i[0]]) for i in self.inputs]
+        run(OPS[self.op], views, self.attrs, self.outputs(), device)
 
     def explained(self, arch: str) -> list[tuple[TableRow, str | None]]:
         """Every device row of the op, and why it would not take the call on this chip; None: it would. The first of those does."""
