@@ -115,11 +115,11 @@ class Cuda:
 
     def _prepare(self, kernel: Any, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> tuple[Any, Any, list[int], Any]:
         """Compiles and loads; which of the arguments the compiled kernel takes. The kernel is held: its id is a part of the key."""
-        from ..emulation.ahead import compile
         from ..emulation.arguments import Pointer
+        from .kernel_files import compiled as compiled_for
 
         given = [Pointer(x.address, x.dtype.name, x.storage.nbytes // x.dtype.itemsize - x.offset) if isinstance(x, Remote) else x for x in args]
-        compiled = compile(kernel, given, constants, target_of(self.arch), warps, stages)
+        compiled = compiled_for(kernel, given, constants, target_of(self.arch), warps, stages)
         names = [n for n in kernel.arg_names if n not in constants]
         taken = dict(compiled.parameters)
         passed = [i for i, n in enumerate(names) if n in taken]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any, cast
@@ -15,6 +14,7 @@ from .errors import DeviceError, KernelError
 from .graph import Spec
 from .registry import KERNELS, OPS, Op
 from .remote import Device, Remote
+from .row_modules import row_module
 from .tensor import Tensor, mode, no_grad
 
 OTHERWISE: dict[str, Callable[[Any], Any]] = {"integer": int, "real": float, "integers": lambda _: ()}
@@ -46,7 +46,7 @@ class TableRow:
     @property
     def row(self) -> Any:
         module, _, function = self.where.partition(":")
-        return getattr(importlib.import_module(f"accelnn.kernels.{module}"), function)
+        return getattr(row_module(module), function)
 
     def why_not(self, call: DeviceCall) -> str | None:
         """Why it does not take this call, or None."""
