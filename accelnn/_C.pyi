@@ -273,6 +273,19 @@ class cuda:
         @property
         def device(self) -> int: ...
 
+    class Replay:
+        """Launches that are done again and again: one by one when it first runs, then as one graph."""
+
+        def __init__(self, device: int = 0) -> None: ...
+        def append(self, function: cuda.Function, grid: int | tuple[int, ...], block: int | tuple[int, ...], shared: int, args: Any) -> None: ...
+        def run(self, before: Sequence[tuple[int, int, int]] = (), after: Sequence[tuple[int, int, int]] = (), stream: int = 0) -> None: ...  # to, from, bytes
+        @property
+        def launches(self) -> int: ...
+        @property
+        def recorded(self) -> bool: ...
+        @property
+        def nodes(self) -> int: ...
+
     @staticmethod
     def available() -> tuple[int, str]: ...  # devices, and why there are none
     @staticmethod

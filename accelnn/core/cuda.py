@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _C
 from .errors import DeviceError
-from .remote import Remote, Sizes, Storage
+from .remote import Copy, Launch, Remote, Sizes, Storage
 
 LETTERS = {"i1": "b", "u1": "b", "i8": "b", "u8": "B", "i16": "h", "u16": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q", "fp32": "f", "fp64": "d"}
 LEAST = 512  # bytes: what the driver's own addresses are multiples of
@@ -85,6 +85,13 @@ class Cuda:
         _C.cuda.synchronize(device=self.number)
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
+        function, threads, shared, values, scratch = self.prepared(Launch(kernel, grid, args, constants, warps, stages))
+        _C.cuda.launch(function, grid, threads, shared, values)
+        del scratch  # whoever gets the memory next comes later in the stream
+
+    def prepared(self, launch: Launch) -> tuple[Any, int, int, tuple[Any, ...], Block | None]:
+        """The function, threads of a block, bytes of shared memory, arguments, and memory of the kernel's own, where it has some."""
+        kernel, grid, args, constants, warps, stages = launch
         key = (id(kernel), tuple(map(_kind, args)), tuple(constants.items()), warps, stages)
         known = self.ready.get(key)
         if known is None:
@@ -94,8 +101,11 @@ class Cuda:
         size = int(compiled.metadata.get("global_scratch_size") or 0)
         if size:
             scratch = self.pool.take(size * grid[0] * grid[1] * grid[2])
-        values = [args[i].address if isinstance(args[i], Remote) else args[i] for i in passed]
-        _C.cuda.launch(function, grid, 32 * compiled.warps, compiled.shared, (*values, scratch.address if scratch else 0, 0))
+        values = (args[i].address if isinstance(args[i], Remote) else args[i] for i in passed)
+        return function, 32 * compiled.warps, compiled.shared, (*values, scratch.address if scratch else 0, 0), scratch
+
+    def record(self, launches: Sequence[Launch]) -> Replay:
+        return Replay(self, launches)
 
     def _prepare(self, kernel: Any, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> tuple[Any, Any, list[int], Any]:
         """Compiles and loads; which of the arguments the compiled kernel takes. The kernel is held: its id is a part of the key."""
@@ -110,6 +120,21 @@ class Cuda:
         letters = "".join("P" if taken[names[i]].startswith("*") else LETTERS[taken[names[i]]] for i in passed)
         function = _C.cuda.Function(_C.cuda.Module(compiled.image), compiled.entry, letters + "PP", self.number)
         return function, compiled, passed, kernel
+
+
+class Replay:
+    """See remote.Recorded: one graph of the driver, recorded after the first run, which loads what the driver loads late."""
+
+    def __init__(self, device: Cuda, launches: Sequence[Launch]) -> None:
+        self.launches = _C.cuda.Replay(device.number)
+        self.held = []  # the graph keeps neither modules nor memory
+        for launch in launches:
+            function, threads, shared, values, scratch = device.prepared(launch)
+            self.launches.append(function, launch.grid, threads, shared, values)
+            self.held.append((scratch, [x.storage.owner for x in launch.args if isinstance(x, Remote)]))
+
+    def run(self, before: Sequence[Copy], after: Sequence[Copy]) -> None:
+        self.launches.run(before, after)
 
 
 def _kind(x: Any) -> Any:

@@ -69,8 +69,11 @@ def kernel_of(op: Op) -> str:
 
 def attributes(op: Op, attrs: dict[str, Any], n_inputs: int) -> dict[str, Any]:
     """The kernel's attributes by name, with what the table says of those that were not given."""
-    given = op.kernel_attrs(attrs, n_inputs)
-    return {a["name"]: given[a["name"]] if a["name"] in given else OTHERWISE[a["kind"]](a["default"]) for a in KERNELS[kernel_of(op)]["attrs"]}
+    return kernel_attributes(kernel_of(op), op.kernel_attrs(attrs, n_inputs))
+
+
+def kernel_attributes(kernel: str, given: dict[str, Any]) -> dict[str, Any]:
+    return {a["name"]: given[a["name"]] if a["name"] in given else OTHERWISE[a["kind"]](a["default"]) for a in KERNELS[kernel]["attrs"]}
 
 
 def device_of(views: Sequence[Any]) -> Device | None:
