@@ -7,10 +7,10 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from ... import _C
-from ...core.remote import Device
+from ...core.remote import Device, Launch
 from ...core.remote_call import TableRow
 from ..measure import Pace
 from ..stats import Spread
@@ -18,27 +18,6 @@ from .placed import Placed
 
 LAUNCHES = 512  # calls in one graph at most
 REPLAY = 3e-3  # seconds that one replay should take at least: what the driver needs to start a graph (some 10 us) does not count then
-
-
-class Launch(NamedTuple):
-    kernel: Any
-    grid: Any
-    args: Sequence[Any]
-    constants: dict[str, Any]
-    warps: int
-    stages: int
-
-
-def recorded(device: Any, launches: list[Launch]) -> Callable[[], Any]:
-    if hasattr(device, "record"):
-        made = device.record(launches)
-        return lambda: made.run((), ())
-
-    def run() -> None:
-        for one in launches:
-            device.launch(*one)
-
-    return run
 
 
 class Recorder:
@@ -91,7 +70,8 @@ class EventClock:
 @dataclass
 class Contestant:
     """Somebody who does the work. `record(n)`: n calls, the sets of operands in turn, as a function that submits them all at once. `results(i)`: those of set
-    i, as the last call left them. `eager`: seconds that one call takes where nothing was recorded."""
+    i, as the last call left them. `how`: graph, eager (it could not
+    be recorded: what its launches cost is in its time) or host."""
 
     library: str
     label: str
@@ -150,7 +130,8 @@ def own(sets: Sequence[Placed], row: TableRow) -> Contestant:
     device = sets[0].device
 
     def record(n: int) -> Callable[[], Any]:
-        return recorded(device, [one for i in range(n) for one in launches[i % len(sets)]])
+        recorded = device.record([one for i in range(n) for one in launches[i % len(sets)]])
+        return lambda: recorded.run((), ())
 
     return Contestant("accelnn", "accelnn", record, lambda i: sets[i].results(), strict=True, row=row.name)
 
