@@ -8,7 +8,7 @@ GPU_TESTS := -m pytest --import-mode=importlib -q tests/gpu_kernels
 NEWEST_TRITON := 3.9.0
 
 .PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof cross parity models clean
-.PHONY: gpu-proof gpu-proof-newest gpu-tests gpu-interpreted gpu-sm_90 gpu-sm_80
+.PHONY: gpu-proof gpu-proof-newest gpu-tests gpu-interpreted gpu-sm_90 gpu-sm_80 gpu-cuda
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -100,8 +100,12 @@ proof: $(STAMP)/test build
 	$(BIN)/python -m pytest --import-mode=importlib -q tests -m proof $(ARGS)
 
 #: make gpu-proof  device rows without a GPU: interpreted and checked, compiled for five chips, emulated (.ci/run calls it after make proof)
-gpu-proof: .venv-gpu/stamp build
+gpu-proof: .venv-gpu/stamp build gpu-cuda
 	@$(MAKE) --no-print-directory gpu-tests IN=.venv-gpu
+
+#: make gpu-cuda  CUDA rows without a GPU: their source on fibers, compiled for every architecture, emulated, and with bugs planted (needs nvcc)
+gpu-cuda: $(STAMP)/test build
+	ACCELNN_CUDA=1 $(BIN)/python -m pytest --import-mode=importlib -q tests/cuda_kernels -m "proof or not proof" $(ARGS)
 
 #: make gpu-proof-newest  the same on the newest Triton
 gpu-proof-newest: .venv-gpu-newest/stamp build

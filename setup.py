@@ -2,6 +2,7 @@
 only when their command or a file they include has changed. The flags are those of accelnn/deploy/toolchain.py, which the binary builder shares.
 
   ACCELNN_CUDA=auto|0|1   compile the CUDA images: when nvcc is there, never, or fail without it
+  ACCELNN_CUDA_ARCHS=...  for which GPUs: all, or a list (80,90a); default: one for a build in place, all for a wheel
   ACCELNN_JOBS=N          compilers at a time (default: the cores of this process)
   ACCELNN_PARTIAL=1       while writing kernels: leave out files that do not compile, and stand in for the ops and rows that are not there"""
 
@@ -51,7 +52,7 @@ class build_ext(setuptools_build_ext):
         bindings = [o for o in objects if self.objects / "csrc/bindings" in o.parents]
         every_op = self.objects / "csrc/deploy/runner.cpp.o"
         library, module, runner = self.objects / "libaccelnn.a", self.objects / "_C.so", self.objects / "runner"
-        tc.archive([o for o in objects if o not in bindings and o != every_op] + [self.cuda_image()], library)
+        tc.archive([o for o in objects if o not in bindings and o != every_op] + [self.cuda_images()], library)
         stand_ins = self.link_module(bindings, library, module)
         self.link([every_op, library, *stand_ins], runner, ["-Wl,--gc-sections", "-s", "-lm", "-pthread"])
         for made, target in zip((library, module, runner), self.get_outputs()):
@@ -101,25 +102,22 @@ class build_ext(setuptools_build_ext):
     def failed(self, source, error):
         say(f"LEFT OUT {source.path}:\n" + "\n".join(error.splitlines()[1:25]))
 
-    def cuda_image(self):
-        """An object with the CUDA image, empty without nvcc: runtime/cuda_image.h. Nothing links libcuda or libcudart."""
-        nvcc, source, image = tc.find_nvcc(), ROOT / "csrc/runtime/cuda_probe.cu", self.objects / "cuda_probe.fatbin"
-        text = tc.incbin("accelnn_cuda_image_begin", "accelnn_cuda_image_end", image if nvcc else None)
-        stamp, assembly = self.objects / "cuda.cmd", self.objects / "cuda_image.S"
-        key = f"{nvcc} {tc.CUDA_FLAGS} {source.stat().st_mtime_ns}\n{text}"
-        if not stamp.exists() or stamp.read_text() != key:
-            try:
-                if nvcc:
-                    tc.run([str(nvcc), *tc.CUDA_FLAGS, "-o", str(image), str(source)])
-            except RuntimeError as error:
-                if os.environ.get("ACCELNN_CUDA") == "1":
-                    raise
-                say(f"no CUDA images, {nvcc} failed:\n{error}")
-                nvcc, text = None, text.replace(".incbin", "# .incbin")
+    def cuda_images(self):
+        """An object with the images of every cuda_*.cu, none without nvcc: runtime/cuda_image.h. Nothing links libcuda or libcudart."""
+        nvcc, images, compiled = tc.find_nvcc(), {}, 0
+        try:
+            if nvcc:
+                images, compiled = tc.compile_images(ROOT, self.objects, nvcc, tc.cuda_archs(release=not (self.inplace or self.editable_mode)))
+        except RuntimeError as error:
+            if os.environ.get("ACCELNN_CUDA") == "1":
+                raise
+            say(f"no CUDA images, {nvcc} failed:\n{error}")
+        assembly, made = self.objects / "cuda_images.S", [p.stat().st_mtime_ns for p in images.values()]
+        text = f"# {made}\n{tc.image_list(images)}"
+        if not Path(f"{assembly}.o").exists() or assembly.read_text() != text:
             assembly.write_text(text)
             tc.run([*self.chain.cxx, "-c", str(assembly), "-o", f"{assembly}.o"])
-            stamp.write_text(key)
-            say(f"cuda: {'built' if nvcc else 'not built'}")
+            say(f"cuda: {f'{len(images)} images, {compiled} compiled' if images else 'not built'}")
         return Path(f"{assembly}.o")
 
     # Where the results belong: beside the Python files for an editable install, below build_lib for a wheel.

@@ -30,7 +30,7 @@ class Row(TypedDict):
 
 class DeviceRow(TypedDict):
     name: str
-    where: str
+    where: str  # Triton: module:function; CUDA: empty
     dtype: str
     exactness: str
 
@@ -152,6 +152,9 @@ class Attrs:
     """The attributes of a call, packed for one op."""
 
     def __init__(self, op: int, values: dict[str, Any]) -> None: ...
+
+Window = tuple[int, Shape, Shape, int] | None  # address, shape, strides, dtype
+Launch = tuple[str, str, tuple[int, int, int], int, int, bytes, int]  # image, entry, grid, threads, shared, arguments, addresses at their beginning
 
 OperandSpec = tuple[Sequence[Any], Sequence[Any] | None, int] | None  # shape, strides (None: contiguous), dtype
 
@@ -323,7 +326,7 @@ class cuda:
 
 dtypes: list[str]
 mode: Mode
-cuda_image_bytes: int
+cuda_images: dict[str, int]  # name -> bytes
 plan_version: int
 
 def call(op: int, inputs: Operands, attrs: Attrs, outputs: tuple[tuple[Sequence[Any], int] | None, ...]) -> tuple[Any, ...]: ...
@@ -334,6 +337,9 @@ def connect(tensor: type[Tensor], slow: Any, resolve: Any, tape: Any, mixed: Any
 def ops(rows: bool = True) -> list[OpTable]: ...
 def rows(op: int) -> list[Row]: ...
 def device_rows(op: int) -> list[DeviceRow]: ...
+def device_launches(op: int, row: str, inputs: tuple[Window, ...], attrs: Attrs, outputs: tuple[Window, ...], arch: int, units: int, shared: int,
+                    work: int = 0, /) -> str | tuple[int, list[Launch]]: ...  # fmt: skip
+def cuda_image(name: str, /) -> bytes: ...
 def opcodes() -> list[tuple[str, int]]: ...
 def machine() -> Machine: ...
 def set_threads(n: int) -> None: ...

@@ -50,7 +50,8 @@ def accelnn(venv: Path, *arguments: object, **environment: str) -> subprocess.Co
 def test_contents(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in ("accelnn/lib/libaccelnn.a", "accelnn/lib/runner", "accelnn/csrc/engine/accelnn.h", "accelnn/csrc/deploy/harness.c",
-                   "accelnn/kernels/ops.inc", "accelnn/kernels/__init__.py", "accelnn/kernels/matmul/x86_avx512.cpp", "accelnn/csrc/runtime/cuda_probe.cu"):
+                   "accelnn/kernels/ops.inc", "accelnn/kernels/__init__.py", "accelnn/kernels/matmul/x86_avx512.cpp",
+                   "accelnn/kernels/softmax/cuda_softmax.cu"):
         assert wanted in names
     assert not [n for n in names if n.endswith((".o", ".d", ".pyc")) or n.startswith(("tests/", "build/", "kernels/", "csrc/"))]
 

@@ -76,7 +76,7 @@ def building() -> Iterator[Finding]:
 
 
 def gpu() -> Iterator[Finding]:
-    built = int(getattr(_C, "cuda_image_bytes", 0))
+    built = sum(_C.cuda_images.values())
     rebuild = "make build" if (tc.source_root() / "setup.py").exists() else "pip install --no-binary accelnn accelnn"
     try:
         nvcc = tc.find_nvcc()
@@ -86,7 +86,7 @@ def gpu() -> Iterator[Finding]:
     else:
         yield Finding("nvcc", GOOD if nvcc else ABSENT, str(nvcc or "the CUDA compiler, needed when accelnn itself is built"),
                       "" if nvcc else "pip install nvidia-cuda-nvcc")
-    yield Finding("cuda", GOOD if built else ABSENT, f"built, {built:,} bytes of GPU code" if built else "not built",
+    yield Finding("cuda", GOOD if built else ABSENT, f"built, {len(_C.cuda_images)} files of kernels, {built:,} bytes of GPU code" if built else "not built",
                   "" if built else f"ACCELNN_CUDA=1 {rebuild}")
     n, why = _C.cuda.available()
     library = os.environ.get("ACCELNN_LIBCUDA")

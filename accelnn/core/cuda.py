@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _C
 from .cuda_replay import Replay
+from .cuda_rows import ImageLaunch, Images
 from .errors import DeviceError
 from .remote import Launch, Remote, Sizes, Storage
 
@@ -66,6 +67,7 @@ class Cuda:
         self.number, self.name = number, f"cuda:{number}" if number else "cuda"
         self.arch, self.units, self.shared = str(info["arch"]), int(info["units"]), int(info["shared"])
         self.pool = Pool(number)
+        self.images = Images(number)
         self.ready: dict[Any, tuple[Any, Any, list[int], Any]] = {}
 
     def allocate(self, nbytes: int) -> Block:
@@ -101,6 +103,9 @@ class Cuda:
             scratch = self.pool.take(size * grid[0] * grid[1] * grid[2])
         values = [args[i].address if isinstance(args[i], Remote) else args[i] for i in passed]
         _C.cuda.launch(function, grid, 32 * compiled.warps, compiled.shared, (*values, scratch.address if scratch else 0, 0))
+
+    def launch_image(self, launch: ImageLaunch, memory: Sequence[Remote]) -> None:
+        self.images.launch(launch)
 
     def record(self, launches: Sequence[Launch]) -> Replay:
         return Replay(self, launches)

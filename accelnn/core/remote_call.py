@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from typing import Any, cast
 
 from .. import _C
+from .cuda_rows import CudaRow
 from .dims import product
 from .dispatch import operands
 from .dtypes import DType
@@ -23,6 +25,8 @@ OTHERWISE: dict[str, Callable[[Any], Any]] = {"integer": int, "real": float, "in
 class DeviceCall:
     """What a row is given (kernels/launch.py, Call)."""
 
+    recorded = False  # whether its launches are kept and done later, at addresses that are not known yet
+
     __slots__ = ("attrs", "device", "inputs", "outputs")
 
     def __init__(self, device: Device, inputs: Sequence[Any], outputs: Sequence[Remote], attrs: dict[str, Any]) -> None:
@@ -38,18 +42,23 @@ class DeviceCall:
 
 
 class TableRow:
-    """A TRITON line of an op's table, with its function, which is imported when it is first asked for."""
+    """A TRITON line of an op's table, with its function, which is imported when it is first asked for, or a CUDA line (`where` is empty)."""
 
-    def __init__(self, name: str, where: str, dtype: str, exactness: str) -> None:
+    def __init__(self, name: str, where: str, dtype: str, exactness: str, number: int = -1) -> None:
+        self.number = number
         self.name, self.where, self.dtype, self.exactness = name, where, DType(_C.dtypes.index(dtype)), exactness
 
     @property
     def row(self) -> Any:
+        if not self.where:
+            return CudaRow(self.number, self.name)
         module, _, function = self.where.partition(":")
         return getattr(row_module(module), function)
 
     def why_not(self, call: DeviceCall) -> str | None:
         """Why it does not take this call, or None."""
+        if self.where and not has_triton():
+            return "triton is not installed"
         first = call.inputs[0] if call.inputs else None
         if first is not None and first.dtype != self.dtype:
             return "made for another dtype"
@@ -58,9 +67,15 @@ class TableRow:
 
 
 @cache
+def has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+@cache
 def rows_of(kernel: str) -> tuple[TableRow, ...]:
     """The device rows of a kernel's table, best first."""
-    return tuple(TableRow(**r) for r in _C.device_rows(KERNELS[kernel]["number"]))
+    number = KERNELS[kernel]["number"]
+    return tuple(TableRow(**r, number=number) for r in _C.device_rows(number))
 
 
 def kernel_of(op: Op) -> str:

@@ -240,9 +240,53 @@ def digest(found: Iterable[Source], root: Path, chain: Toolchain) -> str:
     return h.hexdigest()[:20]
 
 
-# CUDA images are made for every architecture since Turing, and as PTX for what comes later. nvcc 13 dropped what is older.
-CUDA_FLAGS = ["-std=c++17", "-O3", "-fatbin", *(f"-gencode=arch=compute_{a},code=sm_{a}" for a in (75, 80, 86, 89, 90)),
-              "-gencode=arch=compute_90,code=compute_90"]
+# GPUs whose own code a release holds; later and other ones compile its PTX, which asks for no more than Ampere has. While developing one is enough:
+# every kernel takes 0.5 s a chip. -fmad=false: a product is rounded before it is added unless the source says fmaf, as everywhere here; fused by the
+# compiler, lanes of a warp that add the same two sums would get different bits.
+CUDA_ARCHS, CUDA_PORTABLE = ("80", "86", "89", "90a", "120"), "80"
+CUDA_FLAGS = ["-std=c++17", "-O3", "-fmad=false", "-Werror=all-warnings"]
+
+
+def cuda_archs(release: bool) -> tuple[str, ...]:
+    """$ACCELNN_CUDA_ARCHS ("all", or a list: 80,90a), else all for a release and CUDA_PORTABLE alone while developing."""
+    wish = os.environ.get("ACCELNN_CUDA_ARCHS") or ("all" if release else CUDA_PORTABLE)
+    chosen = CUDA_ARCHS if wish == "all" else tuple(wish.split(","))
+    if unknown := sorted(set(chosen) - set(CUDA_ARCHS)):
+        raise SystemExit(f"ACCELNN_CUDA_ARCHS={wish}: no architecture {', '.join(unknown)}; expected all, or some of {','.join(CUDA_ARCHS)}")
+    return chosen
+
+
+def cuda_sources(root: Path) -> dict[str, Path]:
+    """Every kernels/<family>/cuda_*.cu by the name of its image: "softmax/cuda_softmax"."""
+    return {f"{p.parent.name}/{p.stem}": p for p in sorted((root / "kernels").glob("*/cuda_*.cu"))}
+
+
+def compile_images(root: Path, out: Path, nvcc: Path, archs: Iterable[str]) -> tuple[dict[str, Path], int]:
+    """A fat binary for every source, with code for `archs` and PTX, only the stale ones; and how many were compiled."""
+    codes = [*(f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs), f"-gencode=arch=compute_{CUDA_PORTABLE},code=compute_{CUDA_PORTABLE}"]
+    if len(codes) > 2:
+        codes.append("--compress-mode=size")     # a third of the size, and half a second more a file
+    version, stale, images = compiler_version((str(nvcc),)), [], {}
+    for name, source in cuda_sources(root).items():
+        image = images[name] = out / f"kernels/{name}.cu.fatbin"
+        command = [str(nvcc), *CUDA_FLAGS, *codes, *includes(root), "-fatbin", str(source)]
+        key = f"{version}\n{shlex.join(command)}\n"
+        if not _fresh(image, key):
+            stale.append((command, image, key))
+    with ThreadPoolExecutor(jobs()) as pool:
+        for _ in pool.map(lambda job: _compile(*job), stale):
+            pass
+    return images, len(stale)
+
+
+def image_list(images: Mapping[str, Path]) -> str:
+    """Assembly of runtime/cuda_image.h: every image in a section of its own, `accelnn_cuda_<family>_<file>_begin` to `_end`, and the list of all."""
+    symbols = {name: f"accelnn_cuda_{name.replace('/', '_')}" for name in images}
+    parts = [incbin(f"{symbols[name]}_begin", f"{symbols[name]}_end", path) for name, path in images.items()]
+    lines = ['.section .data.rel.ro.accelnn_cuda_images,"aw",%progbits', ".global accelnn_cuda_images", ".balign 8", "accelnn_cuda_images:"]
+    lines += [f".quad {s}_name, {s}_begin, {s}_end" for s in symbols.values()] + [".quad 0, 0, 0", '.section .rodata.accelnn_cuda_names,"a",%progbits']
+    lines += [f'{s}_name: .asciz "{name}"' for name, s in symbols.items()]
+    return "\n".join([*parts, *lines, ""])
 
 
 def incbin(begin: str, end: str, path: Path | None) -> str:

@@ -26,6 +26,8 @@ Piece = tuple[Storage, int, int]  # memory, the first and the last call that nee
 class _Recording(DeviceCall):
     """A row's call of which the launches are kept, and the scratch."""
 
+    recorded = True
+
     launches: list[Launch]
     scratches: list[Storage]
     where: Addresses

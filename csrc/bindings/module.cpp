@@ -1,4 +1,3 @@
-#include "cuda_image.h"
 #include "view.h"
 
 namespace accelnn {
@@ -44,7 +43,6 @@ PYBIND11_MODULE(_C, m) {
   py::list names;
   for (int i = 0; i < n_dtypes; i++) names.append(name_of(DType(i)));
   m.attr("dtypes") = names;
-  m.attr("cuda_image_bytes") = accelnn_cuda_image_end - accelnn_cuda_image_begin;
   bind_views(m);
   bind_ops(m);
   bind_plan(m);
@@ -54,4 +52,5 @@ PYBIND11_MODULE(_C, m) {
   bind_bound(m);
   bind_route(m);
   bind_cuda(m);
+  bind_cuda_rows(m);
 }

@@ -178,7 +178,7 @@ py::list list_device_rows(int op) {
   table_at(op);
   py::list rows;
   for (const DeviceRow* r = all_device_rows[op]; r->name; r++)
-    rows.append(py::dict(py::arg("name") = r->name, py::arg("where") = r->where, py::arg("dtype") = name_of(r->dtype),
+    rows.append(py::dict(py::arg("name") = r->name, py::arg("where") = r->where ? r->where : "", py::arg("dtype") = name_of(r->dtype),
                          py::arg("exactness") = exactness_words[int(r->exactness)]));
   return rows;
 }

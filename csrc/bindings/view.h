@@ -76,6 +76,7 @@ void bind_ceilings(py::module_&);
 void bind_bound(py::module_&);
 void bind_route(py::module_&);
 void bind_cuda(py::module_&);
+void bind_cuda_rows(py::module_&);
 
 }  // namespace accelnn
 

@@ -7,6 +7,7 @@
 #define ATTRIBUTE(kind, name, otherwise) name,
 #define ROW(...)
 #define TRITON(...)
+#define CUDA(...)
 namespace accelnn {
 namespace ACCELNN_JOIN(ACCELNN_OP, _attr) {
 enum Slot : int {
@@ -18,5 +19,6 @@ enum Slot : int {
 #undef ATTRIBUTE
 #undef ROW
 #undef TRITON
+#undef CUDA
 #undef ACCELNN_OP
 #undef ACCELNN_TABLE

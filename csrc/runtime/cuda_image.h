@@ -1,5 +1,10 @@
-// The GPU code that was compiled into this library, as a fat binary for cuModuleLoadData; empty when nvcc was not there (setup.py: ACCELNN_CUDA).
+// The GPU code that was compiled into this library: for each kernels/<family>/cuda_*.cu a fat binary for cuModuleLoadData. The list is empty when nvcc was
+// not there (setup.py: ACCELNN_CUDA). Only _C.so names it: a program names the images that its rows need, one by one.
 #pragma once
 #include <cstdint>
 
-extern "C" const unsigned char accelnn_cuda_image_begin[], accelnn_cuda_image_end[];
+struct CudaImage {
+  const char* name;                       // "softmax/cuda_softmax"; null: the end of the list
+  const unsigned char *begin, *end;
+};
+extern "C" const CudaImage accelnn_cuda_images[];

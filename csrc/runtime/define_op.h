@@ -6,6 +6,7 @@
 // ATTRIBUTE(kind, name, default)
 // ROW(isa bits, symbol, dtype of the first input, tile m, tile n, exactness)
 // TRITON(name, dtype of the first input, "family.gpu_triton:function", exactness)   runs on a device, launched from Python or a Plan: no symbol
+// CUDA(name, dtype of the first input, exactness)   the same from cuda_*.cu: `name` is a function that says what to launch (launches.h)
 // The rows of every processor stand in every library, so that Python on one can choose for a program on another: those of a foreign one have no code.
 #include "op.h"
 
@@ -17,6 +18,7 @@ namespace accelnn {
 #define ATTRIBUTE(kind, name, otherwise) {#name, AttrKind::kind, otherwise},
 #define ROW(...)
 #define TRITON(...)
+#define CUDA(...)
 static const AttrDef ACCELNN_JOIN(ACCELNN_OP, _attrs)[] = {
 #include ACCELNN_TABLE
     {nullptr, AttrKind::integer, 0}};
@@ -37,15 +39,23 @@ static const Row* const ACCELNN_JOIN(ACCELNN_OP, _rows)[] = {
 };
 #undef ROW
 #undef TRITON
+#undef CUDA
 
 #define ROW(...)
-#define TRITON(name, type, where, how) {#name, where, DType::type, Exactness::how},
+#define TRITON(...)
+#define CUDA(name, type, how) const char* name(const Call&, const Chip&, Launches*);
+#include ACCELNN_TABLE
+#undef TRITON
+#undef CUDA
+#define TRITON(name, type, where, how) {#name, where, DType::type, Exactness::how, nullptr},
+#define CUDA(name, type, how) {#name, nullptr, DType::type, Exactness::how, name},
 extern const DeviceRow ACCELNN_JOIN(device_rows_, ACCELNN_OP)[];
 const DeviceRow ACCELNN_JOIN(device_rows_, ACCELNN_OP)[] = {
 #include ACCELNN_TABLE
-    {nullptr, nullptr, DType::f32, Exactness::reference}};
+    {nullptr, nullptr, DType::f32, Exactness::reference, nullptr}};
 #undef ROW
 #undef TRITON
+#undef CUDA
 #undef ATTRIBUTE
 
 extern const Op ACCELNN_JOIN(op_, ACCELNN_OP);

@@ -58,13 +58,19 @@ struct Row {
   int16_t tile_m, tile_n;               // register tile, 0 where it means nothing
 };
 
-// A row for a device that is no processor: what computes it is a function of accelnn.kernels, which launches kernels through the device's driver. The
-// lists of them stand apart from the tables, so that a program for the CPU holds none.
+struct Chip;
+struct Launches;
+// A CUDA row (launches.h): what it launches for a call, or the reason for which it does not take it. It sees shapes, strides and addresses of a device.
+using LaunchRow = const char* (*)(const Call&, const Chip&, Launches*);
+
+// A row for a device that is no processor, best first whatever its kind: Triton's is a function of accelnn.kernels, CUDA's one of this library. The lists
+// of them stand apart from the tables, so that a program for the CPU holds none.
 struct DeviceRow {
   const char* name;                     // null: the end of a list
-  const char* where;                    // module:function
+  const char* where;                    // Triton: module:function. CUDA: null
   DType dtype;
   Exactness exactness;
+  LaunchRow launches;                   // CUDA. Triton: null
 };
 
 struct Op {

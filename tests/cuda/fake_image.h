@@ -88,8 +88,25 @@ inline int read_ptx(const std::string& text, int arch, Image* out, std::string* 
   return 0;
 }
 
+// Behind 16 bytes one entry after the other: kind (2: a cubin), the size of its head, of its content, flags. The fake unpacks nothing.
+inline int read_fat_binary(const char* image, int arch, Image* out) {
+  uint64_t bytes;
+  memcpy(&bytes, image + 8, sizeof bytes);
+  for (const char *at = image + 16, *end = at + bytes; at < end;) {
+    uint16_t kind;
+    uint32_t head;
+    uint64_t size;
+    memcpy(&kind, at, sizeof kind);
+    memcpy(&head, at + 4, sizeof head);
+    memcpy(&size, at + 8, sizeof size);
+    if (kind == 2 && !memcmp(at + head, "\177ELF", 4) && read_cubin(at + head, arch, out) == 0) return 0;
+    at += head + size;
+  }
+  return image_codes::no_binary;
+}
+
 inline int read_image(const char* image, int arch, Image* out, std::string* complaint) {
   if (!memcmp(image, "\177ELF", 4)) return read_cubin(image, arch, out);
-  if (!memcmp(image, "\x50\xED\x55\xBA", 4)) return image_codes::no_binary;       // a fat binary: this one has nothing for the fake's chip
+  if (!memcmp(image, "\x50\xED\x55\xBA", 4)) return read_fat_binary(image, arch, out);
   return read_ptx(image, arch, out, complaint);
 }

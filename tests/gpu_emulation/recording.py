@@ -14,8 +14,8 @@ __all__ = ["Launch", "Question", "Recording", "device_rows", "kinds", "ops_of", 
 
 
 def device_rows() -> dict[str, tuple[str, TableRow]]:
-    """Every device row of every table: its name -> the op's kernel, and the row."""
-    return {row.name: (kernel, row) for kernel in sorted({kernel_of(op) for op in OPS.values() if op.view is None}) for row in rows_of(kernel)}
+    """Every Triton row of every table: its name -> the op's kernel, and the row."""
+    return {row.name: (kernel, row) for kernel in sorted({kernel_of(op) for op in OPS.values() if op.view is None}) for row in rows_of(kernel) if row.where}
 
 
 def ops_of(kernel: str) -> list[Op]:

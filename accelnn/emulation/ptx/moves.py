@@ -170,6 +170,8 @@ def resolve(space: str, addresses: Array) -> tuple[str, Array]:
     """The space that generic addresses lie in, and their addresses there. Lanes that mix spaces in one access do not occur in compiled code."""
     if space == "shared" and (addresses >= SHARED).any():
         return space, addresses & ~np.uint64(SHARED)
+    if space == "param" and (addresses >= PARAMETERS).any():    # of a structure: nvcc takes its address once and adds to it
+        return space, addresses & np.uint64(PARAMETERS - 1)
     if space:
         return space, addresses
     first = int(addresses[0])
