@@ -24,7 +24,8 @@ matmul = _OPS["matmul"].call  # the operator @, with every operand of the op: ma
 _LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice", "bench": ".bench"}
 _LAZY_NAMES = {"compile": ".model.compiled", "load": ".model", "save": ".model", "save_onnx": ".model", "freeze": ".model", "Model": ".model",
                "compress": ".model.compress", "from_torch": ".model.exported", "build": ".deploy.build", "check_grads": ".core.check", "Dim": ".core.dims",
-               "explain": ".core.dispatch", "set_num_threads": ".core.device", "get_num_threads": ".core.device"}  # fmt: skip
+               "explain": ".core.dispatch", "set_num_threads": ".core.device", "get_num_threads": ".core.device",
+               "load_kernels": ".core.kernel_files"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -4,14 +4,15 @@ nothing is timed while a program runs.
     {"matmul_bfloat16": {"sm_90": [{"shape": [4096, 4096, 4096], "BM": 128, "BN": 256, "BK": 64, "warps": 8, "stages": 3}, ...],
                          "any":   [...]}}
 
-A device that a kernel has no list for reads "any". Of a list that entry is taken whose shape is nearest: by the sum of squares of the differences of
-logarithms, since 64 is to 128 what 1024 is to 2048; of two as near, the first."""
+`accelnn kernels tune` writes entries. A device that a kernel has no list for reads "any". Of a list that entry is taken whose shape is nearest: by the
+sum of squares of the differences of logarithms, since 64 is to 128 what 1024 is to 2048; of two as near, the first."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,4 +77,42 @@ def _nearest(folder: str, kernel: str, arch: str, shape: tuple[int, ...]) -> dic
 
 def nearest(file: str, kernel: str, arch: str, shape: Sequence[int]) -> dict[str, int]:
     """The configuration of `kernel` for a device and a shape, from the table beside `file`."""
-    return dict(_nearest(str(Path(file).parent), kernel, arch, tuple(shape)))
+    folder = str(Path(file).parent)
+    found = dict(_nearest(folder, kernel, arch, tuple(shape)))
+    for other in _watching:
+        found = other(folder, kernel, tuple(shape), found)
+    return found
+
+
+Watch = Callable[[str, str, tuple[int, ...], dict[str, int]], dict[str, int]]
+_watching: list[Watch] = []
+
+
+@contextlib.contextmanager
+def watched(by: Watch) -> Iterator[None]:
+    """Inside, by(folder, kernel, shape, configuration) says what each question to a table is answered: how a tuner tries another configuration."""
+    _watching.append(by)
+    try:
+        yield
+    finally:
+        _watching.remove(by)
+
+
+def replaced(found: dict[str, dict[str, list[dict[str, Any]]]], kernel: str, arch: str, shape: Sequence[int], config: dict[str, int]) -> str:
+    """The text of a table in which this is the entry of the shape. A device that read "any" gets a list of its own, which begins as a copy of that:
+    otherwise the one new entry would count for all of its shapes."""
+    devices = found[kernel]
+    entries = [dict(e) for e in devices.get(arch, devices.get("any", []))]
+    entry = {"shape": list(shape), **config}
+    at = next((i for i, e in enumerate(entries) if e["shape"] == entry["shape"]), len(entries))
+    entries[at:] = [entry, *entries[at + 1 :]]
+    return text({**found, kernel: {**devices, arch: entries}})
+
+
+def text(found: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
+    """A line an entry."""
+    kernels = []
+    for kernel, devices in found.items():
+        lists = [f"    {json.dumps(d)}: [\n" + ",\n".join(f"      {json.dumps(e)}" for e in entries) + "\n    ]" for d, entries in devices.items()]
+        kernels.append(f"  {json.dumps(kernel)}: {{\n" + ",\n".join(lists) + "\n  }")
+    return "{\n" + ",\n".join(kernels) + "\n}\n"

@@ -45,6 +45,12 @@ def _absent(reason: str) -> None:
     pytest.skip(reason, allow_module_level=True)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`pytest -m gpu` runs the tests of device rows on the GPU: before anything asks which device is meant."""
+    if config.getoption("markexpr", "") == "gpu":
+        os.environ.setdefault("ACCELNN_DEVICE", "cuda")
+
+
 # What CI may skip: what the machine is not, and cases that do not exist (a row that refuses a shape, an op without a derivative).
 MAY_SKIP = re.compile(r"this CPU|GPU|refuses:|no derivative|a view has no kernel|made by a pass|may not trace")
 

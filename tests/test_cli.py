@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -65,6 +66,34 @@ def test_explain():
     assert forced["chosen"] == "matmul_f32_ref"
     conv = json.loads(run("kernels", "--explain", "conv2d", "1x3x32x32,16x3x3x3", "--attr", "pad_top=1", "--json").stdout)
     assert conv["chosen"].startswith("conv2d_f32_") and conv["attrs"]["pad_top"] == 1
+
+
+def test_explain_on_a_device():
+    """Neither a GPU nor triton is needed: which row takes the call, why the others do not, and what it launches."""
+    text = run("kernels", "--explain", "matmul", "512x768x3072:bfloat16", "--device", "sm_90").stdout
+    assert "->  matmul_bf16_triton_descriptors  chosen" in text and "made for another dtype" in text and "launches: product_by_descriptors" in text
+    older = json.loads(run("kernels", "--explain", "matmul", "512x768x3072:bfloat16", "--device", "sm_80", "--json").stdout)
+    refused = {r["name"]: r["refused"] for r in older["rows"]}
+    assert older["chosen"] == "matmul_bf16_triton"
+    assert "sm_80 has no tensor memory" in refused["matmul_bf16_triton_descriptors"] and older["launches"] == ["product"]
+    composed = json.loads(run("kernels", "--explain", "layer_norm", "4x8,8,8", "--device", "sm_90", "--json").stdout)
+    assert composed["chosen"] and composed["launches"]
+    assert "a view: nothing runs" in run("kernels", "--explain", "detach", "4x8", "--device", "sm_90").stdout
+    nothing = run("kernels", "--explain", "softmax", "4x8", "--device", "sm_75")
+    assert nothing.returncode == 1 and "no chip 'sm_75' is known; expected one of sm_80" in nothing.stderr
+    assert "--device says where" in run("kernels", "softmax", "--device", "sm_90").stderr
+
+
+def test_device_rows_are_listed():
+    assert "  softmax_f32_triton  float32  ulps  softmax.gpu_triton:softmax" in run("kernels", "softmax").stdout
+    (softmax,) = json.loads(run("kernels", "softmax", "--json").stdout)
+    assert softmax["device_rows"][0]["name"] == "softmax_f32_triton"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is not None, reason="triton is installed")
+def test_compile_needs_triton(tmp_path):
+    done = run("kernels", "compile", "--arch", "sm_90", "--call", "softmax", "4x8", "-o", str(tmp_path / "k.zip"))
+    assert done.returncode == 1 and 'pip install "accelnn[cuda13]"' in done.stderr and not (tmp_path / "k.zip").exists()
 
 
 @pytest.mark.parametrize(("arguments", "word"), [(("matmul", "1x2x3,4x5"), "matmul"), (("matmul", "1xtwo"), "no shape"), (("nothing", "1"), "no op")])

@@ -183,3 +183,31 @@ def test_errors_of_packed_sequences() -> None:
         an.varlen_attn(q, q, q, an.tensor(np.array([0, 5])), window_size=(4, 0))
     with pytest.raises(an.Error, match="enable_gqa"):
         an.varlen_attn(q, q[:, :1], q[:, :1], an.tensor(np.array([0, 5])))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+def test_pages_are_a_cache_wherever_they_lie(dtype: str) -> None:
+    """Three sequences over 12 pages of 4 keys in any order, tables of int32: as one cache a sequence."""
+    rng = np.random.default_rng(0)
+    lengths, tables = np.array([9, 0, 17], np.int32), rng.permutation(12)[: 3 * 4].reshape(3, 4).repeat(2, 1)[:, :5].astype(np.int32)
+    q, (k, v) = drawn(3, 4, 2, 8), (an.tensor(rng.normal(size=(12, 4, 2, 8)).astype(np.float32)).to(getattr(an, dtype)) for _ in range(2))
+    scales = [an.tensor(rng.uniform(0.5, 1, (12, 4, 2)).astype(np.float32)) if dtype == "int8" else None for _ in range(2)]
+    got = an.attention_paged(q, k, v, an.tensor(tables), an.tensor(lengths), *scales).numpy()
+    for b, n in enumerate(lengths):
+        together = [None if c is None else an.tensor(np.concatenate([c.float().numpy()[page] for page in tables[b]])[:n].swapaxes(0, 1)[None].copy())
+                    for c in (k, v, *scales)]  # fmt: skip
+        want = an.attention_decode(q[b : b + 1], *together[:2], None, *together[2:]).numpy()
+        np.testing.assert_allclose(got[b : b + 1], want, rtol=1e-5, atol=1e-6)
+    assert (got[1] == 0).all()
+
+
+def test_errors_of_pages() -> None:
+    q, k = drawn(1, 2, 1, 8), drawn(3, 4, 2, 8)
+    tables, one = an.tensor(np.array([[2, 3]])), an.tensor(np.array([5]))
+    with pytest.raises(an.Error, match="attention_paged: page 1 of item 0 is 3: 0 to 2 expected"):
+        an.attention_paged(q, k, k, tables, one)
+    an.attention_paged(q, k, k, tables, an.tensor(np.array([4])))      # nobody reads the second page
+    with pytest.raises(an.Error, match="block tables are"):
+        an.attention_paged(q, k, k, one, one)
+    with pytest.raises(an.Error, match="do not divide over"):
+        an.attention_paged(drawn(1, 3, 1, 8), k, k, tables, one)

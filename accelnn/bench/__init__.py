@@ -19,16 +19,21 @@ from .session import Job, run as run_here
 
 
 def run(*ops: str, shapes: Sequence[str] = (), against: Sequence[str] = peers.LIBRARIES, device: str = "cpu", threads: int | None = None, rows: bool = False,
-        quick: bool = False, pace: Pace | None = None, printer: Printer | None = None) -> dict[str, Any]:
-    """Measures in this process and returns the record (the document of --json). Nothing is printed without a printer. numpy keeps the number of threads
-    that it started with; the command sets it for every peer."""
-    return measure(Job(cases(ops, shapes, quick), threads or get_num_threads(), pace or (Pace.quick() if quick else Pace()), tuple(against), device, rows),
+        quick: bool = False, pace: Pace | None = None, printer: Any = None) -> dict[str, Any]:
+    """Measures in this process and returns the record (the document of --json). Nothing is printed without a printer (bench.Printer; for a device
+    bench.gpu.Printer). numpy keeps the number of threads that it started with; the command sets it for every peer. device: "cpu" or "cuda"."""
+    if device != "cpu":
+        from . import gpu
+
+        how = "quick" if quick else "shapes"
+        return gpu.run(gpu.cases(ops, shapes, how), device, "quick" if quick else "full", against, rows, printer=printer)
+    return measure(Job(cases(ops, shapes, quick), threads or get_num_threads(), pace or (Pace.quick() if quick else Pace()), tuple(against), rows),
                    (None,), printer, lambda job, emit: run_here(job, emit))
 
 
 def measure(job: Job, threads: Sequence[int | None], printer: Printer | None, start: Callable[[Job, Callable[[dict[str, Any]], None]], None]) -> dict[str, Any]:
     """Runs the job for each number of threads (None: the job's own) by `start`, and collects the record."""
-    asked = {"against": list(job.against), "device": job.device, "rows": job.rows, "threads": [n or job.threads for n in threads]}
+    asked = {"against": list(job.against), "device": "cpu", "rows": job.rows, "threads": [n or job.threads for n in threads]}
     made = records.new(asdict(job.pace) | asked)
     if printer:
         printer.opening(made)
@@ -39,7 +44,7 @@ def measure(job: Job, threads: Sequence[int | None], printer: Printer | None, st
             printer.event(event)
 
     for n in threads:
-        start(Job(job.cases, n or job.threads, job.pace, job.against, job.device, job.rows), emit)
+        start(Job(job.cases, n or job.threads, job.pace, job.against, job.rows), emit)
     if printer:
         for text in (rows_closing if job.rows else closing)(made, printer.paint):
             printer.say(text)

@@ -40,11 +40,11 @@ class Change:
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     """A Change for each case, subject and number of threads that both records have timed (or the new one got wrong)."""
-    before = {identity(r): r for r in old["rows"] if "time" in r}
+    before = {identity(r): r for r in old["rows"] if r.get("time")}
     found = []
     for r in new["rows"]:
         was = before.get(identity(r))
-        if was is None or not ("time" in r or "error" in r):
+        if was is None or not (r.get("time") or "error" in r):
             continue
         at = (r["threads"], r["group"], r["label"], r["subject"])
         if "error" in r:
@@ -95,7 +95,7 @@ def lines(changes: Sequence[Change], paint: Paint = plain, old: dict[str, Any] |
 
 def _line(title: str, c: Change) -> list[str]:
     who = "" if c.subject == "accelnn" else f" {c.subject}"
-    where = f"  {title}: {c.group}, {c.label}{who}, {c.threads} thread{'s' * (c.threads > 1)}:"
+    where = f"  {title}: {c.group}, {c.label}{who}, {f'{c.threads} thread' if c.threads else 'device'}{'s' * (c.threads > 1)}:"
     what = f"{seconds(c.before)} -> {seconds(c.after)}, {c.speedup:.2f}x (machine {c.machine:.2f}x, noise {100 * c.noise:.0f}%)"
     what = f"right then; {c.wrong}" if c.wrong else what
     return textwrap.wrap(f"{where} {what}", WIDTH, subsequent_indent="      ")

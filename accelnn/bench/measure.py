@@ -14,7 +14,7 @@ import numpy as np
 from ..core.errors import Error
 from . import ceilings as limits
 from .check import Truth
-from .device import CpuClock, CudaClock
+from .device import CpuClock
 from .stats import Spread, ratios
 from .works import Inputs, Work, results
 
@@ -86,7 +86,7 @@ def wrong(contestant: Contestant, truths: Sequence[Truth], dtype: str) -> str | 
     return None
 
 
-def block(contestant: Contestant, clock: CpuClock | CudaClock, seconds: float) -> None:
+def block(contestant: Contestant, clock: CpuClock, seconds: float) -> None:
     """One block: warm up for a tenth of it, then batches of calls of at least 50 us, so that reading the clock (0.1 us) does not count."""
     calls = contestant.calls
     begin, n = time.perf_counter(), 0
@@ -107,7 +107,7 @@ def block(contestant: Contestant, clock: CpuClock | CudaClock, seconds: float) -
     contestant.count += len(times) * len(batch) * contestant.unit
 
 
-def alternate(contestants: Sequence[Contestant], clock: CpuClock | CudaClock, pace: Pace, tick: Callable[[str], None] = lambda label: None) -> None:
+def alternate(contestants: Sequence[Contestant], clock: CpuClock, pace: Pace, tick: Callable[[str], None] = lambda label: None) -> None:
     """All take turns, every round beginning with another one: a slow moment of the machine hits everybody."""
     enabled = gc.isenabled()
     gc.disable()

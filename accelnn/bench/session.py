@@ -10,7 +10,7 @@ from ..core.device import set_num_threads
 from ..core.errors import Error
 from . import ceilings, peers, rows
 from .cases import Case
-from .device import clock
+from .device import CpuClock
 from .measure import Contestant, Pace, alternate, input_sets, keeping, refused, row, wrong
 from .own import OWN
 from .works import Inputs, Work
@@ -26,13 +26,12 @@ class Job:
     threads: int = 1
     pace: Pace = field(default_factory=Pace)
     against: Sequence[str] = peers.LIBRARIES
-    device: str = "cpu"
     rows: bool = False                    # every row of the op's table in place of the peers
 
 
 def run(job: Job, emit: Emit) -> None:
     """Emits {"event": "start" | "tick" | "row" | "end", ...}; an event "row" for each case and subject."""
-    timer = clock(job.device)
+    timer = CpuClock()
     set_num_threads(job.threads)
     libraries = {name: peers.about(name, job.threads) for name in peers.present(job.against)}
     absent = {name: peers.missing(name) for name in job.against if peers.missing(name)}

@@ -14,6 +14,7 @@ from ..bench import Job, Pace, Printer, cases, load, measure, peers
 from ..bench.document import check, default_threads, text
 from ..bench.worker import start
 from ..core.errors import AttributeValueError, DeviceError, FormatError
+from ..core.remote import device_named
 from .terminal import paint, wants_color
 
 EPILOG = """SHAPES, separated by commas:
@@ -33,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("accelnn bench", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("ops", nargs="*", metavar="OP", help="ops, or works like matmul_nk; default: everything")
     p.add_argument("--shapes", default="", metavar="S,S", help="in place of those of shapes.toml")
-    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: device rows beside torch's libraries (docs/bench.md)")
     p.add_argument("--threads", default="", metavar="N,N", help="default: 1 and all")
     p.add_argument("--against", default=",".join(peers.LIBRARIES), metavar="P,P", help="torch,numpy,onnxruntime, or none")
     p.add_argument("--with", dest="modules", action="append", default=[], metavar="MODULE", help="module or file.py that registers kernels of your own")
@@ -86,28 +87,55 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         need("matplotlib", "plot")
     if args.device == "cuda":
-        from ..bench.device import clock
-
-        try:
-            clock("cuda")
-        except DeviceError as reason:
-            return no_gpu(str(reason))
+        return on_gpu(args, old)
     for module in args.modules:
         load(module)                                          # here, so that an error comes before any measurement
     chosen = cases(args.ops, [s for s in args.shapes.split(",") if s], args.quick)
-    job = Job(chosen, 1, Pace.quick() if args.quick else Pace(), tuple(peers.names(args.against)), args.device, args.rows)
+    job = Job(chosen, 1, Pace.quick() if args.quick else Pace(), tuple(peers.names(args.against)), args.rows)
     out = sys.stderr if args.json == "-" else sys.stdout
     printer = Printer(out, partial(paint, stream=out), sys.stderr if wants_color(sys.stderr) else None)
     found = measure(job, thread_counts(args.threads), printer, lambda job, emit: start(job, args.modules, emit))
-    if args.json == "-":
-        print(json.dumps(found))
-    elif args.json:
-        write(Path(args.json), text(found))
+    keep(args, found)
     if args.plot:
         from ..bench.plot import roofline
 
         roofline(found, args.plot)
         printer.say(f"Roofline in {args.plot}")
+    return verdict(found, old, printer)
+
+
+def on_gpu(args: argparse.Namespace, old: dict[str, Any] | None) -> int:
+    """--device cuda: device rows, in this process."""
+    from ..bench import gpu
+
+    if args.threads or args.modules:
+        parser().error(f"{'--threads' if args.threads else '--with'} is for the CPU, not for --device cuda")
+    try:
+        device_named("cuda")
+    except DeviceError as reason:
+        return no_gpu(str(reason))
+    chosen = gpu.cases(args.ops, [s for s in args.shapes.split(",") if s], "quick" if args.quick else "shapes")
+    out = sys.stderr if args.json == "-" else sys.stdout
+    printer = gpu.Printer(out, partial(paint, stream=out))
+    found = gpu.run(chosen, "cuda", "quick" if args.quick else "full", peers.names(args.against), args.rows, printer=printer)
+    keep(args, found)
+    if args.plot:
+        from ..bench.gpu.plot import roofline
+
+        drawn = roofline(found, args.plot)
+        printer.say(f"Roofline in {args.plot}" if drawn else "No roofline: nothing was timed")
+    return verdict(found, old, printer)
+
+
+def keep(args: argparse.Namespace, found: dict[str, Any]) -> None:
+    if args.json == "-":
+        print(json.dumps(found))
+    elif args.json:
+        write(Path(args.json), text(found))
+
+
+def verdict(found: dict[str, Any], old: dict[str, Any] | None, printer: Any) -> int:
+    """The exit code; what has changed since an old record is printed before."""
     regressed = False
     if old:
         from ..bench.compare import compare, lines

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,22 +13,26 @@ from .. import _C
 from ..core.device import isa_level
 from ..core.dispatch import explain
 from ..core.dtypes import DType, as_dtype
-from ..core.errors import AttributeValueError, ShapeError
+from ..core.errors import AttributeValueError, KernelError, ShapeError
 from ..core.graph import Spec
 from ..core.registry import OPS
+from ..core.remote_call import rows_of
 from .terminal import columns, paint
 
 SHAPES = """SHAPE: the sizes of each input, joined by x, the inputs by commas; a dtype may follow a colon, `-` leaves one out.
   matmul 1x768x768                         (M x K x N, short for 1x768,768x768)
   conv2d 1x3x32x32,16x3x3x3 --attr pad_top=1
   softmax 64x1000:f32"""
+COMMANDS = ("compile", "tune")
+ALSO = """accelnn kernels compile --help: kernels for GPUs, compiled into a file; accelnn kernels tune --help: their block sizes, measured on this GPU."""
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser("accelnn kernels", description=__doc__, epilog=f"{SHAPES}\nExit code: 0 done; 1 no kernel would run; 2 wrong usage.",
+    p = argparse.ArgumentParser("accelnn kernels", description=__doc__, epilog=f"{SHAPES}\n{ALSO}\nExit code: 0 done; 1 no kernel would run; 2 wrong usage.",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("op", nargs="?", help="only this op")
     p.add_argument("--explain", nargs=2, metavar=("OP", "SHAPE"), help="every row, why each was refused, and the pick")
+    p.add_argument("--device", metavar="CHIP", help="with --explain: which device row takes the call on this GPU: sm_80, sm_90 ...")
     p.add_argument("--matrix", action="store_true", help="ops x dtypes x instruction sets, as a Markdown table")
     p.add_argument("--attr", action="append", default=[], metavar="NAME=NUMBER", help="an attribute of the op")
     p.add_argument("--json", action="store_true")
@@ -44,7 +50,9 @@ def listing(op: str | None, as_json: bool) -> int:
     if not ops:
         raise AttributeValueError(f"no op '{op}'; accelnn kernels lists them all")
     if as_json:
-        print(json.dumps([{**o, "rows": [{**r, "instructions": instructions(r["isa"])} for r in o["rows"]]} for o in ops]))
+        print(json.dumps([{**o, "rows": [{**r, "instructions": instructions(r["isa"])} for r in o["rows"]],
+                           "device_rows": [{"name": r.name, "dtype": r.dtype.name, "exactness": r.exactness, "where": r.where} for r in rows_of(o["name"])]}
+                          for o in ops]))  # fmt: skip
         return 0
     for o in ops:
         print(paint(o["name"], "bold") + f"   {', '.join(a['name'] for a in o['attrs']) or 'no attributes'}")
@@ -52,6 +60,9 @@ def listing(op: str | None, as_json: bool) -> int:
                   "" if r["runs_here"] else "not on this machine") for r in o["rows"]]
         for row, line in zip(o["rows"], columns(table), strict=True):
             print(line.rstrip() if row["runs_here"] else paint(line, "dim"))
+        if device := rows_of(o["name"]):
+            print("  on GPUs:")
+            print("\n".join(line.rstrip() for line in columns([(r.name, r.dtype.name, r.exactness, r.where) for r in device])))
     return 0
 
 
@@ -80,8 +91,8 @@ def specs(op: str, text: str) -> list[Spec | None]:
     parts = text.split(",")
     samples = list(OPS[op].samples())
     if op == "matmul" and len(parts) == 1 and len(sizes := parts[0].split(":")[0].split("x")) == 3:
-        m, k, n = sizes
-        parts = [f"{m}x{k}", f"{k}x{n}"]
+        (m, k, n), dtype = sizes, text[len(parts[0].split(":")[0]) :]
+        parts = [f"{m}x{k}{dtype}", f"{k}x{n}{dtype}"]
     sample = next((s for s, _ in samples if len(s) == len(parts)), samples[0][0] if samples else ())
     made: list[Spec | None] = []
     for i, part in enumerate(parts):
@@ -111,11 +122,13 @@ def attributes(op: str, given: Sequence[str], n: int) -> dict[str, Any]:
     return made
 
 
-def explanation(op: str, text: str, attr: Sequence[str], as_json: bool) -> int:
+def explanation(op: str, text: str, attr: Sequence[str], as_json: bool, device: str | None = None) -> int:
     if op not in OPS:
         raise AttributeValueError(f"no op '{op}'; there are {', '.join(sorted(OPS))}")
     inputs = specs(op, text)
     attrs = attributes(op, attr, len(inputs))
+    if device is not None:
+        return on_device(op, inputs, attrs, device, as_json)
     rows = explain(op, inputs, attrs)
     chosen = next((name for name, why in rows if why is None), None)
     if as_json:
@@ -133,9 +146,40 @@ def explanation(op: str, text: str, attr: Sequence[str], as_json: bool) -> int:
     return 0 if chosen else 1
 
 
+def on_device(op: str, inputs: Sequence[Spec | None], attrs: dict[str, Any], arch: str, as_json: bool) -> int:
+    """The device rows of the op, and the one that would take the call on this chip: neither the chip nor Triton need be there."""
+    from ..core.recording import Recording, question_of
+
+    question, recorder, failure = question_of(op, inputs, attrs), Recording(arch), ""
+    asked = question.explained(arch) if OPS[op].view is None else []
+    try:
+        question.record(recorder)
+    except KernelError as reason:
+        failure = str(reason)
+    launched = [launch.kernel.__name__ for launch in recorder.launches]
+    chosen = next((row.name for row, why in asked if why is None), None)
+    how = chosen or failure or ("a view: nothing runs" if OPS[op].view is not None else "its composition of other ops")
+    if as_json:
+        print(json.dumps({"op": op, "device": arch, "inputs": [None if s is None else {"shape": s.shape, "dtype": s.dtype.name} for s in inputs],
+                          "attrs": attrs, "chosen": chosen, "how": how, "launches": launched,
+                          "rows": [{"name": row.name, "refused": why} for row, why in asked]}))  # fmt: skip
+        return 1 if failure else 0
+    print(f"{op}({', '.join('-' if s is None else repr(s) for s in inputs)}) on {arch}")
+    table = [("->" if r.name == chosen else "  ", r.name, "chosen" if r.name == chosen else why or "would do, but comes after the choice") for r, why in asked]
+    for (r, _), line in zip(asked, columns(table, ""), strict=True):
+        print(paint(line, "good" if r.name == chosen else "dim"))
+    print(f"{'' if chosen else how + '; '}launches: {', '.join(launched) or 'none'}")
+    return 1 if failure else 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+    words = list(sys.argv[2:] if argv is None else argv)
+    if words and words[0] in COMMANDS:
+        return int(importlib.import_module(f".kernels_{words[0]}", __package__).main(words[1:]))
+    args = parser().parse_args(words)
+    if args.device is not None and not args.explain:
+        raise AttributeValueError("--device says where --explain OP SHAPE asks")
     if args.explain:
         op, shape = args.explain
-        return explanation(op, shape, args.attr, args.json)
+        return explanation(op, shape, args.attr, args.json, args.device)
     return (matrix if args.matrix else listing)(args.op, args.json)

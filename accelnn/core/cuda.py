@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import _C
+from .cuda_replay import Replay
 from .cuda_rows import ImageLaunch, Images
 from .errors import DeviceError
-from .remote import Remote, Sizes, Storage
+from .remote import Launch, Remote, Sizes, Storage
 
 LETTERS = {"i1": "b", "u1": "b", "i8": "b", "u8": "B", "i16": "h", "u16": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q", "fp32": "f", "fp64": "d"}
 LEAST = 512  # bytes: what the driver's own addresses are multiples of
@@ -86,15 +87,16 @@ class Cuda:
     def synchronize(self) -> None:
         _C.cuda.synchronize(device=self.number)
 
-    def launch_image(self, launch: ImageLaunch, memory: Sequence[Remote]) -> None:
-        self.images.launch(launch)
+    def stream(self) -> int:
+        """The stream of this thread's work."""
+        return 0
+
+    def use(self, owner: Block) -> int:
+        """The current stream, noted as one that uses the memory."""
+        return self.stream()
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
-        key = (id(kernel), tuple(map(_kind, args)), tuple(constants.items()), warps, stages)
-        known = self.ready.get(key)
-        if known is None:
-            known = self.ready[key] = self._prepare(kernel, args, constants, warps, stages)
-        function, compiled, passed, _ = known
+        function, compiled, passed, _ = self.found(kernel, args, constants, warps, stages)
         scratch = None
         size = int(compiled.metadata.get("global_scratch_size") or 0)
         if size:
@@ -102,13 +104,27 @@ class Cuda:
         values = [args[i].address if isinstance(args[i], Remote) else args[i] for i in passed]
         _C.cuda.launch(function, grid, 32 * compiled.warps, compiled.shared, (*values, scratch.address if scratch else 0, 0))
 
+    def launch_image(self, launch: ImageLaunch, memory: Sequence[Remote]) -> None:
+        self.images.launch(launch)
+
+    def record(self, launches: Sequence[Launch]) -> Replay:
+        return Replay(self, launches)
+
+    def found(self, kernel: Any, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> tuple[Any, Any, list[int], Any]:
+        """What launches of this kind need: see _prepare."""
+        key = (id(kernel), tuple(map(_kind, args)), tuple(constants.items()), warps, stages)
+        known = self.ready.get(key)
+        if known is None:
+            known = self.ready[key] = self._prepare(kernel, args, constants, warps, stages)
+        return known
+
     def _prepare(self, kernel: Any, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> tuple[Any, Any, list[int], Any]:
         """Compiles and loads; which of the arguments the compiled kernel takes. The kernel is held: its id is a part of the key."""
-        from ..emulation.ahead import compile
         from ..emulation.arguments import Pointer
+        from .kernel_files import compiled as compiled_for
 
         given = [Pointer(x.address, x.dtype.name, x.storage.nbytes // x.dtype.itemsize - x.offset) if isinstance(x, Remote) else x for x in args]
-        compiled = compile(kernel, given, constants, target_of(self.arch), warps, stages)
+        compiled = compiled_for(kernel, given, constants, target_of(self.arch), warps, stages)
         names = [n for n in kernel.arg_names if n not in constants]
         taken = dict(compiled.parameters)
         passed = [i for i, n in enumerate(names) if n in taken]

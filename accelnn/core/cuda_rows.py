@@ -67,6 +67,8 @@ class CudaRow:
     def refuse(self, call: Any) -> str | None:
         if not hasattr(call.device, "launch_image"):
             return f"{call.device.name} runs Triton's rows alone"
+        if call.recorded:
+            return "Plans record Triton's launches alone"
         found = self.plan(call)
         if isinstance(found, str):
             return found

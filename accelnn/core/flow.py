@@ -28,8 +28,8 @@ class _Inner(Trace):
     """The recording of a body inside another one."""
 
     def __init__(self, around: Trace) -> None:
-        super().__init__()
-        self.around, self.path, self.names, self.modules = around, around.path, around.names, around.modules
+        super().__init__(around.device)
+        self.around, self.path, self.names, self.modules, self.copies = around, around.path, around.names, around.modules, around.copies
         self.made: dict[int, Node] = {}
 
     def value_of(self, x: Tensor) -> Value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,6 +12,33 @@ from .dtypes import DType
 from .errors import DeviceError
 
 Sizes = tuple[int, ...]
+
+
+class Launch(NamedTuple):
+    """One launch of a @triton.jit function. args: its run-time arguments in order: Remotes, ints, floats, None."""
+
+    kernel: Any
+    grid: Sizes
+    args: Sequence[Any]
+    constants: dict[str, Any]
+    warps: int
+    stages: int
+
+
+class Copy(NamedTuple):
+    """Bytes from one place of a device to another: addresses. owner: of the memory that is not the Plan's own."""
+
+    to: int
+    source: int
+    nbytes: int
+    owner: Any
+
+
+class Recorded(Protocol):
+    """Launches that are done again and again, with nothing left to find out."""
+
+    def run(self, before: Sequence[Copy], after: Sequence[Copy]) -> None:
+        """Copies, the launches, copies, in this order."""
 
 
 class Device(Protocol):
@@ -35,18 +62,28 @@ class Device(Protocol):
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None: ...
 
+    def record(self, launches: Sequence[Launch]) -> Recorded:
+        """Compiles and loads what the launches need. Whoever holds the result holds their memory."""
+
     def synchronize(self) -> None: ...
 
 
 class Storage:
     """A piece of a device's memory, and how often it has been written in place."""
 
-    __slots__ = ("address", "device", "nbytes", "owner", "version")
+    __slots__ = ("__weakref__", "address", "device", "nbytes", "owner", "version")
 
     def __init__(self, device: Device, nbytes: int, owner: Any = None) -> None:
         self.device, self.nbytes, self.version = device, nbytes, 0
         self.owner = device.allocate(nbytes) if owner is None else owner
         self.address = device.address(self.owner)
+
+    @classmethod
+    def within(cls, device: Device, nbytes: int, address: int, owner: Any) -> Storage:
+        """A part of memory that somebody owns."""
+        made = cls.__new__(cls)
+        made.device, made.nbytes, made.version, made.owner, made.address = device, nbytes, 0, owner, address
+        return made
 
 
 class Remote:
@@ -81,6 +118,10 @@ class Remote:
 
     def bump(self) -> None:
         self.storage.version += 1
+
+    @property
+    def writable(self) -> bool:
+        return getattr(self.storage.owner, "writable", True)
 
     @property
     def address(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -17,6 +16,7 @@ from .errors import DeviceError, KernelError
 from .graph import Spec
 from .registry import KERNELS, OPS, Op
 from .remote import Device, Remote
+from .row_modules import row_module
 from .tensor import Tensor, mode, no_grad
 
 OTHERWISE: dict[str, Callable[[Any], Any]] = {"integer": int, "real": float, "integers": lambda _: ()}
@@ -24,6 +24,8 @@ OTHERWISE: dict[str, Callable[[Any], Any]] = {"integer": int, "real": float, "in
 
 class DeviceCall:
     """What a row is given (kernels/launch.py, Call)."""
+
+    recorded = False  # whether its launches are kept and done later, at addresses that are not known yet
 
     __slots__ = ("attrs", "device", "inputs", "outputs")
 
@@ -51,7 +53,7 @@ class TableRow:
         if not self.where:
             return CudaRow(self.number, self.name)
         module, _, function = self.where.partition(":")
-        return getattr(importlib.import_module(f"accelnn.kernels.{module}"), function)
+        return getattr(row_module(module), function)
 
     def why_not(self, call: DeviceCall) -> str | None:
         """Why it does not take this call, or None."""
@@ -82,8 +84,11 @@ def kernel_of(op: Op) -> str:
 
 def attributes(op: Op, attrs: dict[str, Any], n_inputs: int) -> dict[str, Any]:
     """The kernel's attributes by name, with what the table says of those that were not given."""
-    given = op.kernel_attrs(attrs, n_inputs)
-    return {a["name"]: given[a["name"]] if a["name"] in given else OTHERWISE[a["kind"]](a["default"]) for a in KERNELS[kernel_of(op)]["attrs"]}
+    return kernel_attributes(kernel_of(op), op.kernel_attrs(attrs, n_inputs))
+
+
+def kernel_attributes(kernel: str, given: dict[str, Any]) -> dict[str, Any]:
+    return {a["name"]: given[a["name"]] if a["name"] in given else OTHERWISE[a["kind"]](a["default"]) for a in KERNELS[kernel]["attrs"]}
 
 
 def device_of(views: Sequence[Any]) -> Device | None:

@@ -3,16 +3,18 @@ the emulator what Triton compiled of it (otherwise; ACCELNN_EMULATE names the ch
 
 from __future__ import annotations
 
+import ctypes
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .errors import DeviceError
 from .optional import need
-from .remote import Remote, Sizes, Storage
+from .remote import Copy, Launch, Remote, Sizes, Storage
 
 SHARED = {"sm_80": 166912, "sm_90": 232448}  # bytes of shared memory for one block
 
@@ -62,19 +64,51 @@ class StandIn:
         """Everything is done when launch() returns."""
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
-        from ..emulation.arguments import Pointer
+        self.prepared(Launch(kernel, grid, args, constants, warps, stages))()
 
-        def given(x: Any) -> Any:
-            if not isinstance(x, Remote):
-                return x
-            itemsize = x.dtype.itemsize
-            return Pointer(x.address, x.dtype.name, x.storage.nbytes // itemsize - x.offset, x.storage.owner)
-
+    def prepared(self, launch: Launch) -> Callable[[], Any]:
+        """The launch as a function of nothing."""
+        args = [_pointer(x) if isinstance(x, Remote) else x for x in launch.args]
         if self.interprets:
-            from ..emulation.interpreter import launch
+            from ..emulation.interpreter import launch as interpret
 
-            launch(kernel, grid, [given(x) for x in args], constants, warps, stages)
-        else:
-            from ..emulation.driver import launch as run
+            return partial(interpret, launch.kernel, launch.grid, args, launch.constants, launch.warps, launch.stages)
+        from ..emulation.driver import launch as run
 
-            run(kernel, grid, [given(x) for x in args], constants, warps, stages, arch=self.arch)
+        return partial(run, launch.kernel, launch.grid, args, launch.constants, launch.warps, launch.stages, arch=self.arch)
+
+    def record(self, launches: Sequence[Launch]) -> Replay:
+        return Replay(self, launches)
+
+    def copy(self, copy: Copy) -> None:
+        ctypes.memmove(copy.to, copy.source, copy.nbytes)
+        if not self.interprets:
+            from ..emulation.ptx import filled
+
+            filled(copy.to, copy.nbytes)
+
+
+class Replay:
+    """See remote.Recorded."""
+
+    def __init__(self, device: StandIn, launches: Sequence[Launch]) -> None:
+        self.device, self.steps = device, [device.prepared(launch) for launch in launches]
+        if not device.interprets:
+            from ..emulation.driver import compiled
+
+            for one in launches:
+                compiled(one.kernel, [_pointer(x) if isinstance(x, Remote) else x for x in one.args], one.constants, one.warps, one.stages, device.arch)
+
+    def run(self, before: Sequence[Copy], after: Sequence[Copy]) -> None:
+        for copy in before:
+            self.device.copy(copy)
+        for step in self.steps:
+            step()
+        for copy in after:
+            self.device.copy(copy)
+
+
+def _pointer(x: Remote) -> Any:
+    from ..emulation.arguments import Pointer
+
+    return Pointer(x.address, x.dtype.name, x.storage.nbytes // x.dtype.itemsize - x.offset, x.storage.owner)

@@ -79,8 +79,10 @@ class Tensor(_C.TensorBase, Methods):
 
     @property
     def device(self) -> str:
-        """"cpu", "cuda", "cuda:1", "emu"."""
-        return "cpu" if self.view is None or type(self.view) is _C.View else self.view.device.name
+        """"cpu", "cuda", "cuda:1", "emu"; of a traced tensor, where the recording is for."""
+        if self.view is None:
+            return "cpu" if mode.trace is None else mode.trace.device
+        return "cpu" if type(self.view) is _C.View else self.view.device.name
 
     @property
     def is_traced(self) -> bool:
@@ -436,6 +438,10 @@ def _move(x: Tensor, device: str) -> Tensor:
     from .questions import tape
     from .remote_call import moved
 
+    if mode.trace is not None and device != "cpu":
+        if mode.grad and x.requires_grad:
+            raise GraphError(f"to({device!r}) of {x.spec}, which requires a gradient, in a traced function: no gradient would flow back; move it outside")
+        mode.trace.copies.append((x, x.view.version))
     y = Tensor(moved(x, device))
     if mode.grad and (x.requires_grad or x.node is not None):
         tape("move", (x,), {"device": device}, (y,))

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .errors import GraphError
+from .dims import product
+from .errors import DeviceError, GraphError
 from .graph import Graph, Node, Spec, Value
 from .registry import Op
 from .tensor import Tensor, as_tensor, mode
 
 
 class Trace:
-    """One recording. A concrete tensor that the function meets is bound by reference (a `state`): parameters, running statistics, learning rate, RNG
-    position. Numbers and literals become constants."""
+    """One recording, for tensors of a device. A concrete tensor that the function meets is bound by reference (a `state`): parameters, running statistics,
+    learning rate, RNG position. Numbers and literals become constants."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        self.copies: list[tuple[Tensor, int]] = []  # what was moved to the device during the recording, and how often it had been written
         self.inputs: list[Node] = []
         self.states: dict[int, Node] = {}  # id(tensor) -> its source node, which keeps the tensor alive
         self.current: dict[int, Value] = {}  # what reading the tensor gives now
@@ -47,9 +50,20 @@ class Trace:
             assert x.node is not None
             return Value(x.node, x.index)
         if id(x) not in self.states:
+            self.check_place(x)
             self.states[id(x)] = Node("state", (), {}, (x.spec,), data=x)
             self.current[id(x)] = Value(self.states[id(x)])
         return self.current[id(x)]
+
+    def check_place(self, x: Tensor) -> None:
+        """The function's tensors are where it runs; single numbers of the host, which follow it, may be read anywhere."""
+        there = x.device
+        if there == self.device:
+            return
+        if self.device == "cpu":
+            raise Elsewhere(there, f"the traced function runs on the host and reads {x.spec} on {there}")
+        if there != "cpu" or (product(x.shape) != 1 and any(x.view.stride)):
+            raise DeviceError(f"the traced function runs on {self.device} and reads {x.spec} on {there}; move one with .to({self.device!r})")
 
     def handle(self, x: Tensor) -> Tensor:
         v = self.value_of(x)
@@ -68,6 +82,8 @@ class Trace:
         if target.view is None:
             raise GraphError("assign: a traced tensor has no memory of its own; only tensors made outside the traced function can be assigned to")
         self.value_of(target)
+        if target.device != self.device:
+            raise DeviceError(f"assign: the traced function runs on {self.device} and writes {target.spec} on {target.device}; move it there before")
         self.current[id(target)] = self.value_of(value)
         self.updated[id(target)] = self.states[id(target)]
 
@@ -78,9 +94,17 @@ class Trace:
         return Graph(self.inputs, [self.value_of(y) for y in outputs], [(node, self.current[i]) for i, node in self.updated.items()])
 
 
+class Elsewhere(DeviceError):
+    """A function was traced for the host, and its tensors are on `device`."""
+
+    def __init__(self, device: str, text: str) -> None:
+        super().__init__(text)
+        self.device = device
+
+
 class _Recording:
-    def __init__(self) -> None:
-        self.trace = Trace()
+    def __init__(self, device: str) -> None:
+        self.trace = Trace(device)
 
     def __enter__(self) -> Trace:
         if mode.trace is not None:
@@ -92,13 +116,23 @@ class _Recording:
         mode.trace = None
 
 
-def recording() -> _Recording:
-    return _Recording()
+def recording(device: str = "cpu") -> _Recording:
+    return _Recording(device)
 
 
-def trace(f: Callable[..., Any], specs: Sequence[Spec]) -> tuple[Graph, Trace, Any]:
-    """Runs `f` on traced tensors of these Specs. Returns the Graph, the Trace and f's result with each Tensor replaced by its output number."""
-    with recording() as t:
+def trace(f: Callable[..., Any], specs: Sequence[Spec], device: str | None = None) -> tuple[Graph, Trace, Any]:
+    """Runs `f` on traced tensors of these Specs. Returns the Graph, the Trace and f's result with each Tensor replaced by its output number.
+    device: where they are; None: where the tensors are that f meets."""
+    try:
+        return _trace(f, specs, device or "cpu")
+    except Elsewhere as found:
+        if device is not None:
+            raise
+        return _trace(f, specs, found.device)
+
+
+def _trace(f: Callable[..., Any], specs: Sequence[Spec], device: str) -> tuple[Graph, Trace, Any]:
+    with recording(device) as t:
         result = f(*[t.input(s) for s in specs])
         outputs: list[Tensor] = []
 

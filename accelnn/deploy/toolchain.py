@@ -40,8 +40,8 @@ SUFFIX_FLAGS = {
     "x86_bf16": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512bf16", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
     "arm_neon": ["-DACCELNN_NEON"],                    # every aarch64 has it; the name tells vec.h that this is not the base row, which rounds twice
     "arm_dotprod": ["-mcpu=generic+dotprod", "-DACCELNN_NEON"],
-    "x86_amx": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mamx-tile", "-mamx-int8", "-mavx2", "-mfma", "-mf16c",
-                "-mprefer-vector-width=512"],
+    "x86_amx": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512bf16", "-mamx-tile", "-mamx-int8",
+                "-mamx-bf16", "-mavx2", "-mfma", "-mf16c", "-mprefer-vector-width=512"],
 }
 BODIES = {"base", "ref", *SUFFIX_FLAGS}                # the other files of a kernel folder hold contracts, or what rows share
 BASELINE = {"x86_64": ["-march=x86-64-v2"], "aarch64": ["-mcpu=generic"]}

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .arguments import Pointer
+from .specialize import specialize
 
 TARGETS = {"sm_80": ("cuda", 80, 32), "sm_90": ("cuda", 90, 32), "sm_100": ("cuda", 100, 32), "sm_120": ("cuda", 120, 32), "gfx942": ("hip", "gfx942", 64)}
 # Shared memory that one block may have, with the opt-in where there is one: CUDA's programming guide, table of compute capabilities; CDNA 3 white paper.
@@ -74,7 +74,7 @@ def compile(kernel: Any, args: Sequence[Any], constants: Mapping[str, Any], targ
     What the target lacks is the compiler's error, as it comes."""
     import triton
     from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
+    from triton.compiler import ASTSource, make_backend
     from triton.runtime.jit import JITFunction
 
     name = getattr(kernel, "__name__", str(kernel))
@@ -83,53 +83,14 @@ def compile(kernel: Any, args: Sequence[Any], constants: Mapping[str, Any], targ
     if not isinstance(kernel, JITFunction):
         raise TypeError(f"{name} is a {type(kernel).__name__}: expected a @triton.jit function, imported without TRITON_INTERPRET")
     chip = GPUTarget(*TARGETS[target])
-    signature, folded, attrs = _specialize(name, kernel, args, constants, chip)
-    done = triton.compile(ASTSource(kernel, signature, constexprs=folded, attrs=attrs), target=chip, options={"num_warps": warps, "num_stages": stages})
+    found = specialize(name, kernel, args, constants, chip.backend == "hip")
+    backend = make_backend(chip)
+    attrs = {(i,): backend.parse_attr(mark) for i, mark in found.marks.items()}
+    source = ASTSource(kernel, found.types, constexprs={(i,): value for i, value in found.constants.items()}, attrs=attrs)
+    done = triton.compile(source, target=chip, options={"num_warps": warps, "num_stages": stages})
     image, text = ("hsaco", "amdgcn") if chip.backend == "hip" else ("cubin", "ptx")
     metadata = done.metadata._asdict()
-    return Compiled(name, target, done.asm[image], done.asm[text], metadata["name"], tuple((n, t) for n, t in signature.items() if t != "constexpr"),
-                    metadata["num_warps"], metadata["shared"], metadata)  # fmt: skip
-
-
-def _specialize(
-    name: str, kernel: Any, args: Sequence[Any], constants: Mapping[str, Any], chip: Any
-) -> tuple[dict[str, str], dict[Any, Any], dict[Any, Any]]:
-    """Types, constants and attributes of the parameters, as Triton's launcher would find them."""
-    from triton._utils import canonicalize_ptr_dtype
-    from triton.compiler import make_backend
-
-    backend = make_backend(chip)
-    run_time = [n for n in kernel.arg_names if n not in constants]
-    unknown = sorted(set(constants) - set(kernel.arg_names))
-    if unknown or len(args) != len(run_time):
-        raise TypeError(f"{name}: got {len(args)} arguments and the constants {sorted(constants)}, expected arguments for {run_time}, no {unknown}")
-    signature: dict[str, str] = {}
-    folded: dict[Any, Any] = {}
-    attrs: dict[Any, Any] = {}
-    given = iter(args)
-    for i, parameter in enumerate(kernel.params):
-        value = constants[parameter.name] if parameter.name in constants else next(given)
-        free = not getattr(parameter, "do_not_specialize", False)
-        described = ""
-        if parameter.name in constants or value is None or (free and type(value) is int and value == 1):
-            signature[parameter.name], folded[(i,)] = "constexpr", value
-            continue
-        if isinstance(value, Pointer):
-            signature[parameter.name] = canonicalize_ptr_dtype(value.dtype, False)
-            # "S": 32 bits of offset are enough. The back end's own rule says the same, but imports torch to say it.
-            described = ("D" if free and value.address % 16 == 0 else "") + ("S" if chip.backend == "hip" and value.nbytes < 2**31 else "")
-        elif isinstance(value, bool):
-            signature[parameter.name] = "u1"
-        elif isinstance(value, int):
-            signature[parameter.name] = "i32" if -(2**31) <= value < 2**31 else "i64" if value < 2**63 else "u64"
-            described = backend.get_int_specialization(value, align=free)
-        elif isinstance(value, float):
-            signature[parameter.name] = "fp32"
-        else:
-            raise TypeError(f"{name}: argument {parameter.name} is a {type(value).__name__}: expected Pointer, int, float, bool or None")
-        if described:
-            attrs[(i,)] = backend.parse_attr(described)
-    return signature, folded, attrs
+    return Compiled(name, target, done.asm[image], done.asm[text], metadata["name"], found.parameters, metadata["num_warps"], metadata["shared"], metadata)
 
 
 def _cuobjdump(image: bytes, option: str) -> str:

@@ -6,7 +6,7 @@ import mmap
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from .. import _C
 from ..core.dims import Dim, Size
 from ..core.dispatch import contiguous
 from ..core.dtypes import DType
-from ..core.errors import FormatError, GraphError, ShapeError
+from ..core.errors import DeviceError, FormatError, GraphError, ShapeError
 from ..core.graph import Graph, Node, Spec, Value, rewrite
+from ..core.remote import device_named
 from ..core.tensor import Tensor, as_tensor, asarray, no_grad, tensor
 from ..core.trace import trace
 from ..formats import accel
@@ -25,6 +26,7 @@ from ..passes.plan_memory import schedule
 from .profile import Report, add_shares, cost, memory, sizes_of
 
 if TYPE_CHECKING:
+    from .device_plan import DevicePlan
     from .pending import Pending
 
 
@@ -32,7 +34,7 @@ class Model:
     """A frozen network.
 
     `graph` is what was traced or imported, `lowered` what runs, `file` the bytes of its `.accel` file (a memoryview), where its weights lie too. Calls
-    take Tensors or arrays in the order of `inputs`, or a dict by name; concurrent calls from several threads are fine."""
+    take Tensors or arrays in the order of `inputs`, or a dict by name, and run where those are; concurrent calls from several threads are fine."""
 
     def __init__(self, graph: Graph, lowered: Graph | None = None) -> None:
         runs = lowered if lowered is not None else run_passes(graph, DEPLOY)
@@ -61,6 +63,7 @@ class Model:
         self.file = file.numpy().data
         self._graph = graph
         self._lowered: Graph | None = None
+        self.device_plans: dict[Any, DevicePlan] = {}  # by device and the inputs' shapes
         self.ledger: dict[str, dict[str, float]] = {}  # what compression cost, where compress() made this
         self.runner = _C.Runner(self._convert_and_run, self._convert_and_run_feed)  # what the plan can read as it is goes straight to it
         self.runner.remember(self.plan, (), None)
@@ -106,10 +109,29 @@ class Model:
     def _views(self, args: Sequence[Any]) -> tuple[Any, ...]:
         if len(args) != len(self.inputs):
             raise ShapeError(f"{len(self.inputs)} inputs expected ({', '.join(n for n, _ in self.inputs)}), got {len(args)}")
+        for a in args:
+            if isinstance(a, Tensor) and a.device != "cpu":
+                raise DeviceError(f"reports are of runs on the host; an argument is {a.spec} on {a.device}: .cpu() first")
         return tuple(contiguous(_shared(a, spec).view) for a, (_, spec) in zip(args, self.inputs))
 
     def _run(self, args: Sequence[Any]) -> list[Tensor]:
+        device = next((a.device for a in args if isinstance(a, Tensor) and a.device != "cpu"), None)
+        if device is not None:
+            return self._run_on(device, args)
         return [Tensor(v) for v in self.plan.run(self._views(args), ())]
+
+    def _run_on(self, name: str, args: Sequence[Any]) -> list[Tensor]:
+        """On the device on which the arguments are: a Plan for each set of shapes."""
+        if len(args) != len(self.inputs):
+            raise ShapeError(f"{len(self.inputs)} inputs expected ({', '.join(n for n, _ in self.inputs)}), got {len(args)}")
+        given = [as_tensor(a) for a in args]
+        key = (name, tuple(t.shape for t in given))
+        plan = self.device_plans.get(key)
+        if plan is None:
+            from .device_plan import DevicePlan, concrete
+
+            plan = self.device_plans[key] = DevicePlan(concrete(self.graph, [t.spec for t in given]), DEPLOY, device_named(name))
+        return [Tensor(cast(Any, v)) for v in plan.run(given)]
 
     def report(self, *args: Any, profile: bool = False, repeat: int = 20, ceilings: Mapping[str, Any] | None = None) -> Report:
         """A row a call: op, layer, kernel row, shapes. With `profile` also the median nanoseconds over `repeat` runs, `flops`, `bytes` (every operand and
@@ -186,7 +208,7 @@ def freeze(net: Any, example: Any, dynamic_batch: bool = True, upper: int = 0) -
 
 
 def _copy(t: Tensor) -> Tensor:
-    fresh = tensor(t.numpy(), t.dtype)
+    fresh = tensor(t.to("cpu").numpy(), t.dtype)
     fresh.literal = True
     return fresh
 

@@ -35,6 +35,7 @@ from . import (  # noqa: F401, I001
     normalize,
     order,
     packed,
+    paged,
     places,
     planes,
     pool,
@@ -82,6 +83,7 @@ from .matmul import *  # noqa: F403
 from .normalize import *  # noqa: F403
 from .order import *  # noqa: F403
 from .packed import *  # noqa: F403
+from .paged import *  # noqa: F403
 from .pooling import *  # noqa: F403
 from .quantized import *  # noqa: F403
 from .random import *  # noqa: F403
@@ -119,6 +121,7 @@ __all__ += matmul.__all__
 __all__ += normalize.__all__
 __all__ += order.__all__
 __all__ += packed.__all__
+__all__ += paged.__all__
 __all__ += pooling.__all__
 __all__ += quantized.__all__
 __all__ += random.__all__

@@ -45,9 +45,9 @@ positions: dict[str, Tensor] = {"cpu": position}  # every device counts for itse
 
 
 def position_on(device: str) -> Tensor:
-    """The state of the device's random numbers; it begins where the host's is."""
+    """The state of the device's random numbers; it begins with the host's seed."""
     if device not in positions:
-        positions[device] = tensor(position, device=device)
+        positions[device] = tensor(np.array([position.numpy()[0], 0]), device=device)
     return positions[device]
 
 

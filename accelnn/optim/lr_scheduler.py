@@ -23,7 +23,7 @@ class LRScheduler:
     """`step()` after the optimizer's: counts, and sets its rate. Constructed, it sets the rate of step 0."""
 
     def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer, self.count = optimizer, _number(0.0)
+        self.optimizer, self.count = optimizer, _number(0.0).to(optimizer._lr.device)
         self.base: float = optimizer.__dict__.setdefault("initial_lr", optimizer.lr)      # of the first scheduler: they can be built one after the other
         self._set(self.count)
 

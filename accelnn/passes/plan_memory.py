@@ -6,6 +6,7 @@ their sizes."""
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -256,3 +257,23 @@ def take_over(s: Schedule) -> None:
                     w.buffer.touched += out.buffer.touched
                     call.outputs[k] = replace(out, buffer=w.buffer)
                     break
+
+
+def place(pieces: list[tuple[int, int, int]], align: int) -> tuple[list[int], int]:
+    """Where pieces of memory lie in one arena, and its bytes: (bytes, first call, last call) each. As the engine places them (csrc/engine/executor.cpp):
+    the largest first, each at the lowest offset where nothing lies that lives at the same time."""
+    offsets, total = [0] * len(pieces), 0
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; by offset
+    for i in sorted(range(len(pieces)), key=lambda k: -pieces[k][0]):
+        size, first, last = pieces[i]
+        low = 0
+        for begin, end, since, until in placed:
+            if until < first or last < since:
+                continue
+            if begin >= low + size:
+                break
+            low = max(low, -(-end // align) * align)
+        offsets[i] = low
+        total = max(total, low + size)
+        insort(placed, (low, low + size, first, last))
+    return offsets, total

@@ -25,6 +25,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 const Ceiling* find_ceiling(const std::string& kind) {
   std::vector<const Ceiling*> all;         // widest first
 #if defined(__x86_64__)
+  for (const Ceiling& c : ceilings_x86_amx) all.push_back(&c);
   for (const Ceiling& c : ceilings_x86_vnni) all.push_back(&c);
   for (const Ceiling& c : ceilings_x86_bf16) all.push_back(&c);
   for (const Ceiling& c : ceilings_x86_avx512) all.push_back(&c);

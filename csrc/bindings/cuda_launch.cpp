@@ -1,5 +1,6 @@
 // _C.cuda.launch: Python's numbers become a kernel's parameters. On CPython's own calling convention: pybind11's conversions cost more than the driver.
 #include "bound.h"
+#include "cuda/replay.h"
 #include "cuda_objects.h"
 #include <cmath>
 #include <cstring>
@@ -158,6 +159,55 @@ py::list parameters(const PyFunction& k) {
   return all;
 }
 
+struct PyReplay {
+  std::vector<py::object> functions;      // held, with their modules, longer than their launches
+  Held<cuda::Replay> launches;
+};
+
+void append(PyReplay& r, const py::object& function, const py::object& grid, const py::object& block, int64_t shared, const py::object& args) {
+  PyFunction& k = *function.cast<PyFunction*>();
+  cuda::Grid g;
+  sizes(grid.ptr(), "the grid", g.blocks);
+  sizes(block.ptr(), "the block", g.threads);
+  alignas(cuda::TensorMap) char arguments[cuda::max_parameter_bytes];
+  const size_t bytes = pack(k, args.ptr(), arguments);
+  require(cuda::append(&r.launches.it, k.f, g, shared, arguments, bytes));
+  r.functions.push_back(function);
+}
+
+using Copies = std::vector<std::array<uint64_t, 3>>;
+
+std::vector<cuda::Copy> copies_of(const Copies& given) {
+  std::vector<cuda::Copy> all;
+  for (const auto& [to, from, bytes] : given) all.push_back({to, from, size_t(bytes)});
+  return all;
+}
+
+void run(PyReplay& r, const Copies& before, const Copies& after, uint64_t stream) {
+  const std::vector<cuda::Copy> first = copies_of(before), last = copies_of(after);
+  Status done;
+  {
+    py::gil_scoped_release released;
+    done = cuda::run(&r.launches.it, first.data(), first.size(), last.data(), last.size(), reinterpret_cast<cuda::StreamHandle>(stream));
+  }
+  require(done);
+}
+
+void bind_replay(py::module_& m) {
+  py::class_<PyReplay>(m, "Replay")
+      .def(py::init([](int device) {
+             auto r = std::make_unique<PyReplay>();
+             r->launches.it.device = device;
+             return r;
+           }),
+           py::arg("device") = 0)
+      .def("append", &append, py::arg("function"), py::arg("grid"), py::arg("block"), py::arg("shared"), py::arg("args"))
+      .def("run", &run, py::arg("before") = Copies(), py::arg("after") = Copies(), py::arg("stream") = 0)
+      .def_property_readonly("launches", [](const PyReplay& r) { return r.launches.it.n; })
+      .def_property_readonly("recorded", [](const PyReplay& r) { return r.launches.it.recorded; })
+      .def_property_readonly("nodes", [](const PyReplay& r) { return r.launches.it.graph.nodes; });
+}
+
 }  // namespace
 
 void bind_launch(py::module_& m) {
@@ -174,6 +224,7 @@ void bind_launch(py::module_& m) {
           .def_property_readonly("threads", [](const PyFunction& k) { return k.f.threads; })
           .def_property_readonly("parameters", &parameters);
   function_type = reinterpret_cast<PyTypeObject*>(function.ptr());
+  bind_replay(m);
   m.add_object("launch", py::reinterpret_steal<py::object>(PyCFunction_New(&launch_method, nullptr)));
 }
 

@@ -13,6 +13,7 @@ struct Remembered {
   py::object plan_object;
   PyPlan* plan = nullptr;
   py::tuple states;
+  std::vector<std::pair<py::object, py::object>> places;     // Tensors and their Views, as long as nobody gives them others
   bool any_shape = false, grad = false;
   std::vector<TensorView> inputs;                            // shapes and dtypes that the plan was traced for
   std::vector<std::pair<py::object, int64_t>> versions;      // Views and how often they had been written
@@ -30,6 +31,8 @@ bool still(const Remembered& r) {
   if (tracing() || (!r.any_shape && r.grad == mode.no_grad)) return false;
   for (const auto& [view, version] : r.versions)
     if (view_of(view).storage->version != version) return false;
+  for (const auto& [tensor, view] : r.places)
+    if (as_tensor(tensor.ptr())->view != view.ptr()) return false;
   static PyObject* const training = PyUnicode_InternFromString("training");
   for (const auto& [module, flag] : r.flags)
     if (py::reinterpret_steal<py::object>(PyObject_GetAttr(module.ptr(), training)).ptr() != (flag ? Py_True : Py_False)) return false;
@@ -130,7 +133,8 @@ PyObject* run_feed(PyObject* self, PyObject* feed) {
   }
 }
 
-void remember(py::handle self, py::object plan, const py::tuple& states, const py::object& inputs, bool grad, const py::list& versions, const py::list& flags) {
+void remember(py::handle self, py::object plan, const py::tuple& states, const py::object& inputs, bool grad, const py::list& versions, const py::list& flags,
+              const py::list& places) {
   auto* r = new Remembered;
   const std::unique_ptr<Remembered> old(reinterpret_cast<Runner*>(self.ptr())->last);
   r->plan = plan.cast<PyPlan*>();
@@ -143,6 +147,10 @@ void remember(py::handle self, py::object plan, const py::tuple& states, const p
     for (const py::handle h : inputs) r->inputs.push_back(view_of(h).t);
   if (!r->any_shape && r->inputs.size() != r->plan->n(PortKind::input)) refuse(Code::shape, "remember: not as many inputs as the plan has");
   for (const py::handle h : versions) r->versions.emplace_back(py::reinterpret_borrow<py::object>(h), view_of(h).storage->version);
+  for (const py::handle h : places) {
+    r->places.emplace_back(h.cast<py::tuple>()[0], h.cast<py::tuple>()[1]);
+    if (!is_tensor(r->places.back().first.ptr())) refuse(Code::dtype, "remember: places are pairs of a Tensor and its View");
+  }
   for (const py::handle h : flags) r->flags.emplace_back(h.cast<py::tuple>()[0], h.cast<py::tuple>()[1].cast<bool>());
   reinterpret_cast<Runner*>(self.ptr())->last = r;
 }
@@ -205,7 +213,7 @@ void bind_runner(py::module_& m) {
   if (!type) throw py::error_already_set();
   m.attr("Runner") = type;
   add_method(type, "remember", &remember, py::arg("plan"), py::arg("states"), py::arg("inputs"), py::arg("grad") = false, py::arg("versions") = py::list(),
-             py::arg("flags") = py::list());
+             py::arg("flags") = py::list(), py::arg("places") = py::list());
 }
 
 }  // namespace accelnn

@@ -20,7 +20,7 @@ const IsaName isa_levels[] = {
     {"avx512", isa::avx2 | isa::avx512},
     {"vnni", isa::avx2 | isa::avx512 | isa::vnni},
     {"bf16", isa::avx2 | isa::avx512 | isa::vnni | isa::bf16},
-    {"amx", isa::avx2 | isa::avx512 | isa::vnni | isa::amx},
+    {"amx", isa::avx2 | isa::avx512 | isa::vnni | isa::bf16 | isa::amx},
     {"neon", isa::neon},
     {"dotprod", isa::neon | isa::dotprod},
     {"native", ~0u},
@@ -52,7 +52,8 @@ uint32_t detect_isa() {
   if (found && (state & 0xe0) == 0xe0 && (b & wide) == wide) {
     found |= isa::avx512;
     if (c & (1u << 11)) found |= isa::vnni;
-    if ((d >> 24 & 3) == 3 && permitted_tiles(state)) found |= isa::amx;
+    const uint32_t tiles = 1u << 22 | 1u << 24 | 1u << 25;         // BF16, TILE, INT8
+    if ((d & tiles) == tiles && permitted_tiles(state)) found |= isa::amx;
     if (__get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5))) found |= isa::bf16;
   }
   if (found && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4))) found |= isa::avxvnni;

@@ -12,7 +12,7 @@ enum : uint32_t {
   vnni = 1u << 2,      // AVX512-VNNI
   bf16 = 1u << 3,      // AVX512-BF16
   avxvnni = 1u << 4,   // vpdpbusd with 256 bits, without AVX-512
-  amx = 1u << 5,       // AMX-TILE and AMX-INT8, permitted by the system
+  amx = 1u << 5,       // AMX-TILE, AMX-INT8 and AMX-BF16 (none has one alone), permitted by the system
   neon = 1u << 8,      // with fused multiply-add: every 64-bit Arm, but base rounds twice there too
   dotprod = 1u << 9,   // sdot, udot: Armv8.4 and most of 8.2
   x86 = 0xffu,         // bits of the one processor, bits of the other

@@ -292,6 +292,7 @@ struct DecodePart {
   const Mask& mask;
   int64_t b, g, k0, n;                       // keys [k0, k0 + n) exist
   float* sums;
+  int64_t item, from;                        // where they stand: row `from` of the cache's item (a page: of pages, 0)
 
   ACCELNN_INLINE int64_t row_size() const { return d.p.width + 2; }
 
@@ -316,7 +317,7 @@ struct DecodePart {
     }
     const auto scales_of = [&](const TensorView& t, int64_t* step) {
       *step = t.shape[2] == 1 ? 0 : t.stride[2];
-      return t.as<float>() + (t.shape[0] == 1 ? 0 : b * t.stride[0]) + (t.shape[1] == 1 ? 0 : g * t.stride[1]) + k0 * *step;
+      return t.as<float>() + (t.shape[0] == 1 ? 0 : item * t.stride[0]) + (t.shape[1] == 1 ? 0 : g * t.stride[1]) + from * *step;
     };
     const auto ask_for = [&](const TensorView& t) {
       int64_t step = 0;
@@ -324,7 +325,7 @@ struct DecodePart {
       for (int64_t j = 0; j < n && step == 1; j += 16) __builtin_prefetch(from + j, 0, 2);
     };
     if (first == 0) ask_for(d.k_scale), ask_for(d.v_scale);
-    all_dots<R>(q, q_row, k + k0 * k_row, k_row, n, p.depth, s, s_row);
+    all_dots<R>(q, q_row, k + from * k_row, k_row, n, p.depth, s, s_row);
     const int64_t columns = (n + 2 * lanes - 1) / (2 * lanes) * (2 * lanes);
     const auto scale_by = [&](const TensorView& t, float* row) {
       if (t.absent()) return;
@@ -346,7 +347,7 @@ struct DecodePart {
       to[1] = weigh(row, columns, &to[0]);
       scale_by(d.v_scale, row);
     }
-    all_values<R>(s, s_row, v + k0 * v_row, v_row, n, p.width, sums + first * row_size(), row_size());
+    all_values<R>(s, s_row, v + from * v_row, v_row, n, p.width, sums + first * row_size(), row_size());
     for (int r = 0; r < R && values_woven; r++) {
       float *const to = sums + (first + r) * row_size(), was[attention_widest];
       std::memcpy(was, to, size_t(values_woven) * sizeof(float));
@@ -355,14 +356,19 @@ struct DecodePart {
   }
 
   template <class T> void run(const Cache& k, const Cache& v) const {
-    const T* const keys = reinterpret_cast<const T*>(k.at) + b * k.item + g * k.head;
-    const T* const values = reinterpret_cast<const T*>(v.at) + b * v.item + g * v.head;
+    const T* const keys = reinterpret_cast<const T*>(k.at) + item * k.item + g * k.head;
+    const T* const values = reinterpret_cast<const T*>(v.at) + item * v.item + g * v.head;
     int64_t r = 0;
     if constexpr (lanes >= 8)
       for (; r + 8 <= d.rows; r += 8) rows<8>(r, keys, k.row, values, v.row);
     for (; r + 4 <= d.rows; r += 4) rows<4>(r, keys, k.row, values, v.row);
     for (; r + 2 <= d.rows; r += 2) rows<2>(r, keys, k.row, values, v.row);
     if (r < d.rows) rows<1>(r, keys, k.row, values, v.row);
+  }
+  void run(const Cache& k, const Cache& v) const {
+    if (k.dtype == DType::f32) run<float>(k, v);
+    else if (k.dtype == DType::bf16) run<uint16_t>(k, v);
+    else run<int8_t>(k, v);
   }
 };
 
@@ -418,14 +424,12 @@ inline Status decode(const Call& call, bool cached) {
     const int64_t item = part / d.parts, b = item / p.groups, k0 = part % d.parts * d.part, left = p.keys_of(b) - k0;
     const DecodePart one = {d, mask, b, item % p.groups, k0, left < 0 ? 0 : left < d.part ? left
                                                                                           : d.part,
-                            sums + part * step};
+                            sums + part * step, b, k0};
     if (one.n == 0) {
       for (int64_t i = 0; i < step; i++) one.sums[i] = i % size == p.width ? minus_infinity : 0.0f;
       return;
     }
-    if (k.dtype == DType::f32) one.run<float>(k, v);
-    else if (k.dtype == DType::bf16) one.run<uint16_t>(k, v);
-    else one.run<int8_t>(k, v);
+    one.run(k, v);
   });
   float *const y = call.out[0].as<float>(), *const lse = cached || call.out[1].absent() ? nullptr : call.out[1].as<float>();
   parallel(call, p.items(), d.parts * step * p.items(), [&](int64_t item) {

@@ -1,6 +1,7 @@
 // The slow truth: the formulas of the contract, score by score, in double.
 #include "attention/attention.h"
 #include "attention/attention_decode.h"
+#include "attention/attention_paged.h"
 #include "attention/cache_append.h"
 #include "attention/rotary.h"
 #include "philox.h"
@@ -163,6 +164,32 @@ Status attention_decode_f32_ref(const Call& call) {
     for (int64_t c = 0; c < p.width; c++) {
       double total = 0;
       for (int64_t j = 0; j < end; j++) total += w[j] * cached(p.v, d.v_scale, b, g, j, c);
+      call.out[0].as<float>()[row * p.width + c] = end ? float(total / sum) : 0.0f;
+    }
+  });
+  return {};
+}
+
+Status attention_paged_f32_ref(const Call& call);
+Status attention_paged_f32_ref(const Call& call) {
+  const PagedProblem w = paged_problem(call);
+  const AttentionProblem& p = w.d.p;
+  ACCELNN_TRY(check_pages(w));
+  double* const e = static_cast<double*>(call.work);
+  each_query(p, [&](int64_t b, int64_t h, int64_t i, int64_t row) {
+    const int64_t end = p.end_of(i, p.keys_of(b), p.queries), g = h / p.repeat;
+    const auto page = [&](int64_t j) { return w.pages[b * w.each + j / w.size]; };
+    double most = -__builtin_inf(), sum = 0;
+    for (int64_t j = 0; j < end; j++) {
+      double s = 0;
+      for (int64_t c = 0; c < p.depth; c++) s += element(p.q, b, h, i, c) * cached(p.k, w.d.k_scale, page(j), g, j % w.size, c);
+      e[j] = s * double(p.scale);
+      most = e[j] > most || e[j] != e[j] ? e[j] : most;
+    }
+    for (int64_t j = 0; j < end; j++) sum += e[j] = __builtin_exp(e[j] - most);
+    for (int64_t c = 0; c < p.width; c++) {
+      double total = 0;
+      for (int64_t j = 0; j < end; j++) total += e[j] * cached(p.v, w.d.v_scale, page(j), g, j % w.size, c);
       call.out[0].as<float>()[row * p.width + c] = end ? float(total / sum) : 0.0f;
     }
   });

@@ -18,6 +18,6 @@ struct Ceiling {
   CeilingLoop* loop;
 };
 
-extern const Ceiling ceilings_base[3], ceilings_x86_avx2[4], ceilings_x86_avx512[3], ceilings_x86_vnni[1], ceilings_x86_bf16[1];
+extern const Ceiling ceilings_base[3], ceilings_x86_avx2[4], ceilings_x86_avx512[3], ceilings_x86_vnni[1], ceilings_x86_bf16[1], ceilings_x86_amx[2];
 
 }  // namespace accelnn

@@ -89,7 +89,8 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
     });
   (call.integer(dynamic_qmatmul_attr::whole) ? quantize_whole : quantize_all)(call, p, isa);
 
-  const bool narrow = p.rows <= 2 * isa.narrow_rows;     // above it tiles of 32 columns are as fast from far and 7 % faster near
+  // Above it tiles of 32 columns are as fast from far and 7 % faster near.
+  const bool narrow = p.rows <= (isa.most_narrow ? isa.most_narrow : 2 * isa.narrow_rows);
   const int most_rows = narrow ? isa.narrow_rows : isa.rows, step_columns = narrow ? isa.narrow_columns : isa.columns;
   const int64_t strips = (p.n + strip - 1) / strip;
   parallel(call, p.row_parts * p.column_parts, work_of(p.rows, p.n, p.k) / 4, [&](int64_t part) {
@@ -98,8 +99,10 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
     const int64_t tiles = tiles_of(m1 - m0, most_rows);
     const int64_t n0 = tile_start(strips, p.column_parts, column_part) * strip, n1 = tile_start(strips, p.column_parts, column_part + 1) * strip;
     const int64_t end = n1 < p.n ? n1 : p.n;
+    const bool whole = isa.begin && !narrow;
+    if (whole) isa.begin(int(m1 - m0 < isa.rows ? m1 - m0 : isa.rows));
     float padded_scale[strip] = {}, padded_bias[strip] = {};
-    for (int64_t j = n0; j < end; j += step_columns) {
+    const auto tile_at = [&](int64_t j, int64_t i) {
       DynamicTile t;
       t.k4 = p.k4;
       t.a_row = p.quad_row;
@@ -117,21 +120,32 @@ Status dynamic_qmatmul(const Call& call, const DynamicIsa& isa) {
         if (t.bias) std::memcpy(padded_bias, t.bias, size_t(t.columns) * 4);
         if (t.bias) t.bias = padded_bias;
       }
-      for (int64_t i = 0; i < tiles; i++) {
-        const int64_t i0 = m0 + tile_start(m1 - m0, tiles, i), i1 = m0 + tile_start(m1 - m0, tiles, i + 1);
-        // The next columns' weights, a share with each tile: 128 rows over 768 x 3072, whose weights lie beyond L2, 3 % faster.
-        if (!narrow && tiles > 1 && j + 2 * step_columns <= end) {
-          const int64_t bytes = step_columns / panel_columns * panel_bytes;
-          const char* const next = reinterpret_cast<const char*>(panels) + (j + step_columns) / panel_columns * panel_bytes;
-          for (int64_t at = bytes * i / tiles; at < bytes * (i + 1) / tiles; at += 64) __builtin_prefetch(next + at, 0, 2);
-        }
-        t.a = work + p.quads_at + i0 * p.quad_row;
-        t.step = reinterpret_cast<const float*>(work) + i0;
-        t.zero = reinterpret_cast<const int32_t*>(work + p.zero_at) + i0;
-        t.c = y.as<float>() + i0 * p.n + j;
-        (narrow ? isa.narrow : isa.tile)(int(i1 - i0), t);
+      int64_t i0 = m0 + tile_start(m1 - m0, tiles, i), i1 = m0 + tile_start(m1 - m0, tiles, i + 1);
+      if (whole) {                     // all but the last are full; the last makes up its least number of rows from those before
+        i0 = m0 + i * most_rows, i1 = m1 - i0 < most_rows ? m1 : i0 + most_rows;
+        const int64_t least = m1 - m0 < isa.least_rows ? m1 - m0 : isa.least_rows;
+        if (i1 - i0 < least) i0 = i1 - least;
       }
+      // The next columns' weights, a share with each tile: 128 rows over 768 x 3072, whose weights lie beyond L2, 3 % faster.
+      if (!narrow && !whole && tiles > 1 && j + 2 * step_columns <= end) {
+        const int64_t bytes = step_columns / panel_columns * panel_bytes;
+        const char* const next = reinterpret_cast<const char*>(panels) + (j + step_columns) / panel_columns * panel_bytes;
+        for (int64_t at = bytes * i / tiles; at < bytes * (i + 1) / tiles; at += 64) __builtin_prefetch(next + at, 0, 2);
+      }
+      t.a = work + p.quads_at + i0 * p.quad_row;
+      t.step = reinterpret_cast<const float*>(work) + i0;
+      t.zero = reinterpret_cast<const int32_t*>(work + p.zero_at) + i0;
+      t.c = y.as<float>() + i0 * p.n + j;
+      (narrow ? isa.narrow : isa.tile)(int(i1 - i0), t);
+    };
+    if (whole) {                         // rows of a stay in L1 while the weights pass by in the order in which they lie
+      for (int64_t i = 0; i < tiles; i++)
+        for (int64_t j = n0; j < end; j += step_columns) tile_at(j, i);
+    } else {
+      for (int64_t j = n0; j < end; j += step_columns)
+        for (int64_t i = 0; i < tiles; i++) tile_at(j, i);
     }
+    if (whole) isa.end();
   });
   return {};
 }

@@ -39,6 +39,10 @@ struct DynamicIsa {
   void (*narrow)(int rows, const DynamicTile&);
   ExtremesOfRows extremes;
   RowsByStep by_step;
+  void (*begin)(int rows) = nullptr;     // before the tiles of one part: so many rows, or least_rows and more
+  void (*end)() = nullptr;
+  int least_rows = 0;         // of a tile, where the part has as many
+  int most_narrow = 0;        // rows of a call that goes by narrow tiles; 0: two of them
 };
 Status dynamic_qmatmul(const Call&, const DynamicIsa&);
 

@@ -1,8 +1,10 @@
-// Byte products by tile registers (AMX-INT8). A panel row of packed weights is 16 columns of four k: 16 of them are a B tile as they stand, so AMX
-// needs no layout of its own. `Ops` are the instructions: TileOps here, plain loops in tests/cpp/test_amx.cpp, because few machines have them.
+// Products by tile registers (AMX). A panel row of packed weights is 16 columns of four bytes along k (four bytes, or two bfloat16): 16 of them are a B
+// tile as they stand, so AMX needs no layout of its own. `Ops` are the instructions: AmxBytes and AmxPairs here, plain loops in tests/cpp/test_amx.cpp,
+// because few machines have them.
 #pragma once
 #include <cstring>
-#include "dtype.h"
+#include <utility>
+#include "vec.h"
 
 namespace accelnn {
 inline namespace ACCELNN_TARGET {
@@ -13,73 +15,140 @@ struct alignas(64) TileConfig {        // ldtilecfg's operand
   uint8_t rows[16] = {};
 };
 
-constexpr int amx_rows = 32, amx_columns = 32;                 // two tiles by two: eight registers hold no more
-struct alignas(64) AmxSums { int32_t at[amx_rows][amx_columns]; };
+constexpr int amx_height = 16, amx_panel_columns = 16, amx_tile_bytes = 1024;
+// Eight registers hold two tiles by two or three of C, or one by four, beside the operands.
+constexpr int amx_rows = 32, amx_columns = 32, amx_wide_columns = 64;
 
-// sums[rows, 32] = A * B for k4 groups of four k; rows in 1..32. a: u8 rows, a_row bytes apart. b: panel rows of 64 bytes; the second panel
-// b_panel bytes after the first, or 0 where there is none (then columns 16..31 are left alone). Not a byte outside of rows and groups is read.
-template <class Ops>
-void amx_product(int64_t k4, const char* a, int64_t a_row, int rows, const char* b, int64_t b_panel, AmxSums& sums) {
-  const int top = rows < 16 ? rows : 16, bottom = rows - top;
-  const int64_t row = sizeof sums.at[0], rest = k4 % 16;
-  const char *const a_bottom = a + 16 * a_row, *const b_right = b + b_panel;
-  int32_t *const c = sums.at[0], *const c_bottom = sums.at[16];
+struct AmxTile {
+  int64_t a_bytes;            // of a row of A: K of bytes, 2 K of bfloat16
+  const char* a;
+  int64_t a_row;              // bytes
+  const char* b;              // ceil(a_bytes / 4) panel rows of 64 bytes; those beyond A's last k are multiplied by zeros
+  int64_t b_panel;            // bytes to the next panel
+  char* sums;                 // 32 bits each, all 16 columns of every panel
+  int64_t sums_row;           // bytes
+  bool accumulate;            // to what is there
+  const char* ahead = nullptr;           // rows of A to be fetched into L2 meanwhile, a cache line of each with every step: in one go they would hold up
+  int ahead_rows = 0;                    // the tiles' own loads
+};
 
-  // C is in tiles 0 1 / 2 3, A in 4 / 5, B in 6 7. A configuration clears the tiles: the rest of k goes first, through memory.
-  const auto configure = [&](int64_t groups) {
-    TileConfig config;
-    const auto set = [&](int tile, int n, int64_t bytes) { config.rows[tile] = uint8_t(n), config.row_bytes[tile] = uint16_t(n ? bytes : 0); };
-    for (int right = 0; right < 2; right++) {
-      set(right, top, 64), set(2 + right, bottom, 64);
-      set(6 + right, int(groups), 64);
-    }
-    set(4, top, 4 * groups), set(5, bottom, 4 * groups);
-    Ops::configure(config);
-  };
-  const auto multiply = [&](int64_t k) {
-    Ops::template load<4>(a + 4 * k, a_row);
-    Ops::template load<6>(b + 64 * k, 64);
+// Once for many products, because it takes as long as 200 k of one (53 ns). A and C get 1..16 rows. More than one tile of rows wants all 16.
+template <class Ops> void amx_begin(int rows) {
+  TileConfig config;
+  for (int tile = 0; tile < 8; tile++) config.rows[tile] = uint8_t(tile < 5 ? rows : amx_height), config.row_bytes[tile] = 64;
+  Ops::configure(config);
+}
+
+// Where rows of tile h lie, of `rows` in all: the last ones overlap those before where they are fewer (equal sums twice).
+template <int Heights> ACCELNN_INLINE int64_t amx_row_of(int h, int rows) { return Heights > 1 && h == Heights - 1 ? rows - amx_height : h * amx_height; }
+
+template <int n> struct Number {
+  constexpr operator int() const { return n; }
+};
+template <int Heights, int Panels, class F, int... i> ACCELNN_INLINE void amx_each_(const F& f, std::integer_sequence<int, i...>) {
+  (f(Number<i / Panels>(), Number<i % Panels>()), ...);
+}
+// f(height, panel) of every tile of C, which is in register `amx_sum`.
+template <int Heights, int Panels, class F> ACCELNN_INLINE void amx_each(const F& f) {
+  amx_each_<Heights, Panels>(f, std::make_integer_sequence<int, Heights * Panels>());
+}
+template <int Heights> constexpr int amx_sum(int h, int p) { return Heights == 1 ? p : 2 * p + h; }
+
+// One step of 16 groups along k: a[h] and b + p * b_panel are the operands' tiles.
+template <class Ops, int Heights, int Panels> ACCELNN_INLINE void amx_step(const char* const (&a)[Heights], int64_t a_row, const char* b, int64_t b_panel) {
+  if constexpr (Heights == 1) {
+    Ops::template load<4>(a[0], a_row);
+    amx_each<1, Panels>([&](auto, auto p) __attribute__((always_inline)) {
+      Ops::template load<5 + p % 3>(b + p * b_panel, 64);
+      Ops::template dot<p, 4, 5 + p % 3>();
+    });
+  } else if constexpr (Panels == 3) {    // B through one register, from L1 the second time
+    Ops::template load<6>(a[0], a_row);
+    Ops::template load<7>(b, 64);
+    Ops::template dot<0, 6, 7>();
+    Ops::template load<7>(b + b_panel, 64);
+    Ops::template dot<2, 6, 7>();
+    Ops::template load<7>(b + 2 * b_panel, 64);
+    Ops::template dot<4, 6, 7>();
+    Ops::template load<6>(a[1], a_row);
+    Ops::template dot<5, 6, 7>();
+    Ops::template load<7>(b + b_panel, 64);
+    Ops::template dot<3, 6, 7>();
+    Ops::template load<7>(b, 64);
+    Ops::template dot<1, 6, 7>();
+  } else {
+    Ops::template load<4>(a[0], a_row);
+    Ops::template load<6>(b, 64);
     Ops::template dot<0, 4, 6>();
-    if (bottom) {
-      Ops::template load<5>(a_bottom + 4 * k, a_row);
-      Ops::template dot<2, 5, 6>();
+    Ops::template load<5>(a[1], a_row);
+    Ops::template dot<1, 5, 6>();
+    if constexpr (Panels == 1) return;
+    Ops::template load<7>(b + b_panel, 64);
+    Ops::template dot<2, 4, 7>();
+    Ops::template dot<3, 5, 7>();
+  }
+}
+
+// The last k, fewer than a tile has: both operands padded with zeros, because other tiles would want another configuration.
+template <class Ops, int Heights, int Panels> __attribute__((noinline)) void amx_rest(const AmxTile& t, int rows) {
+  alignas(64) char a[Heights * amx_tile_bytes], b[Panels * amx_tile_bytes];
+  const int64_t steps = t.a_bytes / 64, bytes = t.a_bytes % 64, groups = (bytes + 3) / 4;
+  const char* tiles[Heights];
+  for (int h = 0; h < Heights; h++) {
+    char* const to = a + h * amx_tile_bytes;
+    tiles[h] = to;
+    for (int i = 0; i < rows && i < amx_height; i++) Ops::copy_rest(to + i * 64, t.a + (amx_row_of<Heights>(h, rows) + i) * t.a_row + 64 * steps, bytes);
+  }
+  for (int p = 0; p < Panels; p++) {
+    char* const to = b + p * amx_tile_bytes;
+    std::memcpy(to, t.b + p * t.b_panel + steps * amx_tile_bytes, size_t(64 * groups));
+    std::memset(to + 64 * groups, 0, size_t(amx_tile_bytes - 64 * groups));
+  }
+  amx_step<Ops, Heights, Panels>(tiles, 64, b, amx_tile_bytes);
+}
+
+// C = A B. Reads not a byte outside of A's rows and B's panel rows.
+template <class Ops, int Heights, int Panels> void amx_product(const AmxTile& t, int rows) {
+  const auto at = [&](int h, int p) __attribute__((always_inline)) { return t.sums + amx_row_of<Heights>(h, rows) * t.sums_row + p * 64; };
+  amx_each<Heights, Panels>([&](auto h, auto p) __attribute__((always_inline)) {
+    if (t.accumulate) Ops::template load<amx_sum<Heights>(h, p)>(at(h, p), t.sums_row);
+    else Ops::template zero<amx_sum<Heights>(h, p)>();
+  });
+  [[maybe_unused]] const char* ahead = t.ahead;
+  const char *a[Heights], *b = t.b;
+  for (int h = 0; h < Heights; h++) a[h] = t.a + amx_row_of<Heights>(h, rows) * t.a_row;
+  for (int64_t k = t.a_bytes / 64; k > 0; k--, b += amx_tile_bytes) {
+    amx_step<Ops, Heights, Panels>(a, t.a_row, b, t.b_panel);
+    for (int h = 0; h < Heights; h++) a[h] += 64;
+    if constexpr (Heights == 2) {
+      for (int i = 0; i < t.ahead_rows; i++) __builtin_prefetch(ahead + i * t.a_row, 0, 2);
+      ahead += 64;
     }
-    if (!b_panel) return;
-    Ops::template load<7>(b_right + 64 * k, 64);
-    Ops::template dot<1, 4, 7>();
-    if (bottom) Ops::template dot<3, 5, 7>();
-  };
-  const auto clear = [&] { Ops::template zero<0>(), Ops::template zero<1>(), (bottom ? (Ops::template zero<2>(), Ops::template zero<3>()) : void()); };
-  const auto store = [&] {
-    Ops::template store<0>(c, row);
-    if (b_panel) Ops::template store<1>(c + 16, row);
-    if (bottom) Ops::template store<2>(c_bottom, row);
-    if (bottom && b_panel) Ops::template store<3>(c_bottom + 16, row);
-  };
-  if (k4 == 0) {
-    std::memset(&sums, 0, sizeof sums);
-    return;
   }
-  if (rest) {
-    configure(rest);
-    clear();
-    multiply(k4 - rest);
-    store();
+  if (t.a_bytes % 64) amx_rest<Ops, Heights, Panels>(t, rows);
+  amx_each<Heights, Panels>([&](auto h, auto p) __attribute__((always_inline)) { Ops::template store<amx_sum<Heights>(h, p)>(at(h, p), t.sums_row); });
+}
+
+// rows: as many as configured or, with 16, up to 32; columns up to 64, beside more than 16 rows up to 48.
+template <class Ops> void amx_tile(const AmxTile& t, int rows, int64_t columns) {
+  const int64_t panels = (columns + amx_panel_columns - 1) / amx_panel_columns;
+  switch (rows > amx_height ? -panels : panels) {
+    case -1: return amx_product<Ops, 2, 1>(t, rows);
+    case -2: return amx_product<Ops, 2, 2>(t, rows);
+    case -3: return amx_product<Ops, 2, 3>(t, rows);
+    case 1: return amx_product<Ops, 1, 1>(t, rows);
+    case 2: return amx_product<Ops, 1, 2>(t, rows);
+    case 3: return amx_product<Ops, 1, 3>(t, rows);
+    default: return amx_product<Ops, 1, 4>(t, rows);
   }
-  if (k4 >= 16) {
-    configure(16);
-    if (rest) {
-      Ops::template load<0>(c, row);
-      if (b_panel) Ops::template load<1>(c + 16, row);
-      if (bottom) Ops::template load<2>(c_bottom, row);
-      if (bottom && b_panel) Ops::template load<3>(c_bottom + 16, row);
-    } else {
-      clear();
-    }
-    for (int64_t k = 0; k + 16 <= k4; k += 16) multiply(k);
-    store();
-  }
-  Ops::release();
+}
+
+// The tile whose rows begin at i, of rows [m0, m1): 32 rows, or what is left. Fewer than are configured take some of the rows before once more.
+struct AmxRows { int64_t first, rows; };
+ACCELNN_INLINE AmxRows amx_rows_from(int64_t i, int64_t m0, int64_t m1) {
+  if (m1 - i >= amx_rows) return {i, amx_rows};
+  const int64_t first = m1 - i >= amx_height || m1 - m0 < amx_height ? i : m1 - amx_height;
+  return {first, m1 - first};
 }
 
 #if defined(__AMX_INT8__)
@@ -94,8 +163,15 @@ struct TileOps {
   template <int T> static ACCELNN_INLINE void store(void* p, int64_t row) {
     asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(p), "r"(row), "i"(T) : "memory");
   }
-  // Of unsigned A (first in Intel's order) and signed B.
+  static ACCELNN_INLINE void copy_rest(char* to, const char* from, int64_t bytes) {        // 64, zeros behind
+    _mm512_store_si512(to, _mm512_maskz_loadu_epi8((__mmask64(1) << bytes) - 1, from));
+  }
+};
+struct AmxBytes : TileOps {             // unsigned A (first in Intel's order), signed B
   template <int C, int A, int B> static ACCELNN_INLINE void dot() { asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B)); }
+};
+struct AmxPairs : TileOps {
+  template <int C, int A, int B> static ACCELNN_INLINE void dot() { asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B)); }
 };
 #endif
 

@@ -26,6 +26,26 @@ inline void pack_pairs(const uint16_t* from, int64_t b_k, int64_t b_column, int6
     }
 }
 
+// Panels of `columns` columns, `panel` elements apart: side by side where rows of b are contiguous, as pack_panels (pack.h).
+inline void pack_pair_panels(const uint16_t* from, int64_t b_k, int64_t b_column, int64_t rows, int64_t columns, uint16_t* to, int64_t panel) {
+  constexpr int64_t abreast = panels_abreast * panel_columns;
+  if (b_column == 1)
+    for (; columns >= abreast; columns -= abreast, from += abreast, to += panels_abreast * panel) {
+      for (int64_t k = 0; k + 2 <= rows; k += 2)
+#pragma GCC unroll 8
+        for (int64_t q = 0; q < panels_abreast; q++)
+          for (int j = 0; j < panel_columns; j += lanes) {
+            const uint16_t* const at = from + k * b_k + q * panel_columns + j;
+            store_bits(to + q * panel + k * 16 + 2 * j, load_wide(at) | load_wide(at + b_k) << 16);
+          }
+      if (rows % 2)
+        for (int64_t q = 0; q < panels_abreast; q++)
+          pack_pairs(from + (rows - 1) * b_k + q * panel_columns, b_k, 1, 1, panel_columns, to + q * panel + (rows - 1) * 16);
+    }
+  for (int64_t j = 0; j < columns; j += panel_columns)
+    pack_pairs(from + j * b_column, b_k, b_column, rows, columns - j < panel_columns ? columns - j : panel_columns, to + j / panel_columns * panel);
+}
+
 struct Bf16Product {
   const Bf16Problem* q;
   const char* a;                        // rows of pairs; of floats for streams
@@ -72,7 +92,8 @@ inline void bf16_panels(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0
   }
 }
 
-inline void bf16_blocks(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+// `tiles` are bf16_tiles_over, or an ISA's own.
+template <class Tiles> void bf16_blocks(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1, const Tiles& tiles) {
   const MatmulProblem& m = p.q->p;
   char* const block = p.scratch;
   float* const sums = reinterpret_cast<float*>(p.scratch + bf16_block_bytes);
@@ -96,7 +117,7 @@ inline void bf16_blocks(const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0
       for (; i < columns; i += panel_columns)
         pack_pairs(from + i * m.b_column, m.b_k, m.b_column, rows, columns - i < panel_columns ? columns - i : panel_columns,
                    reinterpret_cast<uint16_t*>(block + i / panel_columns * bf16_block_panel));
-      bf16_tiles_over(p, {pairs, nullptr, p.a_row, nullptr, bf16_block_panel, nullptr, 0, k > 0}, m0, m1, columns, k, block, sums, bf16_block_columns);
+      tiles(p, {pairs, nullptr, p.a_row, nullptr, bf16_block_panel, nullptr, 0, k > 0}, m0, m1, columns, k, block, sums, bf16_block_columns);
     }
     bf16_finish(sums, bf16_block_columns, m0, j, m1 - m0, columns, p.epilogue);
   }
@@ -244,14 +265,14 @@ inline void bf16_copy_row(const Bf16Problem& q, const uint16_t* from, char* to) 
   if (q.p.k % 2) row[q.p.k] = 0;
 }
 
-inline Status matmul_bf16(const Call& call) {
-  const Bf16Problem q = bf16_problem(call);
+// part(product, m0, m1, n0, n1) makes rows [m0, m1) of columns [n0, n1) of an item.
+template <class Part> Status bf16_parts(const Call& call, const Bf16Problem& q, const Part& make) {
   const MatmulProblem& m = q.p;
   if (m.batch == 0 || m.m == 0 || m.n == 0) return {};
   const TensorView &a = call.in[0], &b = call.in[1], &bias = call.in[2], &residual = call.in[3], &y = call.out[0];
   const int batch_dims = m.batch > 1 ? y.rank - 2 : 0;
   const size_t item_bytes = q.a_bytes + q.b_bytes;
-  const int64_t parts = q.row_parts * q.column_parts, strips = (m.n + strip - 1) / strip, panels = (m.n + panel_columns - 1) / panel_columns;
+  const int64_t parts = q.row_parts * q.column_parts, strips = (m.n + q.column_unit - 1) / q.column_unit, panels = (m.n + panel_columns - 1) / panel_columns;
   constexpr int64_t copy_parts = 8;     // of each operand
   char* const work = static_cast<char*>(call.work);
   const int64_t row_bytes = q.copied_a_row * (q.way == Bf16Way::streams ? 4 : 2);
@@ -276,16 +297,21 @@ inline Status matmul_bf16(const Call& call) {
             bf16_copy_row(q, from + i * m.a_row, at + i * row_bytes);
         } else if (q.b_bytes) {
           const uint16_t* from = b.as<uint16_t>() + batch_offset(b, item, batch_dims);
-          for (int64_t i = tile_start(panels, copy_parts, piece); i < tile_start(panels, copy_parts, piece + 1); i++) {
-            const int64_t j = i * panel_columns, columns = m.n - j < panel_columns ? m.n - j : panel_columns;
-            pack_pairs(from + j * m.b_column, m.b_k, m.b_column, m.k, columns, reinterpret_cast<uint16_t*>(at + q.a_bytes) + i * q.pairs * 32);
-          }
+          const int64_t p0 = tile_start(panels, copy_parts, piece), p1 = tile_start(panels, copy_parts, piece + 1), j = p0 * panel_columns;
+          const int64_t columns = (m.n < p1 * panel_columns ? m.n : p1 * panel_columns) - j;
+          pack_pair_panels(from + j * m.b_column, m.b_k, m.b_column, m.k, columns, reinterpret_cast<uint16_t*>(at + q.a_bytes) + p0 * q.pairs * 32,
+                           q.pairs * 32);
         }
       });
     parallel(call, items * parts, work_of(items * m.m, m.n, m.k) / 2, [&](int64_t part) {
-      const int64_t slot = part / parts, row_part = part % parts / q.column_parts, column_part = part % q.column_parts, item = first + slot;
-      const int64_t n0 = tile_start(strips, q.column_parts, column_part) * strip, end = tile_start(strips, q.column_parts, column_part + 1) * strip;
-      const int64_t n1 = end < m.n ? end : m.n, m0 = tile_start(m.m, q.row_parts, row_part), m1 = tile_start(m.m, q.row_parts, row_part + 1);
+      const int64_t slot = part / parts, at_part = part % parts, item = first + slot;
+      // What stays in L2 is first a's rows, with tiles b's columns.
+      const int64_t row_part = q.tiles ? at_part % q.row_parts : at_part / q.column_parts;
+      const int64_t column_part = q.tiles ? at_part / q.row_parts : at_part % q.column_parts;
+      const int64_t n0 = tile_start(strips, q.column_parts, column_part) * q.column_unit;
+      const int64_t end = tile_start(strips, q.column_parts, column_part + 1) * q.column_unit;
+      const int64_t n1 = end < m.n ? end : m.n, units = (m.m + q.row_unit - 1) / q.row_unit, last = tile_start(units, q.row_parts, row_part + 1) * q.row_unit;
+      const int64_t m0 = tile_start(units, q.row_parts, row_part) * q.row_unit, m1 = last < m.m ? last : m.m;
       char* const at = work + size_t(slot) * item_bytes;
       Bf16Product p;
       p.q = &q;
@@ -296,15 +322,22 @@ inline Status matmul_bf16(const Call& call) {
       p.epilogue = epilogue;
       p.epilogue.y = y.as<char>() + item * m.m * m.n * int64_t(size_of(y.dtype));
       p.epilogue.residual = residual.absent() ? nullptr : residual.as<char>() + item * m.m * m.n * int64_t(size_of(y.dtype));
-      switch (q.way) {
-        case Bf16Way::panels: return bf16_panels(p, m0, m1, n0, n1);
-        case Bf16Way::blocks: return bf16_blocks(p, m0, m1, n0, n1);
-        case Bf16Way::streams: return bf16_streams(p, m0, m1, n0, n1);
-        case Bf16Way::dots: return bf16_dots(p, m0, m1, n0, n1);
-      }
+      make(p, m0, m1, n0, n1);
     });
   }
   return {};
+}
+
+inline Status matmul_bf16(const Call& call) {
+  const Bf16Problem q = bf16_problem(call, false);
+  return bf16_parts(call, q, [&](const Bf16Product& p, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+    switch (q.way) {
+      case Bf16Way::panels: return bf16_panels(p, m0, m1, n0, n1);
+      case Bf16Way::blocks: return bf16_blocks(p, m0, m1, n0, n1, bf16_tiles_over);
+      case Bf16Way::streams: return bf16_streams(p, m0, m1, n0, n1);
+      case Bf16Way::dots: return bf16_dots(p, m0, m1, n0, n1);
+    }
+  });
 }
 
 }  // namespace ACCELNN_TARGET

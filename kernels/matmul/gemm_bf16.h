@@ -146,12 +146,19 @@ inline __attribute__((noinline)) void bf16_finish(const float* sums, int64_t sum
                                                   const Bf16Epilogue& given) {
   const Bf16Epilogue e = given;
 #if defined(__AVX512BF16__)
-  if (e.type == DType::bf16 && !e.bias && !e.residual && e.scale == 1.0f && e.activation == activation::none && columns % (2 * lanes) == 0) {
-    for (int64_t i = 0; i < rows; i++, sums += sums_row)        // 2 % of a product with K = 512
-      for (int64_t j = 0; j < columns; j += 2 * lanes) {
+  if (e.type == DType::bf16 && !e.bias && !e.residual && e.scale == 1.0f && e.activation == activation::none && columns % lanes == 0) {
+    for (int64_t i = 0; i < rows; i++, sums += sums_row) {      // 2 % of a product with K = 512
+      char* const to = e.y + 2 * ((row + i) * e.row + column);
+      int64_t j = 0;
+      for (; j + 2 * lanes <= columns; j += 2 * lanes) {
         const __m512bh both = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(load(sums + j + lanes)), reinterpret_cast<__m512>(load(sums + j)));
-        store_bits(e.y + 2 * ((row + i) * e.row + column + j), reinterpret_cast<vi>(both));
+        store_bits(to + 2 * j, reinterpret_cast<vi>(both));
       }
+      if (j < columns) {
+        const __m256bh last = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(load(sums + j)));
+        std::memcpy(to + 2 * j, &last, sizeof last);
+      }
+    }
     return;
   }
 #endif

@@ -33,6 +33,9 @@ struct I8Isa {
   void (*tile)(int rows, const I8Tile&, I8Sums&);
   void (*finish)(const I8Sums&, int rows, int columns, void* out, int64_t out_row, const Requantize&);
   int offset = 0;             // the tile's sums are of (u - offset) * s: 128 where the ISA multiplies signed by signed bytes only
+  void (*begin)(int rows) = nullptr;     // before the tiles of one part of qmatmul: so many rows, or least_rows and more
+  void (*end)() = nullptr;
+  int least_rows = 0;         // of a tile, where the part has as many
 };
 Status qmatmul(const Call&, const I8Isa&);       // its tiles broadcast the unsigned operand
 Status qconv2d(const Call&, const I8Isa&);       // the signed one

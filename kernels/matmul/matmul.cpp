@@ -191,7 +191,7 @@ static Status check_matmul(const Call& c) {
 static size_t matmul_workspace(const Call& call, const Row& row) {
   if (row.exactness == Exactness::reference) return 0;
   if (call.in[0].dtype == DType::bf16) {
-    const Bf16Problem q = bf16_problem(call);
+    const Bf16Problem q = bf16_problem(call, (row.isa & isa::amx) != 0);
     return size_t(q.group) * (q.a_bytes + q.b_bytes + size_t(q.row_parts * q.column_parts) * q.part_bytes);
   }
   const MatmulProblem p = matmul_problem(call);

@@ -53,6 +53,7 @@ Status qmatmul(const Call& call, const I8Isa& isa) {
     const int64_t tiles = tiles_of(m1 - m0, isa.rows);
     const int64_t n0 = tile_start(strips, q.column_parts, column_part) * strip, n1 = tile_start(strips, q.column_parts, column_part + 1) * strip;
     const int64_t end = n1 < q.n ? n1 : q.n;
+    if (isa.begin) isa.begin(int(m1 - m0 < isa.rows ? m1 - m0 : isa.rows));
     I8Sums sums;
     for (int64_t j = n0; j < end; j += isa.columns) {
       const int columns = int(end - j < isa.columns ? end - j : isa.columns);
@@ -63,13 +64,19 @@ Status qmatmul(const Call& call, const I8Isa& isa) {
       t.b_row = 64;
       t.b_panel = columns <= panel_columns ? 0 : panel_bytes;      // a last odd panel is read twice rather than past its end
       for (int64_t i = 0; i < tiles; i++) {
-        const int64_t i0 = m0 + tile_start(m1 - m0, tiles, i), i1 = m0 + tile_start(m1 - m0, tiles, i + 1);
+        int64_t i0 = m0 + tile_start(m1 - m0, tiles, i), i1 = m0 + tile_start(m1 - m0, tiles, i + 1);
+        if (isa.begin) {                 // all but the last are full; the last makes up its least number of rows from those before
+          i0 = m0 + i * isa.rows, i1 = m1 - i0 < isa.rows ? m1 : i0 + isa.rows;
+          const int64_t least = m1 - m0 < isa.least_rows ? m1 - m0 : isa.least_rows;
+          if (i1 - i0 < least) i0 = i1 - least;
+        }
         t.a = (q.copy_a ? copied_a : a.as<uint8_t>()) + i0 * t.a_row;
         isa.tile(int(i1 - i0), t, sums);
         isa.finish(sums, int(i1 - i0), columns, static_cast<char*>(y.data) + (i0 * q.n + j) * bytes, q.n,
                    {y.dtype, scale + j, start + j, zero, relu});
       }
     }
+    if (isa.end) isa.end();
   });
   return {};
 }

@@ -1,5 +1,6 @@
-"""Recurrent layers forward: the input product of all steps at once, then a launch a step whose programs each hold a few hidden units with all their gates.
-The launches of a layer are all alike: in a CUDA graph a step costs its weights' way from L2."""
+"""Recurrent layers forward: the input product of all steps at once, then the steps. Small layers take one launch, whose programs each go through all steps of
+some sequences: their weights stay in L1, and a step costs less than a launch. Others take a launch a step, whose programs each hold a few hidden units
+with all their gates; these launches are all alike: in a CUDA graph a step costs its weights' way from L2."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from .gpu_triton_parts import cut, function, pass_states, product, unpacked
 RNN_TANH, RNN_RELU, LSTM, GRU = range(4)
 SIGMOID, TANH, RELU = range(3)
 GATES = (1, 1, 4, 3)
+# Units up to which one program does all of a step: 128 of an LSTM read 256 KB of weights, about what a launch in a graph costs. Not measured on hardware.
+SMALL = 128
 
 
 @triton.jit
@@ -46,15 +49,16 @@ def _bias(bias, g, units, u):
     return tl.load(bias + g * units + u, mask=u < units, other=0.0)[None, :]
 
 
-@triton.jit(do_not_specialize=["s"])
-def _step(sums, w0, w1, q0, q1, bias0, bias1, peep0, peep1, h_in, h_out, c_in, c_out, hidden, late, y, gates, before, lengths,
+@triton.jit
+def step_of(block, rows_block, way, ways, sums, w0, w1, q0, q1, bias0, bias1, peep0, peep1, h_in, h_out, c_in, c_out, hidden, late, y, gates, before, lengths,
           s, first, steps, batch, units, size, yt, yb, limit,
           CELL: tl.constexpr, STAGE: tl.constexpr, REVERSE: tl.constexpr, PROJECTED: tl.constexpr, BYTES: tl.constexpr, COUPLED: tl.constexpr,
           CLIP: tl.constexpr, SAVED: tl.constexpr, F0: tl.constexpr, A0: tl.constexpr, B0: tl.constexpr, F1: tl.constexpr, A1: tl.constexpr, B1: tl.constexpr,
           F2: tl.constexpr, A2: tl.constexpr, B2: tl.constexpr, BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr):  # fmt: skip
-    """STAGE 0: a step; of a GRU whose w_hn multiplies r h, 1: r and z, which go to `late`, and 2: the rest. Its product then reads r h."""
-    d = first + tl.program_id(2)
-    rows, u = tl.program_id(1) * BB + tl.arange(0, BB), tl.program_id(0) * BU + tl.arange(0, BU)
+    """A block of units in step s. STAGE 0: all of it; of a GRU whose w_hn multiplies r h, 1: r and z, which go to `late`, and 2: the rest, whose product then
+    reads r h. way, ways: which of the directions of this launch, and how many."""
+    d = first + way
+    rows, u = rows_block * BB + tl.arange(0, BB), block * BU + tl.arange(0, BU)
     w, q, bias, peep = w0, q0, bias0, peep0
     t = s
     if REVERSE:
@@ -141,8 +145,8 @@ def _step(sums, w0, w1, q0, q1, bias0, bias1, peep0, peep1, h_in, h_out, c_in, c
         if PROJECTED:
             tl.store(hidden + here, new, mask=inside)
     else:
-        plane = tl.num_programs(2).to(tl.int64) * batch * units
-        local = ((tl.program_id(2) * batch + rows).to(tl.int64))[:, None] * units + u[None, :]
+        plane = ways.to(tl.int64) * batch * units
+        local = ((way * batch + rows).to(tl.int64))[:, None] * units + u[None, :]
         if STAGE < 2:
             jr = _gate(x, scale, w, q, rows, batch, u, units, size, 0, BYTES, BB, BU, BK)
             jz = _gate(x, scale, w, q, rows, batch, u, units, size, 1, BYTES, BB, BU, BK)
@@ -179,12 +183,12 @@ def _step(sums, w0, w1, q0, q1, bias0, bias1, peep0, peep1, h_in, h_out, c_in, c
             tl.store(before + moment * units + u[None, :], tl.where(has, old, 0.0), mask=inside)
 
 
-@triton.jit(do_not_specialize=["s"])
-def _project(w0, w1, h_in, h_out, hidden, y, before, lengths, s, first, steps, batch, units, size, yt, yb,
+@triton.jit
+def project_of(block, rows_block, way, w0, w1, h_in, h_out, hidden, y, before, lengths, s, first, steps, batch, units, size, yt, yb,
              REVERSE: tl.constexpr, BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr):  # fmt: skip
     """h' = w_hr (s(o) tanh(c'))."""
-    d = first + tl.program_id(2)
-    rows, p = tl.program_id(1) * BB + tl.arange(0, BB), tl.program_id(0) * BU + tl.arange(0, BU)
+    d = first + way
+    rows, p = rows_block * BB + tl.arange(0, BB), block * BU + tl.arange(0, BU)
     w, t = w0, s
     if REVERSE:
         t = steps - 1 - s
@@ -207,6 +211,48 @@ def _project(w0, w1, h_in, h_out, hidden, y, before, lengths, s, first, steps, b
         tl.store(before + moment * size + p[None, :], tl.where(has, old, 0.0), mask=inside)
 
 
+@triton.jit(do_not_specialize=["s"])
+def _step(sums, w0, w1, q0, q1, bias0, bias1, peep0, peep1, h_in, h_out, c_in, c_out, hidden, late, y, gates, before, lengths,
+          s, first, steps, batch, units, size, yt, yb, limit,
+          CELL: tl.constexpr, STAGE: tl.constexpr, REVERSE: tl.constexpr, PROJECTED: tl.constexpr, BYTES: tl.constexpr, COUPLED: tl.constexpr,
+          CLIP: tl.constexpr, SAVED: tl.constexpr, F0: tl.constexpr, A0: tl.constexpr, B0: tl.constexpr, F1: tl.constexpr, A1: tl.constexpr, B1: tl.constexpr,
+          F2: tl.constexpr, A2: tl.constexpr, B2: tl.constexpr, BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr):  # fmt: skip
+    step_of(tl.program_id(0), tl.program_id(1), tl.program_id(2), tl.num_programs(2), sums, w0, w1, q0, q1, bias0, bias1, peep0, peep1,
+            h_in, h_out, c_in, c_out, hidden, late, y, gates, before, lengths, s, first, steps, batch, units, size, yt, yb, limit,
+            CELL, STAGE, REVERSE, PROJECTED, BYTES, COUPLED, CLIP, SAVED, F0, A0, B0, F1, A1, B1, F2, A2, B2, BB, BU, BK)  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["s"])
+def _project(w0, w1, h_in, h_out, hidden, y, before, lengths, s, first, steps, batch, units, size, yt, yb,
+             REVERSE: tl.constexpr, BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr):  # fmt: skip
+    project_of(tl.program_id(0), tl.program_id(1), tl.program_id(2), w0, w1, h_in, h_out, hidden, y, before, lengths,
+               s, first, steps, batch, units, size, yt, yb, REVERSE, BB, BU, BK)  # fmt: skip
+
+
+@triton.jit
+def _sequence(sums, w0, w1, q0, q1, bias0, bias1, peep0, peep1, up0, up1, turns, c, hidden, late, y, gates, before, lengths,
+              first, steps, batch, units, size, plane, yt, yb, limit,
+              CELL: tl.constexpr, STAGE: tl.constexpr, REVERSE: tl.constexpr, PROJECTED: tl.constexpr, BYTES: tl.constexpr, COUPLED: tl.constexpr,
+          CLIP: tl.constexpr, SAVED: tl.constexpr, F0: tl.constexpr, A0: tl.constexpr, B0: tl.constexpr, F1: tl.constexpr, A1: tl.constexpr, B1: tl.constexpr,
+          F2: tl.constexpr, A2: tl.constexpr, B2: tl.constexpr, BB: tl.constexpr, BU: tl.constexpr, BK: tl.constexpr, BP: tl.constexpr):  # fmt: skip
+    """All steps of BB sequences. turns: two states, `plane` numbers apart; step s reads one and writes the other. What a step wrote its successor reads after
+    a barrier: by other threads, but none of another program."""
+    rows_block, way, ways = tl.program_id(0), tl.program_id(1), tl.num_programs(1)
+    for s in range(0, steps):
+        h_in, h_out = turns + s % 2 * plane, turns + (s + 1) % 2 * plane
+        for stage in tl.static_range(1 if STAGE else 0, 3 if STAGE else 1):
+            for block in range(0, (units + BU - 1) // BU):
+                step_of(block, rows_block, way, ways, sums, w0, w1, q0, q1, bias0, bias1, peep0, peep1, h_in, h_out, c, c, hidden, late, y, gates, before,
+                        lengths, s, first, steps, batch, units, size, yt, yb, limit,
+                        CELL, stage, REVERSE, PROJECTED, BYTES, COUPLED, CLIP, SAVED, F0, A0, B0, F1, A1, B1, F2, A2, B2, BB, BU, BK)  # fmt: skip
+            tl.debug_barrier()
+        if PROJECTED:
+            for block in range(0, (size + BU - 1) // BU):
+                project_of(block, rows_block, way, up0, up1, h_in, h_out, hidden, y, before, lengths, s, first, steps, batch, units, size, yt, yb,
+                           REVERSE, BB, BU, BP)  # fmt: skip
+            tl.debug_barrier()
+
+
 def functions_of(call: Any, cell: int, direction: int) -> tuple[tuple[int, float, float], ...]:
     """The three functions of a direction's cell: code, alpha, beta."""
     usual = {RNN_TANH: (TANH,), RNN_RELU: (RELU,), LSTM: (SIGMOID, TANH, TANH), GRU: (SIGMOID, TANH)}[cell]
@@ -216,6 +262,11 @@ def functions_of(call: Any, cell: int, direction: int) -> tuple[tuple[int, float
         mine = given[direction * len(usual) * 3 : (direction + 1) * len(usual) * 3]
         found = [(int(mine[i]), *(struct.unpack("f", struct.pack("i", int(v)))[0] for v in mine[i + 1 : i + 3])) for i in range(0, len(mine), 3)]
     return tuple(found + [(SIGMOID, 0.0, 0.0)] * (3 - len(found)))
+
+
+def functions_as_constants(functions: Any) -> dict[str, Any]:
+    (f0, a0, b0), (f1, a1, b1), (f2, a2, b2) = functions
+    return dict(F0=f0, A0=a0, B0=b0, F1=f1, A1=a1, B1=b1, F2=f2, A2=a2, B2=b2)
 
 
 @row()
@@ -249,11 +300,6 @@ def recurrent(call: Any) -> None:
     alike = many == 2 and sets[0][5] == sets[1][5] and all((a is None) == (b is None) for a, b in zip(sets[0][:5], sets[1][:5]))
     groups = [(0, sets[0], sets[1], 2)] if alike else [(d, one, one, 1) for d, one in enumerate(sets)]
     projected, late = sets[0][4] is not None, cell == GRU and not call.attrs["linear_before_reset"]
-    turns = [call.scratch(h_last.shape, f32), h_last] if steps > 1 else [h_last, h_last]
-    start = h0
-    if start is None:
-        start = call.scratch(h_last.shape, f32)
-        pass_states(call, None, start)
     hidden = call.scratch((2, many, batch, units), f32) if projected or late else None
     held = call.scratch((many, batch, size), f32) if late else None
     yt, yb = (y.stride[1], y.stride[0]) if turned else (y.stride[0], y.stride[1])
@@ -261,16 +307,33 @@ def recurrent(call: Any) -> None:
     is_bytes = sets[0][1] is not None
     bb, bk = power_of_two(batch, least=16 if is_bytes else 1, most=32), power_of_two(size, least=32 if is_bytes else 16, most=64)
     saved = gates.shape[3] // units if gates is not None and units else 0
+    constants = dict(CELL=cell, REVERSE=reverse, PROJECTED=projected, BYTES=is_bytes, COUPLED=bool(call.attrs["input_forget"]), CLIP=clip > 0, SAVED=saved,
+                     BU=16, BK=bk)  # fmt: skip
+    bp = power_of_two(units, least=16, most=64)
+    if 1 < steps and max(units, size) <= SMALL:
+        plane = many * batch * size
+        turns = call.scratch((2, *h_last.shape), f32)
+        pass_states(call, h0, turns.strided(h_last.shape, h_last.stride))
+        if c_last is not None:
+            pass_states(call, c0, c_last)
+        bb = min(bb, 16)
+        for first, one, two, count in groups:
+            call.launch(_sequence, (ceil_div(batch, bb), count), sums, one[0], two[0], one[1], two[1], one[2], two[2], one[3], two[3], one[4], two[4],
+                        turns, c_last, hidden, held, y, gates, before, lengths, first, steps, batch, units, size, plane, yt, yb, clip,
+                        STAGE=1 if late else 0, BB=bb, BP=bp, **constants, **functions_as_constants(one[5]))  # fmt: skip
+        return pass_states(call, turns.strided(h_last.shape, h_last.stride, steps % 2 * plane), h_last)
+    turns = [call.scratch(h_last.shape, f32), h_last] if steps > 1 else [h_last, h_last]
+    start = h0
+    if start is None:
+        start = call.scratch(h_last.shape, f32)
+        pass_states(call, None, start)
     for s in range(steps):
         h_in, h_out = start if s == 0 else turns[1 - (steps - s) % 2], turns[1 - (steps - 1 - s) % 2]
         for first, one, two, count in groups:
-            (f0, a0, b0), (f1, a1, b1), (f2, a2, b2) = one[5]
             for stage in (1, 2) if late else (0,):
                 call.launch(_step, (ceil_div(units, 16), ceil_div(batch, bb), count), sums, one[0], two[0], one[1], two[1], one[2], two[2], one[3], two[3],
                             h_in, h_out, c0 if s == 0 else c_last, c_last, hidden, held, y, gates, before, lengths,
-                            s, first, steps, batch, units, size, yt, yb, clip,
-                            CELL=cell, STAGE=stage, REVERSE=reverse, PROJECTED=projected, BYTES=is_bytes, COUPLED=bool(call.attrs["input_forget"]),
-                            CLIP=clip > 0, SAVED=saved, F0=f0, A0=a0, B0=b0, F1=f1, A1=a1, B1=b1, F2=f2, A2=a2, B2=b2, BB=bb, BU=16, BK=bk)  # fmt: skip
+                            s, first, steps, batch, units, size, yt, yb, clip, STAGE=stage, BB=bb, **constants, **functions_as_constants(one[5]))  # fmt: skip
             if projected:
                 call.launch(_project, (ceil_div(size, 16), ceil_div(batch, bb), count), one[4], two[4], h_in, h_out, hidden, y, before, lengths,
-                            s, first, steps, batch, units, size, yt, yb, REVERSE=reverse, BB=bb, BU=16, BK=power_of_two(units, least=16, most=64))  # fmt: skip
+                            s, first, steps, batch, units, size, yt, yb, REVERSE=reverse, BB=bb, BU=16, BK=bp)  # fmt: skip

@@ -1,5 +1,5 @@
-"""Recurrent layers backward through time: a launch a step, which makes the cotangent of h from the step after it and goes through the cell with it. And the
-gradients of the weights, sums over all steps at once."""
+"""Recurrent layers backward through time: a step makes the cotangent of h from the step after it and goes through the cell with it. All steps in one launch
+or a launch each, as forward. And the gradients of the weights, sums over all steps at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import triton.language as tl
 
 from ..launch import ceil_div, power_of_two, row
 from ..pointwise.gpu_functions import f_tanh
-from .gpu_triton import GATES, GRU, LSTM
+from .gpu_triton import GATES, GRU, LSTM, SMALL
 from .gpu_triton_parts import pass_states, product
 
 
@@ -76,18 +76,21 @@ def _has(lengths, rows, batch, t):
     return has[:, None]
 
 
-@triton.jit(do_not_specialize=["s"])
-def _back(w0, w1, gates, before, dy, g_in, g_out, e_in, e_out, rest, di, dj, dp, total_out, lengths, s, steps, batch, units, size, yt, yb,
-          CELL: tl.constexpr, G: tl.constexpr, SAVED: tl.constexpr, REVERSE: tl.constexpr, PROJECTED: tl.constexpr,
+@triton.jit
+def back_of(block, rows_block, d, w0, w1, gates, before, dy, g_in, g_out, e_in, e_out, rest, di, dj, dp, total_out, lengths,
+            s, steps, batch, units, size, yt, yb,
+            CELL: tl.constexpr, G: tl.constexpr, SAVED: tl.constexpr, REVERSE: tl.constexpr, PROJECTED: tl.constexpr,
           BEGUN: tl.constexpr, ENDED: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):  # fmt: skip
     """Step s counts from the last one that the forward pass made. BEGUN: there was one before it, whose sums' cotangents meet w_hh here. ENDED: all steps
     are through, what comes out is the first state's cotangent."""
-    d, rows, p = tl.program_id(2), tl.program_id(1) * BB + tl.arange(0, BB), tl.program_id(0) * BN + tl.arange(0, BN)
+    rows, p = rows_block * BB + tl.arange(0, BB), block * BN + tl.arange(0, BN)
     w, t, past = w0, steps - 1 - s, steps - s
     if REVERSE:
-        t, past = s, s - 1
+        t, past = steps - 1 - t, steps - 1 - past
     if d == 1:
-        w, t, past = w1, s, s - 1
+        w = w1
+        if not REVERSE:
+            t, past = steps - 1 - t, steps - 1 - past
     own = (d * batch + rows).to(tl.int64)
     here = own[:, None] * size + p[None, :]
     inside = (rows[:, None] < batch) & (p[None, :] < size)
@@ -113,21 +116,64 @@ def _back(w0, w1, gates, before, dy, g_in, g_out, e_in, e_out, rest, di, dj, dp,
             _through_cell(g, gates, e_in, e_out, rest, before, di, dj, moment, here, p[None, :], units, inside, has, CELL, SAVED)
 
 
-@triton.jit(do_not_specialize=["s"])
-def _back_projected(w0, w1, gates, total, e_in, e_out, di, lengths, s, steps, batch, units, size,
+@triton.jit
+def back_projected_of(block, rows_block, d, w0, w1, gates, total, e_in, e_out, di, lengths, s, steps, batch, units, size,
                     SAVED: tl.constexpr, REVERSE: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):  # fmt: skip
-    d, rows, j = tl.program_id(2), tl.program_id(1) * BB + tl.arange(0, BB), tl.program_id(0) * BN + tl.arange(0, BN)
+    rows, j = rows_block * BB + tl.arange(0, BB), block * BN + tl.arange(0, BN)
     w, t = w0, steps - 1 - s
     if REVERSE:
-        t = s
+        t = steps - 1 - t
     if d == 1:
-        w, t = w1, s
+        w = w1
+        if not REVERSE:
+            t = steps - 1 - t
     own = (d * batch + rows).to(tl.int64)
     u = _times(total + own * size, w, rows, batch, j, units, size, BB, BN, BK)
     inside = (rows[:, None] < batch) & (j[None, :] < units)
     moment = ((d * steps + t).to(tl.int64) * batch + rows)[:, None]
     _through_cell(u, gates, e_in, e_out, None, None, di, None, moment, own[:, None] * units + j[None, :], j[None, :], units, inside,
                   _has(lengths, rows, batch, t), 2, SAVED)  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["s"])
+def _back(w0, w1, gates, before, dy, g_in, g_out, e_in, e_out, rest, di, dj, dp, total_out, lengths, s, steps, batch, units, size, yt, yb,
+          CELL: tl.constexpr, G: tl.constexpr, SAVED: tl.constexpr, REVERSE: tl.constexpr, PROJECTED: tl.constexpr,
+          BEGUN: tl.constexpr, ENDED: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):  # fmt: skip
+    back_of(tl.program_id(0), tl.program_id(1), tl.program_id(2), w0, w1, gates, before, dy, g_in, g_out, e_in, e_out, rest, di, dj, dp, total_out, lengths,
+            s, steps, batch, units, size, yt, yb, CELL, G, SAVED, REVERSE, PROJECTED, BEGUN, ENDED, BB, BN, BK)  # fmt: skip
+
+
+@triton.jit(do_not_specialize=["s"])
+def _back_projected(w0, w1, gates, total, e_in, e_out, di, lengths, s, steps, batch, units, size,
+                    SAVED: tl.constexpr, REVERSE: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):  # fmt: skip
+    back_projected_of(tl.program_id(0), tl.program_id(1), tl.program_id(2), w0, w1, gates, total, e_in, e_out, di, lengths, s, steps, batch, units, size,
+                      SAVED, REVERSE, BB, BN, BK)  # fmt: skip
+
+
+@triton.jit
+def _back_sequence(w0, w1, up0, up1, gates, before, dy, g, e, rest, di, dj, dp, total, lengths, steps, batch, units, size, yt, yb,
+                   CELL: tl.constexpr, G: tl.constexpr, SAVED: tl.constexpr, REVERSE: tl.constexpr, PROJECTED: tl.constexpr,
+                   BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, BP: tl.constexpr):  # fmt: skip
+    """All steps of BB sequences; g and e: the cotangents of h and c, of the last step when it begins and of the first state when it ends."""
+    rows_block, d = tl.program_id(0), tl.program_id(1)
+    for s in range(0, steps + 1):
+        if PROJECTED:
+            if s > 0:
+                for block in range(0, (units + BN - 1) // BN):
+                    back_projected_of(block, rows_block, d, up0, up1, gates, total, e, e, di, lengths, s - 1, steps, batch, units, size,
+                                      SAVED, REVERSE, BB, BN, BP)  # fmt: skip
+            tl.debug_barrier()
+        for block in range(0, (size + BN - 1) // BN):
+            if s == 0:
+                back_of(block, rows_block, d, w0, w1, gates, before, dy, g, g, e, e, rest, di, dj, dp, total, lengths, s, steps, batch, units, size, yt, yb,
+                        CELL, G, SAVED, REVERSE, PROJECTED, False, False, BB, BN, BK)  # fmt: skip
+            elif s < steps:
+                back_of(block, rows_block, d, w0, w1, gates, before, dy, g, g, e, e, rest, di, dj, dp, total, lengths, s, steps, batch, units, size, yt, yb,
+                        CELL, G, SAVED, REVERSE, PROJECTED, True, False, BB, BN, BK)  # fmt: skip
+            else:
+                back_of(block, rows_block, d, w0, w1, gates, before, dy, g, g, e, e, rest, di, dj, dp, total, lengths, s, steps, batch, units, size, yt, yb,
+                        CELL, G, SAVED, REVERSE, PROJECTED, True, True, BB, BN, BK)  # fmt: skip
+        tl.debug_barrier()
 
 
 @row()
@@ -151,15 +197,24 @@ def recurrent_grad(call: Any) -> None:
     yt, yb = (0, 0) if dy is None else (dy.stride[1], dy.stride[0]) if turned else (dy.stride[0], dy.stride[1])
     w2, up2, bb = w_hh2 if many == 2 else w_hh, w_hr2 if many == 2 else w_hr, power_of_two(batch, most=32)
     saved = gates.shape[3] // units if units else 0
+    bk, bp = power_of_two(n * units, least=16, most=64), power_of_two(size, least=16, most=64)
+    if 1 < steps and max(units, size) <= SMALL:
+        pass_states(call, dh, dh0)
+        if dc0 is not None:
+            pass_states(call, dc, dc0)
+        bb = min(bb, 16)
+        return call.launch(_back_sequence, (ceil_div(batch, bb), many), w_hh, w2, w_hr, up2, gates, before, dy, dh0, dc0, past, di, dj, dp, total, lengths,
+                           steps, batch, units, size, yt, yb, CELL=cell, G=n, SAVED=saved, REVERSE=reverse, PROJECTED=projected,
+                           BB=bb, BN=16, BK=bk, BP=bp)  # fmt: skip
     for s in range(steps + 1):
         e = dc if s == 0 else dc0
         call.launch(_back, (ceil_div(size, 16), ceil_div(batch, bb), many), w_hh, w2, gates, before, dy, dh if s == 0 else dh0, dh0, e, dc0, past,
                     di, dj, dp, total, lengths, s, steps, batch, units, size, yt, yb,
                     CELL=cell, G=n, SAVED=saved, REVERSE=reverse, PROJECTED=projected, BEGUN=s > 0, ENDED=s == steps,
-                    BB=bb, BN=16, BK=power_of_two(n * units, least=16, most=64))  # fmt: skip
+                    BB=bb, BN=16, BK=bk)  # fmt: skip
         if projected and s < steps:
             call.launch(_back_projected, (ceil_div(units, 16), ceil_div(batch, bb), many), w_hr, up2, gates, total, e, dc0, di, lengths,
-                        s, steps, batch, units, size, SAVED=saved, REVERSE=reverse, BB=bb, BN=16, BK=power_of_two(size, least=16, most=64))  # fmt: skip
+                        s, steps, batch, units, size, SAVED=saved, REVERSE=reverse, BB=bb, BN=16, BK=bp)  # fmt: skip
 
 
 @triton.jit

@@ -197,13 +197,13 @@ template <class F> Status reduce_with(const Call& call, const ReduceLoops& l, co
   // For outputs that lie one after the other: kept dims that are contiguous.
   if (l.along && l.reduced.count == 1 && l.run <= short_row && l.kept.n <= 1 && l.outputs >= lanes) {
     const int64_t rows = 16384 / l.run / lanes * lanes + lanes;
-    parallel(call, (l.outputs + rows - 1) / rows, l.outputs * l.terms * 2, [&](int64_t part) __attribute__((noinline)) {
+    parallel(call, (l.outputs + rows - 1) / rows, l.outputs * l.terms * 4, [&](int64_t part) __attribute__((noinline)) {
       const int64_t begin = part * rows, left = l.outputs - begin;
       reduce_short<F>(y + begin, x + begin * l.run, left < rows ? left : rows, l.run, divide ? divisor : 1.0f);
     });
     return {};
   }
-  parallel(call, bands * l.segments, l.outputs * l.terms * 2, [&](int64_t part) __attribute__((noinline)) {
+  parallel(call, bands * l.segments, l.outputs * l.terms * 4, [&](int64_t part) __attribute__((noinline)) {
     const int64_t segment = part / bands, first = segment * leaves, last = first + leaves < l.leaves ? first + leaves : l.leaves;
     const int64_t begin = part % bands * per_part, end = begin + per_part < items ? begin + per_part : items;
     float* to = partial + segment * l.outputs;

@@ -103,7 +103,7 @@ NORMS = [f"{n}{g}" for n in ("layer_norm", "rms_norm", "batch_norm", "group_norm
 
 
 @pytest.mark.parametrize("name", ["matmul", "dynamic_qmatmul", "conv2d", "conv2d_dgrad", "conv2d_wgrad", "sum", "softmax", "max_pool2d", "attention",
-                                  "attention_grad", "attention_decode", *NORMS])
+                                  "attention_grad", "attention_decode", "attention_paged", *NORMS])
 def test_threads_never_change_a_bit(name: str) -> None:
     op = OPS[name]
     before = _C.machine()["threads"]

@@ -86,7 +86,15 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (AttributeValueError, "fill: elements of 2 bytes: 1 or 4 expected", lambda: cuda.fill(4096, 0, 1, width=2)),  # type: ignore[arg-type]
     (BoundError, "fill: 256 does not fit into one byte", lambda: cuda.fill(4096, 256, 1)),
     (AttributeValueError, "the default stream of device 0 cannot be recorded", lambda: cuda.begin_capture(0)),
+    (AttributeValueError, "scale is loaded on device 0, the replay is of device 1", lambda: cuda.Replay(1).append(_function(), 1, 1, 0, (0, 0, 0.0, 0.0))),
+    (AttributeValueError, "scale comes too late: the 0 launches of the replay have been recorded", lambda: _late()),
 ]
+
+
+def _late() -> None:
+    replay = cuda.Replay()
+    replay.run()
+    replay.append(_function(), 1, 1, 0, (0, 0, 0.0, 0.0))
 
 
 def _all() -> list[str]:
@@ -103,7 +111,7 @@ def test_every_sentence_is_said() -> None:
     heard = apart(_all) + [apart(test_tensor_map._wrong, change) for change, _ in test_tensor_map.WRONG]
     elsewhere = ["cuda: no NVIDIA driver", "cuda: ACCELNN_LIBCUDA=%s cannot be opened", "cuda: the driver's library has no %s",
                  "cuda: the driver is there", "cuda: device %d asked for",                # test_driver.py
-                 "cuda: no memory for an image",                                          # malloc's failure
+                 "cuda: no memory for an image", "cuda: no memory for %zu bytes of launches",             # malloc's failure
                  "cuda: %s: clusters and overlapping", "cuda: %s: this driver cannot say",             # test_launch.py
                  "cuda: tensor maps need"]  # fmt: skip
     files = [*(ROOT / "csrc/runtime/cuda").glob("*.cpp"), *(ROOT / "csrc/bindings").glob("cuda*.cpp")]

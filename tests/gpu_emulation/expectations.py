@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from accelnn.core.dtypes import BFLOAT16, DType, as_dtype
+from accelnn.core.dtypes import DType
 from accelnn.core.registry import OPS
 from accelnn.core.remote_call import TableRow
 from accelnn.emulation.ahead import TARGETS, Compiled
 
-from .recording import Question, Recording, device_rows, ops_of
+from .recording import Question, Recording, device_rows, ops_of, question_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # Instructions worth asking for: tensor cores, copies that run beside the arithmetic.
@@ -75,21 +75,15 @@ def first_question(kernel: str, row: TableRow) -> Question | None:
     found: list[tuple[int, Question]] = []
     for op in ops_of(kernel):
         for arrays, attrs in OPS[op.name].samples():
-            given = tuple(None if a is None else (_dtype(a), np.shape(a)) for a in arrays)
-            asked = Question(op.name, given, attrs)
-            if row.why_not(asked.on(Recording("sm_90"))) is None:
-                found.append((sum(int(np.prod(i[1])) for i in given if i is not None), asked))
+            here = question_of(op.name, arrays, attrs)
+            if row.why_not(here.on(Recording("sm_90"))) is None:
+                found.append((sum(int(np.prod(i[1])) for i in here.inputs if i is not None), here))
     return max(found, key=lambda f: f[0])[1] if found else None
 
 
 def _plain(attrs: dict[str, Any]) -> dict[str, Any]:
     """Attributes as a table has them: element types by name."""
     return {k: v.name if isinstance(v, DType) else v for k, v in attrs.items()}
-
-
-def _dtype(a: Any) -> str:
-    dtype = np.asarray(a).dtype
-    return "bfloat16" if dtype == BFLOAT16 else as_dtype(dtype).name
 
 
 MANY = 6  # rows of one function: more differ in how wide an element is, and in nothing else

@@ -1,88 +1,16 @@
-"""A device without memory, on which rows only say what they would launch: kernels, arguments and constants, to be compiled for any target."""
+"""Device rows and the ops that they are rows of; how their launches are recorded stands in accelnn/core/recording.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
 import accelnn.passes  # noqa: F401  (registers the fused op, so that every kernel has an op)
-from accelnn.core.dispatch import operands
-from accelnn.core.dtypes import DType
-from accelnn.core.graph import Spec
+from accelnn.core.errors import KernelError
+from accelnn.core.kernel_files import name_of, source_of
+from accelnn.core.recording import Launch, Question, Recording, question_of
 from accelnn.core.registry import OPS, Op
-from accelnn.core.remote import Remote, Sizes, Storage
-from accelnn.core.remote_call import DeviceCall, TableRow, attributes, kernel_of, rows_of
-from accelnn.emulation.ahead import SHARED, Compiled, compile
-from accelnn.emulation.arguments import Pointer
+from accelnn.core.remote_call import TableRow, kernel_of, rows_of
+from accelnn.emulation.specialize import specialize
 
-UNITS = {"sm_80": 108, "sm_90": 132, "sm_100": 148, "sm_120": 170, "gfx942": 304}  # of A100, H100, B200, RTX 5090, MI300X
-
-
-@dataclass(frozen=True)
-class Launch:
-    kernel: Any
-    args: tuple[Any, ...]
-    constants: dict[str, Any]
-    warps: int
-    stages: int
-
-    def compile(self, target: str) -> Compiled:
-        return compile(self.kernel, self.args, self.constants, target, self.warps, self.stages)
-
-
-class Recording:
-    """See remote.Device. Every piece of memory lies at an address that is divisible by whatever one likes."""
-
-    name = "recording"
-
-    def __init__(self, target: str) -> None:
-        self.arch, self.units, self.shared = target, UNITS[target], SHARED[target]
-        self.launches: list[Launch] = []
-
-    def allocate(self, nbytes: int) -> None:
-        return None
-
-    def address(self, owner: None) -> int:
-        return 1 << 20
-
-    def upload(self, storage: Storage, data: np.ndarray) -> None: ...
-
-    def download(self, storage: Storage, offset: int, nbytes: int) -> np.ndarray:
-        raise AssertionError("a row asked for numbers in memory")
-
-    def synchronize(self) -> None: ...
-
-    def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
-        given = tuple(Pointer(a.address, a.dtype.name, a.storage.nbytes // a.dtype.itemsize - a.offset) if isinstance(a, Remote) else a for a in args)
-        self.launches.append(Launch(kernel, given, constants, warps, stages))
-
-
-@dataclass(frozen=True)
-class Question:
-    """A call of an op by shapes alone. inputs: (dtype, shape), None where an operand is left out."""
-
-    op: str
-    inputs: tuple[tuple[str, tuple[int, ...]] | None, ...]
-    attrs: dict[str, Any]
-
-    def on(self, device: Recording) -> DeviceCall:
-        op = OPS[self.op]
-        views = [None if i is None else Remote.empty(device, i[1], DType[i[0]]) for i in self.inputs]
-        outputs = op.specs([None if v is None else Spec(v.shape, v.dtype) for v in views], self.attrs)
-        made = [Remote.empty(device, s.shape, s.dtype) for s in outputs]
-        return DeviceCall(device, operands(op, views, outputs, self.attrs), made, attributes(op, self.attrs, len(views)))
-
-    def launches(self, row: TableRow, target: str) -> list[Launch] | None:
-        """What the row launches for it; None where it refuses."""
-        device = Recording(target)
-        call = self.on(device)
-        if row.why_not(call) is not None:
-            return None
-        row.row.run(call)
-        return device.launches
+__all__ = ["Launch", "Question", "Recording", "device_rows", "kinds", "ops_of", "question_of"]
 
 
 def device_rows() -> dict[str, tuple[str, TableRow]]:
@@ -92,3 +20,20 @@ def device_rows() -> dict[str, tuple[str, TableRow]]:
 
 def ops_of(kernel: str) -> list[Op]:
     return [op for op in OPS.values() if op.view is None and kernel_of(op) == kernel]
+
+
+def kinds() -> set[tuple[str, str, str]]:
+    """All kinds of launches of all samples."""
+    found = set()
+    for op in OPS.values():
+        for arrays, attrs in op.samples() if op.view is None else ():
+            device = Recording("sm_90")
+            try:
+                question_of(op.name, arrays, attrs).record(device)
+            except KernelError:  # a call that no device row takes
+                continue
+            for launch in device.launches:
+                name = name_of(launch.kernel)
+                key = specialize(name, launch.kernel, launch.args, launch.constants).key(launch.warps, launch.stages)
+                found.add((name, source_of(launch.kernel), key))
+    return found

@@ -18,7 +18,7 @@ need_compiler()
 import triton.language as tl  # noqa: E402
 
 from accelnn.emulation import driver  # noqa: E402
-from accelnn.emulation.ptx.run import forget, mark_fresh  # noqa: E402
+from accelnn.emulation.ptx.run import filled, forget, fresh, mark_fresh  # noqa: E402
 
 from . import compiled as kernels  # noqa: E402
 
@@ -205,6 +205,25 @@ def test_memory_that_nobody_has_written_is_caught(arch: str) -> None:
         driver.launch(kernels.softmax, (1,), (Pointer.of(x), Pointer.of(y), 100), {"BLOCK": 128}, 1, 2, arch)
     finally:
         forget(x.ctypes.data)
+
+
+def test_memory_may_go_while_other_memory_is_filled() -> None:
+    """The garbage collector takes owners of memory whenever something is allocated."""
+
+    class Shadow:
+        @property
+        def size(self) -> int:
+            forget(second)
+            return 0
+
+    first, second = 1 << 40, 1 << 41
+    fresh[first] = Shadow()  # type: ignore[assignment]
+    mark_fresh(second, 8)
+    try:
+        filled(1 << 39, 8)
+        assert second not in fresh
+    finally:
+        forget(first)
 
 
 def test_too_much_shared_memory_is_refused() -> None:

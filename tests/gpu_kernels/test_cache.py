@@ -12,6 +12,8 @@ from accelnn.core.dtypes import DType
 from accelnn.core.errors import DeviceError
 from accelnn.ops.decode import cache_append, quantize_cache
 
+from .where import DEVICE
+
 
 def operands(kind: DType) -> tuple[Any, ...]:
     rng = np.random.default_rng(1)
@@ -25,7 +27,7 @@ def operands(kind: DType) -> tuple[Any, ...]:
 @pytest.mark.parametrize("kind", [DType.float32, DType.bfloat16, DType.int8], ids=str)
 def test_rows_are_written_in_place(kind: DType) -> None:
     found = []
-    for device in ("cpu", "emu"):
+    for device in ("cpu", DEVICE):
         cache, rows, position, scale = (None if t is None else t.to(device) for t in operands(kind))
         made = cache_append(cache, rows, position, scale)
         assert (made if scale is None else made[0]) is cache
@@ -36,4 +38,4 @@ def test_rows_are_written_in_place(kind: DType) -> None:
 def test_a_cache_elsewhere_is_refused() -> None:
     cache, rows, position, _ = operands(DType.float32)
     with pytest.raises(DeviceError, match="cache_append"):
-        cache_append(cache, rows.to("emu"), position)
+        cache_append(cache, rows.to(DEVICE), position)

@@ -12,6 +12,8 @@ from accelnn.core.tensor import apply
 from accelnn.ops.matmul import gamma
 from accelnn.ops.pool import window
 
+from .where import DEVICE
+
 RNG = np.random.default_rng(5)
 
 
@@ -20,7 +22,7 @@ def draw(*shape: int) -> np.ndarray:
 
 
 def on(x: np.ndarray) -> an.Tensor:
-    return an.tensor(x, device="emu")
+    return an.tensor(x, device=DEVICE)
 
 
 def test_weights_that_the_host_would_pack_are_read_in_place() -> None:

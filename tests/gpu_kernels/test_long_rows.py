@@ -1,4 +1,4 @@
-"""Calls beyond the samples: axes that are cut into pieces, and NaN and infinity among their elements, on the device "emu"."""
+"""Calls beyond the samples: axes that are cut into pieces, and NaN and infinity among their elements."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from accelnn.core.remote_call import DeviceCall, TableRow, attributes, kernel_of
 
 from ..contracts.contract import Sample
 from .test_rows import fits, on, test_row_meets_its_contract as meets_its_contract
+from .where import DEVICE
 
 LONG = 20000  # three pieces
 
@@ -88,7 +89,7 @@ def test_pieces_meet_the_contract(sample: Sample) -> None:
 def on_device(op: str, *arrays: np.ndarray, **attrs: Any) -> list[np.ndarray]:
     """Results of an op's first row for the first operand's dtype."""
     sample = Sample(OPS[op], op, arrays, attrs)
-    device = device_named("emu")
+    device = device_named(DEVICE)
     views = [on(device, a) for a in arrays]
     outputs = sample.op.specs([Spec(v.shape, v.dtype) for v in views], attrs)
     made = [Remote.empty(device, s.shape, s.dtype) for s in outputs]

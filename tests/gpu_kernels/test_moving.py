@@ -16,6 +16,8 @@ from accelnn.core.remote import Remote, device_named
 from accelnn.core.remote_call import DeviceCall, attributes
 from accelnn.ops.arithmetic import KINDS, UNARY, has
 
+from .where import DEVICE
+
 SCATTER = "gather.gpu_triton_scatter"
 
 
@@ -29,7 +31,7 @@ def on_both(name: str, module: str, arrays: list[Any], dtypes: list[DType] | Non
 
 
 def on_device(name: str, module: str, arrays: list[Any], dtypes: list[DType], **attrs: Any) -> np.ndarray:
-    op, device = OPS[name], device_named("emu")
+    op, device = OPS[name], device_named(DEVICE)
     there = [Remote.of(device, a, d) for a, d in zip(arrays, dtypes)]
     (output,) = op.specs([Spec(a.shape, d) for a, d in zip(arrays, dtypes)], attrs)
     made = Remote.empty(device, output.shape, output.dtype)

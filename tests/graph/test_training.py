@@ -97,6 +97,18 @@ def test_retraced_for_another_shape_and_mode_only() -> None:
     assert len(f.traced) == 2
 
 
+def test_tensors_that_were_given_other_memory_are_read_there() -> None:
+    """As Module.to() does it."""
+    net = an.nn.Linear(4, 3)
+    f = an.compile(net)
+    x = an.ones(2, 4)
+    with an.no_grad():
+        f(x), f(x)
+        net.weight.view = an.zeros(3, 4).view
+        for _ in range(2):
+            assert np.array_equal(f(x).numpy(), np.broadcast_to(net.bias.numpy(), (2, 3)))
+
+
 def test_learning_rate_is_state_so_a_schedule_needs_no_retrace() -> None:
     net = lenet()
     optimizer = an.optim.SGD(net.parameters(), lr=0.0)

@@ -37,7 +37,8 @@ def forget(address: int) -> None:
 
 def _overlaps(low: int, high: int) -> list[tuple[int, int, int]]:
     """Fresh memory between two addresses: where it was marked, first and last address."""
-    found = [(start, max(start, low), min(start + shadow.size, high)) for start, shadow in fresh.items()]
+    # A copy, which is made in one piece: what the list allocates may set off the garbage collector, and that calls forget().
+    found = [(start, max(start, low), min(start + shadow.size, high)) for start, shadow in fresh.copy().items()]
     return [f for f in found if f[1] < f[2]]
 
 
