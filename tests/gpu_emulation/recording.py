@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import accelnn.passes  # noqa: F401  (registers the fused op, so that every kernel has an op)
+from accelnn.core.dims import product
 from accelnn.core.dispatch import operands
 from accelnn.core.dtypes import DType
 from accelnn.core.graph import Spec
@@ -28,6 +29,7 @@ class Launch:
     constants: dict[str, Any]
     warps: int
     stages: int
+    programs: int
 
     def compile(self, target: str) -> Compiled:
         return compile(self.kernel, self.args, self.constants, target, self.warps, self.stages)
@@ -57,7 +59,7 @@ class Recording:
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
         given = tuple(Pointer(a.address, a.dtype.name, a.storage.nbytes // a.dtype.itemsize - a.offset) if isinstance(a, Remote) else a for a in args)
-        self.launches.append(Launch(kernel, given, constants, warps, stages))
+        self.launches.append(Launch(kernel, given, constants, warps, stages, product(grid)))
 
 
 @dataclass(frozen=True)
