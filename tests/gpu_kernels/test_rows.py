@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from accelnn.core.dims import product
 from accelnn.core.dispatch import operands
 from accelnn.core.dtypes import as_dtype
 from accelnn.core.graph import Spec
 from accelnn.core.remote import Device, Remote, device_named
 from accelnn.core.remote_call import DeviceCall, TableRow, attributes, kernel_of, rows_of
+from accelnn.emulation.arguments import Pointer
 
 from ..contracts.contract import Sample, judge, samples
 from ..gpu_emulation.recording import Recording
 
 SMALL = 10**9 if os.environ.get("ACCELNN_THOROUGH") == "1" else 100  # program iterations that a sample may take here; on hardware all of them run
-STEP = 1024  # elements that an iteration of a program reads, about
+STEP = 4096  # bytes of an operand that an iteration of a program reads, about
 
 
 def cases() -> list[Any]:
@@ -32,7 +32,7 @@ def cases() -> list[Any]:
 
 
 def iterations(sample: Sample, row: TableRow) -> int:
-    """Programs of all launches that the row records for the sample; where its largest operand has more pieces of STEP elements, so many."""
+    """What the launches that the row records for the sample come to: programs, times the pieces of the largest operand, of which a program may read each."""
     device = Recording("sm_90")
     views = [None if a is None else Remote.empty(device, np.shape(a), as_dtype(np.asarray(a).dtype)) for a in sample.arrays]
     outputs = sample.op.specs([None if v is None else Spec(v.shape, v.dtype) for v in views], sample.attrs)
@@ -40,7 +40,7 @@ def iterations(sample: Sample, row: TableRow) -> int:
     call = DeviceCall(device, operands(sample.op, views, outputs, sample.attrs), made, attributes(sample.op, sample.attrs, len(views)))
     if row.why_not(call) is None and any(0 not in s.shape for s in outputs):
         row.row.run(call)
-    return max(sum(launch.programs for launch in device.launches), *(product(v.shape) // STEP for v in (*views, *made) if v is not None))
+    return sum(n.programs * max((-(-a.nbytes // STEP) for a in n.args if isinstance(a, Pointer)), default=1) for n in device.launches)
 
 
 def fits(sample: Sample, row: TableRow) -> bool:
