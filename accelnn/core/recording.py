@@ -14,12 +14,13 @@ import numpy as np
 
 from ..emulation.ahead import SHARED, Compiled, compile
 from ..emulation.arguments import Pointer
+from .dims import product
 from .dispatch import operands
 from .dtypes import BFLOAT16, DType, as_dtype
 from .errors import DeviceError, FormatError
 from .graph import Spec
 from .registry import OPS
-from .remote import Device, Remote, Sizes, Storage, _devices
+from .remote import Device, Recorded, Remote, Sizes, Storage, _devices
 from .remote_call import DeviceCall, TableRow, attributes, kernel_of, rows_of
 
 # Multiprocessors of A100, RTX 3090, RTX 4090, H100, B200, RTX 5090, MI300X; shared memory of one block, where it is not the target's.
@@ -34,6 +35,7 @@ class Launch:
     constants: dict[str, Any]
     warps: int
     stages: int
+    programs: int
 
     def compile(self, target: str) -> Compiled:
         return compile(self.kernel, self.args, self.constants, target, self.warps, self.stages)
@@ -63,7 +65,10 @@ class Recording:
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
         given = tuple(Pointer(a.address, a.dtype.name, a.storage.nbytes // a.dtype.itemsize - a.offset) if isinstance(a, Remote) else a for a in args)
-        self.launches.append(Launch(kernel, given, constants, warps, stages))
+        self.launches.append(Launch(kernel, given, constants, warps, stages, product(grid)))
+
+    def record(self, launches: Sequence[Any]) -> Recorded:
+        raise DeviceError(f"{self.name} runs nothing: a Plan has nothing to replay there")
 
 
 @contextlib.contextmanager

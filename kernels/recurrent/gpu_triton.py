@@ -60,9 +60,9 @@ def step_of(block, rows_block, way, ways, sums, w0, w1, q0, q1, bias0, bias1, pe
     d = first + way
     rows, u = rows_block * BB + tl.arange(0, BB), block * BU + tl.arange(0, BU)
     w, q, bias, peep = w0, q0, bias0, peep0
-    t = s
-    if REVERSE:
-        t = steps - 1 - s
+    t = steps - 1 - s
+    if not REVERSE:
+        t = steps - 1 - t
     if d == 1:
         w, t = w1, steps - 1 - s
         if BYTES:
@@ -189,9 +189,9 @@ def project_of(block, rows_block, way, w0, w1, h_in, h_out, hidden, y, before, l
     """h' = w_hr (s(o) tanh(c'))."""
     d = first + way
     rows, p = rows_block * BB + tl.arange(0, BB), block * BU + tl.arange(0, BU)
-    w, t = w0, s
-    if REVERSE:
-        t = steps - 1 - s
+    w, t = w0, steps - 1 - s
+    if not REVERSE:
+        t = steps - 1 - t
     if d == 1:
         w, t = w1, steps - 1 - s
     own = (d * batch + rows).to(tl.int64)

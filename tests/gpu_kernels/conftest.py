@@ -1,9 +1,9 @@
 """These tests run kernels for devices on the device "emu": with TRITON_INTERPRET=1 their source in the checked interpreter, otherwise what Triton
 compiles of them in the emulator (ACCELNN_EMULATE=sm_80 or sm_90). They need triton, which `make test` has no use for: see `make gpu-proof`.
 
-The interpreter runs every sample of every row. Compiling each for itself takes a quarter of a second or more: of a row's samples the emulators take every
+The interpreter runs every sample that is small. Compiling each for itself takes a quarter of a second or more: of a row's samples the emulators take every
 EACH-th, sm_80 others than sm_90, and of rows that differ from others of their function in nothing but the width of an element every WIDTHS-th.
-ACCELNN_GPU_SAMPLES=all: all of them.
+ACCELNN_GPU_SAMPLES=all: all of them, ACCELNN_THOROUGH=1: and those that are not small.
 
 `pytest -m gpu` runs them on the GPU, all samples. ACCELNN_SHARD=2/8 takes the third eighth of the rows (a process a core: most of the time is the
 compiler's), the first samples of every row first; ACCELNN_REPORT names a file that gets a line of JSON as soon as a test has ended."""
@@ -21,8 +21,8 @@ import pytest
 from ..gpu_emulation.mode import INTERPRETED
 
 HERE = Path(__file__).parent
-EACH, WIDTHS = 8, 24
-PHASE = {"sm_80": 4}.get(os.environ.get("ACCELNN_EMULATE", ""), 0)
+EACH, WIDTHS = 12, 60
+PHASE = {"sm_80": 6}.get(os.environ.get("ACCELNN_EMULATE", ""), 0)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import Any
 
@@ -11,28 +12,38 @@ import pytest
 from accelnn.core.dispatch import operands
 from accelnn.core.dtypes import as_dtype
 from accelnn.core.graph import Spec
+from accelnn.core.recording import Recording
 from accelnn.core.remote import Device, Remote, device_named
 from accelnn.core.remote_call import DeviceCall, TableRow, attributes, kernel_of, rows_of
+from accelnn.emulation.arguments import Pointer
 
 from ..contracts.contract import Sample, judge, samples
 from .where import DEVICE, ON_GPU
 
-# Samples of an op that a row has to answer: all take an hour of emulation, and minutes of a GPU.
-MOST = 10**9 if ON_GPU or os.environ.get("ACCELNN_THOROUGH") == "1" else 6
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+SMALL = 10**9 if ON_GPU or os.environ.get("ACCELNN_THOROUGH") == "1" else 100  # program iterations that a sample may take: all are an hour of emulation
+STEP = 4096  # bytes of an operand that an iteration of a program reads, about
 
 
 def cases() -> list[Any]:
-    found: dict[tuple[str, str], list[Any]] = {}
+    found = []
     for s in samples():
-        for r in rows_of(kernel_of(s.op)):
-            if r.where and fits(s, r):      # the others are tests/cuda_kernels'
-                found.setdefault((s.op.name, r.name), []).append(pytest.param(s, r, id=f"{s.name}-{r.name}"))
-    return [some[i] for some in found.values() for i in spread(len(some))]
+        for r in rows_of(kernel_of(s.op)):  # those without `where` are tests/cuda_kernels'; without triton all are there, to be skipped
+            if r.where and fits(s, r) and (ON_GPU or not HAS_TRITON or iterations(s, r) <= SMALL):
+                found.append(pytest.param(s, r, id=f"{s.name}-{r.name}"))
+    return found
 
 
-def spread(n: int) -> list[int]:
-    """At most MOST of n places, the first and the last among them."""
-    return list(range(n)) if n <= MOST else sorted({round(i * (n - 1) / (MOST - 1)) for i in range(MOST)})
+def iterations(sample: Sample, row: TableRow) -> int:
+    """What the launches that the row records for the sample come to: programs, times the pieces of the largest operand, of which a program may read each."""
+    device = Recording("sm_90")
+    views = [None if a is None else Remote.empty(device, np.shape(a), as_dtype(np.asarray(a).dtype)) for a in sample.arrays]
+    outputs = sample.op.specs([None if v is None else Spec(v.shape, v.dtype) for v in views], sample.attrs)
+    made = [Remote.empty(device, s.shape, s.dtype) for s in outputs]
+    call = DeviceCall(device, operands(sample.op, views, outputs, sample.attrs), made, attributes(sample.op, sample.attrs, len(views)))
+    if row.why_not(call) is None and any(0 not in s.shape for s in outputs):
+        row.row.run(call)
+    return sum(n.programs * max((-(-a.nbytes // STEP) for a in n.args if isinstance(a, Pointer)), default=1) for n in device.launches)
 
 
 def fits(sample: Sample, row: TableRow) -> bool:
