@@ -14,7 +14,6 @@ import numpy as np
 
 from ..emulation.ahead import SHARED, Compiled, compile
 from ..emulation.arguments import Pointer
-from .dims import product
 from .dispatch import operands
 from .dtypes import BFLOAT16, DType, as_dtype
 from .errors import DeviceError, FormatError
@@ -65,7 +64,7 @@ class Recording:
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
         given = tuple(Pointer(a.address, a.dtype.name, a.storage.nbytes // a.dtype.itemsize - a.offset) if isinstance(a, Remote) else a for a in args)
-        self.launches.append(Launch(kernel, given, constants, warps, stages, product(grid)))
+        self.launches.append(Launch(kernel, given, constants, warps, stages, int(np.prod(grid))))
 
     def record(self, launches: Sequence[Any]) -> Recorded:
         raise DeviceError(f"{self.name} runs nothing: a Plan has nothing to replay there")
