@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from importlib.util import find_spec
 from typing import Any, cast
 
 from .. import _C
@@ -16,7 +15,7 @@ from .errors import DeviceError, KernelError
 from .graph import Spec
 from .registry import KERNELS, OPS, Op
 from .remote import Device, Remote
-from .row_modules import row_module
+from .row_modules import row_module, triton_is_here
 from .tensor import Tensor, mode, no_grad
 
 OTHERWISE: dict[str, Callable[[Any], Any]] = {"integer": int, "real": float, "integers": lambda _: ()}
@@ -57,8 +56,6 @@ class TableRow:
 
     def why_not(self, call: DeviceCall) -> str | None:
         """Why it does not take this call, or None."""
-        if self.where and not has_triton():
-            return "triton is not installed"
         first = call.inputs[0] if call.inputs else None
         if first is not None and first.dtype != self.dtype:
             return "made for another dtype"
@@ -67,15 +64,26 @@ class TableRow:
 
 
 @cache
-def has_triton() -> bool:
-    return find_spec("triton") is not None
-
-
-@cache
 def rows_of(kernel: str) -> tuple[TableRow, ...]:
     """The device rows of a kernel's table, best first."""
     number = KERNELS[kernel]["number"]
     return tuple(TableRow(**r, number=number) for r in _C.device_rows(number))
+
+
+def chosen(kernel: str, call: DeviceCall) -> TableRow | None:
+    """The first row of the table that takes the call; a CUDA row before one of Triton's whose kernels nobody here can compile or has compiled."""
+    taking = (row for row in rows_of(kernel) if row.why_not(call) is None)
+    first = next(taking, None)
+    if first is not None and first.where and not has_compiled():
+        return next((row for row in taking if not row.where), first)
+    return first
+
+
+def has_compiled() -> bool:
+    """Whether there is Triton, or a file of what it compiled."""
+    from .kernel_files import files
+
+    return triton_is_here() or bool(files())
 
 
 def kernel_of(op: Op) -> str:
@@ -140,10 +148,10 @@ def run(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec
     if not any(product(s.shape) for s in outputs):
         return made
     question = DeviceCall(device, operands(op, views, outputs, attrs), made, attributes(op, attrs, len(views)))
-    for row in rows_of(kernel_of(op)):
-        if row.why_not(question) is None:
-            row.row.run(question)
-            return made
+    row = chosen(kernel_of(op), question)
+    if row is not None:
+        row.row.run(question)
+        return made
     if op.composition is not None:
         with no_grad():
             y = op.composition(*[None if v is None else Tensor(v) for v in views], **attrs)
