@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from importlib.util import find_spec
 from typing import Any, cast
 
 from .. import _C
@@ -14,9 +13,10 @@ from .dispatch import operands
 from .dtypes import DType
 from .errors import DeviceError, KernelError
 from .graph import Spec
+from .kernel_files import files
 from .registry import KERNELS, OPS, Op
 from .remote import Device, Remote
-from .row_modules import row_module
+from .row_modules import row_module, triton_is_here
 from .tensor import Tensor, mode, no_grad
 
 OTHERWISE: dict[str, Callable[[Any], Any]] = {"integer": int, "real": float, "integers": lambda _: ()}
@@ -57,18 +57,13 @@ class TableRow:
 
     def why_not(self, call: DeviceCall) -> str | None:
         """Why it does not take this call, or None."""
-        if self.where and not has_triton():
-            return "triton is not installed"
+        if self.where and hasattr(call.device, "launch_image") and not triton_is_here() and not files():
+            return "triton is not installed, and no file of compiled kernels is loaded (accelnn kernels compile; an.load_kernels, ACCELNN_KERNELS)"
         first = call.inputs[0] if call.inputs else None
         if first is not None and first.dtype != self.dtype:
             return "made for another dtype"
         reason: str | None = self.row.refuse(call)
         return reason
-
-
-@cache
-def has_triton() -> bool:
-    return find_spec("triton") is not None
 
 
 @cache
