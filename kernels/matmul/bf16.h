@@ -40,7 +40,8 @@ constexpr int64_t bf16_block_panel = (bf16_block_pairs + 1) * 64, bf16_block_byt
 //   the same, A's block copied before use                          1680, 1500, 1270
 // Software prefetch of the tiles themselves, 2 or 4 steps ahead, took 5 to 25 % away; of the next 32 rows of A into L2, spread over the steps, it gave
 // 2 to 8 % at 1024 and 2048. A with an odd row stride, copied by the call: no gain. Column parts that are whole steps of three panels: 7 % at 1024.
-// Against torch (oneDNN, AMX), interleaved, thread time of one thread on a busy machine (repeated: +-4 %): weights packed, the 28 shapes of shapes.toml
+// Against torch (oneDNN, AMX), interleaved, thread time of one thread on a busy machine (repeated: +-4 %,
+// at 768^3 and 1024^3 +-10 %): weights packed, the 28 shapes of shapes.toml
 // 2.66x geomean, 1024 0.96 to 1.01 the least; both operands given 1.33x, 1024 0.87 to 0.90 the least: the panels are packed before the product begins.
 constexpr int64_t bf16_least_tile_rows = 2, bf16_tile_near_k = 512;
 constexpr int64_t bf16_stream_rows = 4, bf16_dot_rows = 32;
