@@ -19,7 +19,7 @@ from .dtypes import BFLOAT16, DType, as_dtype
 from .errors import DeviceError, FormatError
 from .graph import Spec
 from .registry import OPS
-from .remote import Device, Recorded, Remote, Sizes, Storage, _devices
+from .remote import Copy, Device, Launch as Planned, Remote, Sizes, Storage, _devices
 from .remote_call import DeviceCall, TableRow, attributes, kernel_of, rows_of
 
 # Multiprocessors of A100, RTX 3090, RTX 4090, H100, B200, RTX 5090, MI300X; shared memory of one block, where it is not the target's.
@@ -66,8 +66,17 @@ class Recording:
         given = tuple(Pointer(a.address, a.dtype.name, a.storage.nbytes // a.dtype.itemsize - a.offset) if isinstance(a, Remote) else a for a in args)
         self.launches.append(Launch(kernel, given, constants, warps, stages, int(np.prod(grid))))
 
-    def record(self, launches: Sequence[Any]) -> Recorded:
-        raise DeviceError(f"{self.name} runs nothing: a Plan has nothing to replay there")
+    def record(self, launches: Sequence[Planned]) -> Nothing:
+        """Of a Plan: what it would launch again and again, once."""
+        for one in launches:
+            self.launch(*one)
+        return Nothing()
+
+
+class Nothing:
+    """See remote.Recorded: a Plan's launches have been noted, and there is no memory to copy."""
+
+    def run(self, before: Sequence[Copy], after: Sequence[Copy]) -> None: ...
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from .dispatch import operands
 from .dtypes import DType
 from .errors import DeviceError, KernelError
 from .graph import Spec
+from .kernel_files import files
 from .registry import KERNELS, OPS, Op
 from .remote import Device, Remote
 from .row_modules import row_module, triton_is_here
@@ -81,7 +82,6 @@ def chosen(kernel: str, call: DeviceCall) -> TableRow | None:
 
 def has_compiled() -> bool:
     """Whether there is Triton, or a file of what it compiled."""
-    from .kernel_files import files
 
     return triton_is_here() or bool(files())
 

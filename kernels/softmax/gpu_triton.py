@@ -66,7 +66,7 @@ def _softmax_join(x, y, top, total, places, n, inner, pieces, LOG: tl.constexpr,
     tops = tl.load(top + where, mask=known, other=float("-inf"))
     sums = tl.load(total + where, mask=known, other=0.0)
     m = finite(tl.max(tops, 0))[None, :]
-    s = tl.sum(tl.where(known, sums * tl.exp(finite(tops) - m), 0.0), 0)[None, :]
+    s = tl.sum(tl.where(known, sums * tl.exp(tops - m), 0.0), 0)[None, :]
     v = tl.load(x + at, mask=live, other=float("-inf")) - m
     if LOG:
         r = v - tl.log(s)
