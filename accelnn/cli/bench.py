@@ -71,7 +71,7 @@ def no_gpu(reason: str) -> int:
     """What the doctor sees, and why nothing can be measured."""
     from . import doctor
 
-    print(f"accelnn bench --device cuda: {reason}", file=sys.stderr)
+    print(f"accelnn bench --device cuda: no GPU: {reason}", file=sys.stderr)
     for finding in doctor.gpu():
         print(f"  {finding.name}: {finding.value}", file=sys.stderr)
     return 1

@@ -78,7 +78,7 @@ def run(chosen: Sequence[Case], device: str = "cuda", pace: str = "full", agains
     """Measures cases on a device in this process, and returns the record. keep: is given the record after every case, so that what was measured outlives
     whatever happens to the next one. DeviceError where there is no such device."""
     bench = Bench(device_named(device), {"full": PACE, "quick": QUICK, "once": ONCE}[pace], against, rows, check)
-    record = opened(bench.device, asdict(bench.pace) | {"against": list(against), "device": device, "rows": rows, "threads": [0]})
+    record = opened(bench.device, asdict(bench.pace) | {"against": list(against), "device": device, "rows": rows, "checked": check, "threads": [0]})
     if bench.peers is not None:
         record["libraries"]["torch"] = bench.peers.about()
     if printer:

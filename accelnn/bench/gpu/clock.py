@@ -70,8 +70,7 @@ class EventClock:
 @dataclass
 class Contestant:
     """Somebody who does the work. `record(n)`: n calls, the sets of operands in turn, as a function that submits them all at once. `results(i)`: those of set
-    i, as the last call left them. `how`: graph, eager (it could not
-    be recorded: what its launches cost is in its time) or host."""
+    i, as the last call left them. `how`: graph, eager (it could not be recorded: what its launches cost is in its time) or host."""
 
     library: str
     label: str

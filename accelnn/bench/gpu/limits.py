@@ -29,6 +29,7 @@ def measure(bench: Bench) -> dict[str, Any]:
 
 def copy(bench: Bench, size: int = SIZE) -> float:
     number = number_of(bench.device)
+    size = min(size, _C.cuda.memory_info(number)[0] // 4)
     clock, here, there = EventClock(number), _C.cuda.alloc(size, number), _C.cuda.alloc(size, number)
     try:
         _C.cuda.fill(there, 0x5A, size, device=number)
@@ -75,7 +76,7 @@ def launch_cost(bench: Bench, kernel_launches: int = 200, rounds: int = 20) -> f
     import time
 
     number = number_of(bench.device)
-    function = _C.cuda.Function(_C.cuda.Module(NOTHING.encode() + b"\0"), "nothing", "PPPi", number)
+    function = _C.cuda.Function(_C.cuda.Module(NOTHING.encode()), "nothing", "PPPi", number)
     args, means = (0, 0, 0, 1), []
     for _ in range(rounds):
         _C.cuda.synchronize(device=number)  # an empty queue: a full one would wait for the device

@@ -104,8 +104,10 @@ class Printer:
         wrong = [r for r in document["rows"] if "error" in r]
         if wrong:
             self.say(self.paint(f"{len(wrong)} wrong: {', '.join(r['key'] for r in wrong)}", "bad"))
-        else:
+        elif document["settings"].get("checked"):
             self.say("All results were right, before and after timing.")
+        else:
+            self.say("No result was checked.")
 
 
 def targets(answers: list[Answer], paint: Paint = plain) -> list[str]:
