@@ -83,6 +83,10 @@ class Remote:
         self.storage.version += 1
 
     @property
+    def writable(self) -> bool:
+        return getattr(self.storage.owner, "writable", True)
+
+    @property
     def address(self) -> int:
         return self.storage.address + self.offset * self.dtype.itemsize
 
@@ -128,6 +132,7 @@ _devices: dict[str, Device] = {}
 
 def device_named(name: str) -> Device:
     """The device that people call so, found and opened when it is asked for the first time. DeviceError where there is none."""
+    name = "cuda" if name == "cuda:0" else name
     found = _devices.get(name)
     if found is None:
         kind, _, number = name.partition(":")
@@ -141,5 +146,5 @@ def device_named(name: str) -> Device:
             found = open_cuda(int(number or 0))
         else:
             raise DeviceError(f"device {name!r}: 'cpu', 'cuda', 'cuda:N' or 'emu' expected")
-        _devices[name] = found
+        found = _devices.setdefault(name, found)
     return found
