@@ -21,7 +21,7 @@ bool_ = DType.bool
 matmul = _OPS["matmul"].call  # the operator @, with every operand of the op: matmul(a, b, bias)
 
 # Rooms that a program may not need: imported when they are first named.
-_LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice", "bench": ".bench"}
+_LAZY = {"nn": ".nn", "optim": ".optim", "practice": ".practice", "bench": ".bench", "cuda": ".cuda"}
 _LAZY_NAMES = {"compile": ".model.compiled", "load": ".model", "save": ".model", "save_onnx": ".model", "freeze": ".model", "Model": ".model",
                "compress": ".model.compress", "from_torch": ".model.exported", "build": ".deploy.build", "check_grads": ".core.check", "Dim": ".core.dims",
                "explain": ".core.dispatch", "set_num_threads": ".core.device", "get_num_threads": ".core.device",

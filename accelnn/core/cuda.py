@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import _C
+from .cuda_memory import Block, Borrowed, Pool, order, streams
 from .cuda_replay import Replay
 from .cuda_rows import ImageLaunch, Images
+from .cuda_streams import current_stream
 from .errors import DeviceError
 from .remote import Launch, Remote, Sizes, Storage
 
+Owner = Block | Borrowed
 LETTERS = {"i1": "b", "u1": "b", "i8": "b", "u8": "B", "i16": "h", "u16": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q", "fp32": "f", "fp64": "d"}
-LEAST = 512  # bytes: what the driver's own addresses are multiples of
-
-
-class Block:
-    """Memory of a device; goes back to its pool when nobody holds it."""
-
-    __slots__ = ("address", "nbytes", "pool")
-
-    def __init__(self, pool: Pool, address: int, nbytes: int) -> None:
-        self.pool, self.address, self.nbytes = pool, address, nbytes
-
-    def __del__(self) -> None:
-        self.pool.free[self.nbytes].append(self.address)
-
-
-class Pool:
-    """Pieces that were used before, by size: the driver's own allocation waits for the whole device. A piece may be given out while kernels that
-    were launched before still use it: all of ours go into one stream, so that they have done so when the next one runs."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.free: defaultdict[int, list[int]] = defaultdict(list)
-
-    def take(self, nbytes: int) -> Block:
-        size = LEAST
-        while size < nbytes:  # two sizes for each power of two: at most a third is wasted
-            size = size * 3 // 2 if size & (size - 1) == 0 else size // 3 * 4
-        size = -(-size // LEAST) * LEAST
-        if not self.free[size]:
-            try:
-                return Block(self, _C.cuda.alloc(size, self.number), size)
-            except MemoryError:
-                self.release()
-                return Block(self, _C.cuda.alloc(size, self.number), size)
-        return Block(self, self.free[size].pop(), size)
-
-    def release(self) -> None:
-        """Gives everything unused back to the driver."""
-        _C.cuda.synchronize(device=self.number)
-        for addresses in self.free.values():
-            while addresses:
-                _C.cuda.free(addresses.pop(), self.number)
 
 
 class Cuda:
@@ -66,46 +26,66 @@ class Cuda:
         info = _C.cuda.device_info(number)
         self.number, self.name = number, f"cuda:{number}" if number else "cuda"
         self.arch, self.units, self.shared = str(info["arch"]), int(info["units"]), int(info["shared"])
-        self.pool = Pool(number)
+        self.pool = Pool(number, self.name)
         self.images = Images(number)
         self.ready: dict[Any, tuple[Any, Any, list[int], Any]] = {}
+        self.entered: dict[int, Any] = {}  # streams that people gave us, by handle: alive as long as pieces of memory may belong to them
+
+    def stream(self) -> int:
+        """The stream of this thread's work."""
+        return current_stream(self.number)
 
     def allocate(self, nbytes: int) -> Block:
-        return self.pool.take(nbytes)
+        return self.pool.take(nbytes, self.stream())
 
-    def address(self, owner: Block) -> int:
+    def address(self, owner: Owner) -> int:
         return owner.address
 
     def upload(self, storage: Storage, data: np.ndarray) -> None:
-        _C.cuda.upload(storage.address, data, device=self.number)
+        _C.cuda.upload(storage.address, data, self.use(storage.owner), self.number)
 
     def download(self, storage: Storage, offset: int, nbytes: int) -> np.ndarray:
-        host = np.empty(nbytes, np.uint8)
-        _C.cuda.download(host, storage.address + offset, device=self.number)
+        stream, host = self.use(storage.owner), np.empty(nbytes, np.uint8)
+        self.await_all(storage.owner, stream)  # it waits for the device in any case: then for whoever wrote there
+        _C.cuda.download(host, storage.address + offset, stream, self.number)
         return host
 
     def synchronize(self) -> None:
         _C.cuda.synchronize(device=self.number)
 
-    def stream(self) -> int:
-        """The stream of this thread's work."""
-        return 0
-
-    def use(self, owner: Block) -> int:
+    def use(self, owner: Owner) -> int:
         """The current stream, noted as one that uses the memory."""
-        return self.stream()
+        stream = self.stream()
+        if owner.home != stream:
+            owner.others.add(stream)
+        return stream
+
+    def await_all(self, owner: Owner, stream: int) -> None:
+        """What comes next in the stream begins when everything that used the memory has been done."""
+        for other in streams(owner):
+            if other != stream:
+                order(self.number, other, stream)
 
     def launch(self, kernel: Any, grid: Sizes, args: Sequence[Any], constants: dict[str, Any], warps: int, stages: int) -> None:
         function, compiled, passed, _ = self.found(kernel, args, constants, warps, stages)
-        scratch = None
+        stream, values = self.stream(), []
+        for i in passed:
+            x = args[i]
+            if isinstance(x, Remote):
+                owner = x.storage.owner
+                if owner.home != stream:
+                    owner.others.add(stream)
+                values.append(x.address)
+            else:
+                values.append(x)
         size = int(compiled.metadata.get("global_scratch_size") or 0)
-        if size:
-            scratch = self.pool.take(size * grid[0] * grid[1] * grid[2])
-        values = [args[i].address if isinstance(args[i], Remote) else args[i] for i in passed]
-        _C.cuda.launch(function, grid, 32 * compiled.warps, compiled.shared, (*values, scratch.address if scratch else 0, 0))
+        scratch = self.pool.take(size * grid[0] * grid[1] * grid[2], stream) if size else None
+        _C.cuda.launch(function, grid, 32 * compiled.warps, compiled.shared, (*values, scratch.address if scratch else 0, 0), stream)
 
     def launch_image(self, launch: ImageLaunch, memory: Sequence[Remote]) -> None:
-        self.images.launch(launch)
+        for window in memory:
+            self.use(window.storage.owner)
+        self.images.launch(launch, self.stream())
 
     def record(self, launches: Sequence[Launch]) -> Replay:
         return Replay(self, launches)
@@ -143,14 +123,13 @@ def _kind(x: Any) -> Any:
 
 
 def target_of(arch: str) -> str:
-    """The newest target whose code this chip runs: sm_86 and sm_89 run sm_80's."""
+    """The target whose code this chip runs: sm_86 and sm_89 run sm_80's; from sm_90 on code is for one chip alone (Triton's sm_90a, sm_100a ...)."""
     from ..emulation.ahead import TARGETS
 
-    number = int(arch.removeprefix("sm_").rstrip("a"))
-    fitting = [t for t in TARGETS if t.startswith("sm_") and int(t[3:]) <= number and int(t[3:]) // 10 == number // 10]
-    if not fitting:
+    target = "sm_80" if arch.startswith("sm_8") else arch
+    if target not in TARGETS:
         raise DeviceError(f"no kernels for {arch}; those that there are: {', '.join(TARGETS)}")
-    return fitting[-1]
+    return target
 
 
 def open_cuda(number: int) -> Cuda:

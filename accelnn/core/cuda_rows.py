@@ -39,14 +39,14 @@ class Images:
         self.modules: dict[str, Any] = {}
         self.functions: dict[str, Any] = {}
 
-    def launch(self, one: ImageLaunch) -> None:
+    def launch(self, one: ImageLaunch, stream: int = 0) -> None:
         function = self.functions.get(one.entry)
         if function is None:
             module = self.modules.get(one.image)
             if module is None:
                 module = self.modules[one.image] = _C.cuda.Module(_C.cuda_image(one.image))
             function = self.functions[one.entry] = _C.cuda.Function(module, one.entry, None, self.number)
-        _C.cuda.launch(function, one.grid, one.threads, one.shared, one.arguments)
+        _C.cuda.launch(function, one.grid, one.threads, one.shared, one.arguments, stream)
 
 
 class CudaRow:

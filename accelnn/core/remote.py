@@ -169,6 +169,7 @@ _devices: dict[str, Device] = {}
 
 def device_named(name: str) -> Device:
     """The device that people call so, found and opened when it is asked for the first time. DeviceError where there is none."""
+    name = "cuda" if name == "cuda:0" else name
     found = _devices.get(name)
     if found is None:
         kind, _, number = name.partition(":")
@@ -182,5 +183,5 @@ def device_named(name: str) -> Device:
             found = open_cuda(int(number or 0))
         else:
             raise DeviceError(f"device {name!r}: 'cpu', 'cuda', 'cuda:N' or 'emu' expected")
-        _devices[name] = found
+        found = _devices.setdefault(name, found)
     return found

@@ -11,7 +11,7 @@ from .cuda_rows import CudaRow
 from .dims import product
 from .dispatch import operands
 from .dtypes import DType
-from .errors import DeviceError, KernelError
+from .errors import AliasError, DeviceError, KernelError
 from .graph import Spec
 from .kernel_files import files
 from .registry import KERNELS, OPS, Op
@@ -144,6 +144,8 @@ def run(op: Op, views: Sequence[Any], attrs: dict[str, Any], outputs: tuple[Spec
     """The output windows of a call on operands that are all there; with `into`, a row writes there, and an op's view or composition elsewhere."""
     if op.view is not None:
         return [window(op, views[0], attrs, outputs[0])]
+    if not all(w.writable for w in into):
+        raise AliasError(f"{op.name}: an output is read-only")
     made = list(into) or [Remote.empty(device, s.shape, s.dtype) for s in outputs]
     if not any(product(s.shape) for s in outputs):
         return made
@@ -181,6 +183,8 @@ def compact(view: Remote) -> Remote:
 
 def copy_into(source: Remote, target: Remote) -> None:
     """Overwrites a window's elements by those of another of its shape and dtype."""
+    if not target.writable:
+        raise AliasError("copy: an output is read-only")
     question = DeviceCall(target.device, (source,), (target,), attributes(OPS["copy"], {}, 1))
     for row in rows_of("copy"):
         if product(target.shape) and row.why_not(question) is None:

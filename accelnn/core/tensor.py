@@ -178,15 +178,20 @@ class Tensor(_C.TensorBase, Methods):
         return int(self.item())
 
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any:
-        if dl_device not in (None, (1, 0)):
-            raise DeviceError(f"DLPack export to device {dl_device}: this tensor is in CPU memory")
-        source = Tensor(self._concrete("DLPack export"))
-        if source.device != "cpu":
-            raise DeviceError(f"DLPack export of a tensor on {source.device}: from the host alone so far; write .cpu()")
-        return (source.clone() if copy else source).view.dlpack()
+        from .exchange import dlpack
+
+        return dlpack(Tensor(self._concrete("DLPack export")), stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        from .exchange import dlpack_device
+
+        return dlpack_device(self._concrete("DLPack export"))
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        from .exchange import interface
+
+        return interface(self)
 
     def __repr__(self) -> str:
         if self.view is None:
@@ -371,7 +376,12 @@ def _reduce(x: Tensor, kind: str, dim: Any, keepdim: bool) -> Tensor:
 
 def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: str = "cpu") -> Tensor:
     """A Tensor with a copy of `data` (numbers, nested lists, numpy arrays, tensors). Python floats and float64 become float32, ints int64."""
+    if not isinstance(data, (np.ndarray, list, tuple, int, float, Tensor)) and _is_on_gpu(data):
+        data = asarray(data)
     if device != "cpu":
+        if isinstance(data, Tensor) and data.device != "cpu":
+            moved = Tensor(data.view).to(device=device, dtype=data.dtype if dtype is None else dtype)
+            return Tensor((moved.clone() if moved.view.storage is data.view.storage else moved).view).requires_grad_(requires_grad)
         return tensor(data, dtype).to(device=device).requires_grad_(requires_grad)
     if isinstance(data, Tensor):
         data = data.to("cpu")
@@ -392,11 +402,24 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, device: st
 
 
 def asarray(data: Any) -> Tensor:
-    """A Tensor that shares the memory of a numpy array (any strides that are not negative) and keeps it alive."""
+    """A Tensor that shares the memory of a numpy array (any strides that are not negative), or of an array on a GPU (CuPy, numba, torch), and keeps it
+    alive."""
     if isinstance(data, Tensor):
         return data
+    if type(data) is not np.ndarray and _is_on_gpu(data):
+        from .exchange import shared
+
+        return shared(data)
     array = np.asarray(data)
     return Tensor(_share(array, as_dtype(array.dtype)))
+
+
+def _is_on_gpu(data: Any) -> bool:
+    if not hasattr(data, "__cuda_array_interface__") and not hasattr(data, "__dlpack_device__"):
+        return False
+    from .exchange import is_on_gpu
+
+    return is_on_gpu(data)
 
 
 def _share(array: np.ndarray, dtype: DType) -> Any:
@@ -404,10 +427,12 @@ def _share(array: np.ndarray, dtype: DType) -> Any:
 
 
 def from_dlpack(source: Any) -> Tensor:
-    """A Tensor that shares the memory of any object with `__dlpack__` on the CPU (torch, numpy, jax ...)."""
+    """A Tensor that shares the memory of any object with `__dlpack__` (torch, numpy, CuPy, jax ...), on the CPU or on a GPU."""
     if not hasattr(source, "__dlpack__"):
         raise DTypeError(f"from_dlpack: {type(source).__name__} has no __dlpack__")
-    return Tensor(_C.View.from_dlpack(source.__dlpack__()))
+    from .exchange import from_dlpack
+
+    return from_dlpack(source)
 
 
 def full(shape: Sequence[int], value: float, dtype: Any = DType.float32, requires_grad: bool = False, device: str = "cpu") -> Tensor:

@@ -72,6 +72,12 @@ void free_memory(Address address, int device) {
   unlocked([&] { return cuda::free(device, address); });
 }
 
+int owner_of(Address address) {
+  int owner = 0;
+  unlocked([&] { return cuda::owner_of(0, address, &owner); });
+  return owner;
+}
+
 // Memory of the host as one piece.
 struct Host {
   Py_buffer buffer;
@@ -166,6 +172,7 @@ void bind_memory(py::module_& m) {
   m.def("memory_info", &memory_info, device);
   m.def("alloc", &alloc, py::arg("bytes"), device);
   m.def("free", &free_memory, py::arg("address"), device);
+  m.def("owner_of", &owner_of, py::arg("address"));
   m.def("upload", &upload, py::arg("to"), py::arg("host"), stream, device, py::arg("wait") = true);
   m.def("download", &download, py::arg("host"), py::arg("address"), stream, device, py::arg("wait") = true);
   m.def("copy", &copy, py::arg("to"), py::arg("address"), py::arg("bytes"), stream, device);

@@ -1,4 +1,4 @@
-// What we use of DLPack's exchange table (dmlc/dlpack v1.2), restated: it is an ABI.
+// What we use of DLPack (dmlc/dlpack v1.2), restated: it is an ABI.
 #pragma once
 #include <cstdint>
 
@@ -22,6 +22,21 @@ struct Tensor {
   uint64_t byte_offset;
 };
 inline bool is_f32(DataType t) { return t.code == 2 && t.bits == 32 && t.lanes == 1; }
+
+// A capsule holds one of these two: the first until 1.0, the second when its receiver says that it knows version 1.
+struct Managed {
+  Tensor tensor;
+  void* context;
+  void (*deleter)(Managed*);
+};
+struct Versioned {
+  Version version;
+  void* context;
+  void (*deleter)(Versioned*);
+  uint64_t flags;
+  Tensor tensor;
+};
+constexpr uint64_t read_only = 1, copied = 2;
 
 using FromPyObject = int (*)(void* object, Tensor* out);   // borrowed, until control returns to the owner; -1 with a Python error set
 

@@ -192,7 +192,7 @@ void bind_views(py::module_& m) {
   add_method(type, "numpy", &view_numpy);
   add_method(type, "strided", &view_strided, py::arg("shape"), py::arg("stride"), py::arg("offset") = 0);
   add_method(type, "bump", [](const View& v) { v.storage->version++; });
-  bind_dlpack(type);
+  bind_dlpack(m, type);
 }
 
 }  // namespace accelnn

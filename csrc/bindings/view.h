@@ -69,7 +69,7 @@ template <class F, class... Extra> void add_static(py::object type, const char* 
 void bind_views(py::module_&);
 void bind_ops(py::module_&);
 void bind_plan(py::module_&);
-void bind_dlpack(py::object view_type);
+void bind_dlpack(py::module_&, py::object view_type);
 void bind_tensor(py::module_&);
 void bind_caller(py::module_&);
 void bind_ceilings(py::module_&);

@@ -100,3 +100,35 @@ class Fake:
 
     def log(self) -> list[str]:
         return str(self.it.fake_log().decode()).splitlines()
+
+    def block(self, address: int) -> tuple[int, int] | None:
+        """Where the allocation begins and ends in which an address lies."""
+        begin, end = ctypes.c_ulonglong(), ctypes.c_ulonglong()
+        found = self.it.fake_block(ctypes.c_ulonglong(address), ctypes.byref(begin), ctypes.byref(end))
+        return (begin.value, end.value) if found else None
+
+    def on_launch(self, run: Callable[[Any], None]) -> list[BaseException]:
+        """From now on kernels run: `run` gets a Launched. -> what it raised, each of which loses the device."""
+        raised: list[BaseException] = []
+
+        def called(launched: Any) -> int:
+            try:
+                run(launched.contents)
+            except BaseException as error:  # ctypes would print it and go on
+                raised.append(error)
+                return 719
+            return 0
+
+        self.called = ON_LAUNCH(called)  # ctypes does not keep it
+        self.it.fake_on_launch(self.called)
+        return raised
+
+
+class Launched(ctypes.Structure):
+    """Launched of fake_libcuda.cpp."""
+
+    _fields_ = [("image", ctypes.c_void_p), ("image_bytes", ctypes.c_size_t), ("kernel", ctypes.c_char_p), ("grid", ctypes.c_uint * 3),
+                ("block", ctypes.c_uint * 3), ("shared", ctypes.c_uint), ("parameters", ctypes.c_void_p), ("parameter_bytes", ctypes.c_size_t)]  # fmt: skip
+
+
+ON_LAUNCH = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Launched))

@@ -1,6 +1,7 @@
 // What the fake driver reads in a cubin (sections .text.<kernel>, .nv.info.<kernel>, .nv.shared.<kernel>) or in PTX: kernels and their parameters.
 #pragma once
 #include <elf.h>
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -103,6 +104,25 @@ inline int read_fat_binary(const char* image, int arch, Image* out) {
     at += head + size;
   }
   return image_codes::no_binary;
+}
+
+// An image ends where its last header does, or its text.
+inline size_t image_bytes(const char* image) {
+  uint32_t magic;
+  memcpy(&magic, image, sizeof magic);
+  if (magic == 0xba55ed50) {
+    uint64_t bytes;
+    memcpy(&bytes, image + 8, sizeof bytes);
+    return size_t(16 + bytes);
+  }
+  if (memcmp(image, "\177ELF", 4)) return strlen(image);
+  const auto* e = reinterpret_cast<const Elf64_Ehdr*>(image);
+  const size_t programs = e->e_phoff + size_t(e->e_phnum) * e->e_phentsize;
+  size_t end = std::max(e->e_shoff + size_t(e->e_shnum) * e->e_shentsize, programs);
+  const auto* s = reinterpret_cast<const Elf64_Shdr*>(image + e->e_shoff);
+  for (int i = 0; i < e->e_shnum; i++)
+    if (s[i].sh_type != SHT_NOBITS && s[i].sh_offset + s[i].sh_size > end) end = s[i].sh_offset + s[i].sh_size;
+  return end;
 }
 
 inline int read_image(const char* image, int arch, Image* out, std::string* complaint) {

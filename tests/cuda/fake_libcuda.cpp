@@ -1,5 +1,6 @@
 // A libcuda that runs no kernel: it keeps device memory on the host so that copies work, checks what it is asked as strictly as the real one, writes down
-// launches, and fails the nth call of an entry point when a test says so (fake_* below). Compiled by tests/cuda/fake.py.
+// launches, and fails the nth call of an entry point when a test says so (fake_* below). Kernels run if a test brings an emulator (fake_on_launch). While it
+// is lazy, streams do nothing until somebody waits for them, and then no more than was waited for: the worst of all orders. Compiled by tests/cuda/fake.py.
 #include "fake_image.h"
 #include "cuda/abi.h"
 #include <sys/mman.h>
@@ -21,13 +22,19 @@ struct Object {
   enum Kind { module, function, stream, event, graph, exec } kind;
   int device;
   Image image;                            // module
+  std::shared_ptr<const std::string> bytes;
   Kernel kernel;                          // function
   Object* module_of = nullptr;
   int allowed = 48 << 10;
   bool capturing = false, invalid = false;           // stream
   std::vector<std::function<Result()>> work;         // stream under capture, graph
+  std::vector<std::function<Result()>> queue;        // stream: what was asked of it while lazy, and how much of that is done
+  size_t done = 0;
+  int number = 0;                         // of a stream: 0 is the default one
   bool timing = true;                     // event
   long recorded = 0;
+  Object* on = nullptr;                   // the stream that it was recorded in, after so many pieces of its queue
+  size_t position = 0;
 };
 
 struct Block {
@@ -38,11 +45,25 @@ struct Block {
 
 struct Failure { int nth; Result code; };
 
+// A launch as an emulator wants it: parameters as the kernel finds them.
+struct Launched {
+  const char* image;
+  size_t image_bytes;
+  const char* kernel;
+  unsigned grid[3], block[3], shared;
+  const unsigned char* parameters;
+  size_t parameter_bytes;
+};
+using OnLaunch = Result (*)(const Launched*);
+
 struct State {
   std::map<std::string, int> calls;
   std::map<std::string, Failure> failures;
   std::map<std::string, long> settings;
   std::map<Object*, std::unique_ptr<Object>> objects;
+  std::map<std::pair<int, int>, std::unique_ptr<Object>> standing;       // device and number: the default stream, and each thread's own
+  OnLaunch on_launch = nullptr;
+  int streams = 0;
   std::vector<Block> blocks;
   Address next = 0;
   size_t used = 0;
@@ -54,7 +75,7 @@ struct State {
 State* state = new State;
 std::recursive_mutex guard;
 const std::map<std::string, long> defaults = {{"devices", 2}, {"arch", 90}, {"optin", 232448}, {"version", 13000}, {"memory", 1L << 30},
-                                              {"busy", 0}, {"quick", 0}};
+                                              {"busy", 0}, {"quick", 0}, {"lazy", 0}, {"streams", 0}};
 int contexts[32];                         // a context is the address of its device's entry
 thread_local Context current = nullptr;
 
@@ -123,16 +144,37 @@ Result forbidden_while_capturing() {
   return r;
 }
 
-// Runs work now, or writes it into the capture of its stream.
+// Null, and 1 by its other name, is the device's default stream; 2 is one for each thread, of which tests have one.
+Object* stream_at(StreamHandle handle) {
+  const auto number = reinterpret_cast<uintptr_t>(handle);
+  if (number > 2) return get(handle, Object::stream);
+  auto& s = state->standing[{device_of(current), number == 2}];
+  if (!s) s.reset(new Object{Object::stream, device_of(current), {}, {}, {}});
+  s->number = number == 2 ? -1 : 0;
+  return s.get();
+}
+
+Result run_until(Object* s, size_t n) {
+  while (s->done < n) {
+    const auto work = s->queue[s->done++];
+    if (const Result r = work()) return r;
+  }
+  return state->lost;
+}
+Result run_all(Object* s) { return run_until(s, s->queue.size()); }
+
+// Runs work now or, while lazy, later; or writes it into the capture of its stream.
 Result submit(StreamHandle handle, std::function<Result()> work) {
-  if (!handle) return work();
-  GET(s, handle, stream);
-  if (!s->capturing) return work();
-  s->work.push_back(std::move(work));
+  Object* const s = stream_at(handle);
+  if (!s) return invalid_handle;
+  if (!s->capturing && !setting("lazy")) return work();
+  (s->capturing ? s->work : s->queue).push_back(std::move(work));
   return result::success;
 }
 
 void note(const std::string& line) { state->log += line + "\n"; }
+// A test that asks for it is told of which stream something happened in.
+std::string in_stream(StreamHandle s) { return setting("streams") ? " in stream " + std::to_string(stream_at(s)->number) : ""; }
 
 std::string three(const unsigned* n) { return std::to_string(n[0]) + "," + std::to_string(n[1]) + "," + std::to_string(n[2]); }
 
@@ -152,6 +194,14 @@ ENTRY void fake_fail(const char* entry, int nth, int code) { state->failures[ent
 ENTRY void fake_lose(int code) { state->lost = code; }
 ENTRY int fake_calls(const char* entry) { return state->calls[entry]; }
 ENTRY const char* fake_log() { return state->log.c_str(); }
+ENTRY void fake_on_launch(OnLaunch f) { state->on_launch = f; }
+ENTRY int fake_block(Address a, Address* begin, Address* end) {
+  const Block* b = block_at(a);
+  if (!b || !b->alive) return 0;
+  *begin = b->begin;
+  *end = b->end;
+  return 1;
+}
 ENTRY int fake_live() {
   int n = 0;
   for (const Block& b : state->blocks) n += b.alive;
@@ -235,18 +285,25 @@ ENTRY Result cuCtxSetCurrent(Context c) {
 }
 ENTRY Result cuCtxSynchronize() {
   BEGIN("cuCtxSynchronize", true);
-  return forbidden_while_capturing();
+  if (const Result r = forbidden_while_capturing()) return r;
+  for (auto& [p, o] : state->objects)
+    if (p->kind == Object::stream && p->device == device_of(current)) run_all(p);
+  for (auto& [which, o] : state->standing)
+    if (which.first == device_of(current)) run_all(o.get());
+  return state->lost;
 }
 
 ENTRY Result cuModuleLoadDataEx(ModuleHandle* m, const void* image, unsigned n, int* options, void** values) {
   BEGIN("cuModuleLoadDataEx", true);
-  Object o{Object::module, 0, {}, {}};
+  Object o{Object::module, 0, {}, {}, {}};
   std::string complaint;
   const Result r = read_image(static_cast<const char*>(image), int(setting("arch")), &o.image, &complaint);
   for (unsigned i = 0; i < n; i++)
     if (options[i] == jit::error_log && !complaint.empty()) strcpy(static_cast<char*>(values[i]), complaint.c_str());
-  if (!r) *m = add<ModuleHandle>(std::move(o));
-  return r;
+  if (r) return r;
+  o.bytes = std::make_shared<const std::string>(static_cast<const char*>(image), image_bytes(static_cast<const char*>(image)));
+  *m = add<ModuleHandle>(std::move(o));
+  return result::success;
 }
 ENTRY Result cuModuleUnload(ModuleHandle m) {
   BEGIN("cuModuleUnload", true);
@@ -259,7 +316,7 @@ ENTRY Result cuModuleGetFunction(FunctionHandle* f, ModuleHandle m, const char* 
   GET(module, m, module);
   const auto found = module->image.kernels.find(name);
   if (found == module->image.kernels.end()) return result::not_found;
-  Object o{Object::function, 0, {}, found->second};
+  Object o{Object::function, 0, {}, {}, found->second};
   o.module_of = module;
   *f = add<FunctionHandle>(std::move(o));
   return 0;
@@ -292,17 +349,28 @@ ENTRY Result cuFuncGetParamInfo(FunctionHandle handle, size_t i, size_t* offset,
 
 namespace {
 
-// The words of the arguments, and whether one is an address that was given back.
-std::string read_arguments(const Kernel& k, void** arguments, bool* stale) {
+// The parameters as the kernel finds them, and their words.
+std::string read_arguments(const Kernel& k, void** arguments, std::string* packed) {
   std::string text;
   for (size_t i = 0; i < k.parameters.size(); i++) {
+    const KernelParameter& p = k.parameters[i];
     unsigned long long value = 0;
-    memcpy(&value, arguments[i], std::min<size_t>(8, k.parameters[i].bytes));
-    if (k.parameters[i].bytes == 8)
-      if (const Block* b = block_at(value)) *stale = *stale || !b->alive;
+    memcpy(&value, arguments[i], std::min<size_t>(8, p.bytes));
     text += " " + std::to_string(value);
+    packed->resize(std::max(packed->size(), size_t(p.offset) + p.bytes));
+    memcpy(&(*packed)[p.offset], arguments[i], p.bytes);
   }
   return text;
+}
+
+// Whether an argument is an address that was given back.
+bool stale(const Kernel& k, const std::string& packed) {
+  for (const KernelParameter& p : k.parameters) {
+    Address value = 0;
+    if (p.bytes == 8) memcpy(&value, &packed[p.offset], 8);
+    if (const Block* b = block_at(value); b && !b->alive) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -329,12 +397,19 @@ ENTRY Result cuLaunchKernelEx(const LaunchConfig* c, FunctionHandle handle, void
       if (c->grid[d] % size[d]) return invalid_cluster;
     options += " cluster " + three(size);
   }
-  bool stale = false;
+  std::string packed;
   const std::string line = "launch " + k.name + " grid " + three(c->grid) + " block " + three(c->block) + " shared " + std::to_string(c->shared) + options +
-                           " args" + read_arguments(k, arguments, &stale);
-  return submit(c->stream, [=] {
+                           in_stream(c->stream) + " args" + read_arguments(k, arguments, &packed);
+  const LaunchConfig config = *c;
+  return submit(c->stream, [line, packed, config, kernel = k, image = f->module_of->bytes]() -> Result {
     note(line);
-    if (stale) state->lost = result::illegal_address;        // as on a device: whoever comes next hears of it
+    if (stale(kernel, packed)) state->lost = result::illegal_address;      // as on a device: whoever comes next hears of it
+    if (state->lost || !state->on_launch) return result::success;
+    Launched l = {image->data(), image->size(), kernel.name.c_str(), {}, {}, config.shared,
+                  reinterpret_cast<const unsigned char*>(packed.data()), packed.size()};
+    memcpy(l.grid, config.grid, sizeof l.grid);
+    memcpy(l.block, config.block, sizeof l.block);
+    state->lost = state->on_launch(&l);
     return result::success;
   });
 }
@@ -372,6 +447,14 @@ ENTRY Result cuMemFree_v2(Address a) {
   return result::invalid_value;
 }
 
+ENTRY Result cuPointerGetAttribute(void* to, int which, Address a) {
+  BEGIN("cuPointerGetAttribute", true);
+  const Block* b = block_at(a);
+  if (!b || !b->alive || which != pointer_attribute::device_ordinal) return result::invalid_value;
+  *static_cast<int*>(to) = b->device;
+  return 0;
+}
+
 namespace {
 Result move(StreamHandle s, void* to, const void* from, size_t n, bool right) {
   if (!right) return result::invalid_value;
@@ -405,31 +488,44 @@ ENTRY Result cuMemsetD32Async(Address to, unsigned v, size_t n, StreamHandle s) 
 
 ENTRY Result cuStreamCreate(StreamHandle* s, unsigned) {
   BEGIN("cuStreamCreate", true);
-  *s = add<StreamHandle>({Object::stream, 0, {}, {}});
+  Object o{Object::stream, 0, {}, {}, {}};
+  o.number = ++state->streams;
+  *s = add<StreamHandle>(std::move(o));
   return 0;
 }
-ENTRY Result cuStreamDestroy_v2(StreamHandle s) {
+ENTRY Result cuStreamDestroy_v2(StreamHandle handle) {
   BEGIN("cuStreamDestroy", true);
-  return drop(s, Object::stream);
+  GET(s, handle, stream);
+  run_all(s);                             // its work is done nevertheless
+  for (auto& [p, o] : state->objects)
+    if (p->on == s) p->on = nullptr;
+  return drop(handle, Object::stream);
 }
 ENTRY Result cuStreamSynchronize(StreamHandle s) {
   BEGIN("cuStreamSynchronize", true);
-  if (s && !get(s, Object::stream)) return invalid_handle;
-  return forbidden_while_capturing();
+  if (!stream_at(s)) return invalid_handle;
+  if (const Result r = forbidden_while_capturing()) return r;
+  return run_all(stream_at(s));
 }
 ENTRY Result cuStreamQuery(StreamHandle s) {
   BEGIN("cuStreamQuery", true);
-  if (s && !get(s, Object::stream)) return invalid_handle;
-  return setting("busy") ? result::not_ready : result::success;
+  const Object* const p = stream_at(s);
+  if (!p) return invalid_handle;
+  return setting("busy") || p->done < p->queue.size() ? result::not_ready : result::success;
 }
 ENTRY Result cuStreamWaitEvent(StreamHandle s, EventHandle e, unsigned) {
   BEGIN("cuStreamWaitEvent", true);
   GET(event, e, event);
-  return submit(s, [=] { return note("wait for event " + std::to_string(event->recorded)), result::success; });
+  if (!stream_at(s)) return invalid_handle;
+  const std::string line = "wait for event " + std::to_string(event->recorded) + in_stream(s);
+  return submit(s, [line, on = event->on, position = event->position] {
+    note(line);
+    return on ? run_until(on, position) : result::success;
+  });
 }
 ENTRY Result cuEventCreate(EventHandle* e, unsigned flags) {
   BEGIN("cuEventCreate", true);
-  Object o{Object::event, 0, {}, {}};
+  Object o{Object::event, 0, {}, {}, {}};
   o.timing = !(flags & event_no_timing);
   *e = add<EventHandle>(std::move(o));
   return 0;
@@ -441,16 +537,27 @@ ENTRY Result cuEventDestroy_v2(EventHandle e) {
 ENTRY Result cuEventRecord(EventHandle handle, StreamHandle s) {
   BEGIN("cuEventRecord", true);
   GET(e, handle, event);
-  return submit(s, [=] { return e->recorded = ++state->clock, result::success; });
+  Object* const on = stream_at(s);
+  if (!on) return invalid_handle;
+  const long time = ++state->clock;
+  if (setting("streams")) note("event " + std::to_string(time) + in_stream(s));
+  if (!on->capturing) {
+    e->recorded = time;
+    e->on = on;
+    e->position = on->queue.size();
+    return result::success;
+  }
+  return submit(s, [=] { return e->recorded = time, result::success; });
 }
 ENTRY Result cuEventQuery(EventHandle e) {
   BEGIN("cuEventQuery", true);
-  if (!get(e, Object::event)) return invalid_handle;
-  return setting("busy") ? result::not_ready : result::success;
+  GET(event, e, event);
+  return setting("busy") || (event->on && event->on->done < event->position) ? result::not_ready : result::success;
 }
 ENTRY Result cuEventSynchronize(EventHandle e) {
   BEGIN("cuEventSynchronize", true);
-  return get(e, Object::event) ? result::success : invalid_handle;
+  GET(event, e, event);
+  return event->on ? run_until(event->on, event->position) : state->lost;
 }
 ENTRY Result cuEventElapsedTime(float* ms, EventHandle a, EventHandle b) {
   BEGIN("cuEventElapsedTime", true);
@@ -478,7 +585,7 @@ ENTRY Result cuStreamEndCapture(StreamHandle handle, GraphHandle* g) {
   BEGIN("cuStreamEndCapture", true);
   GET(s, handle, stream);
   if (!s->capturing) return result::invalid_value;
-  Object o{Object::graph, 0, {}, {}};
+  Object o{Object::graph, 0, {}, {}, {}};
   o.work.swap(s->work);
   const bool invalid = s->invalid;
   s->capturing = s->invalid = false;
@@ -495,7 +602,7 @@ ENTRY Result cuGraphGetNodes(GraphHandle handle, GraphNode*, size_t* n) {
 ENTRY Result cuGraphInstantiateWithFlags(GraphExec* e, GraphHandle handle, unsigned long long) {
   BEGIN("cuGraphInstantiateWithFlags", true);
   GET(g, handle, graph);
-  Object o{Object::exec, 0, {}, {}};
+  Object o{Object::exec, 0, {}, {}, {}};
   o.work = g->work;
   *e = add<GraphExec>(std::move(o));
   return 0;
@@ -504,7 +611,7 @@ ENTRY Result cuGraphInstantiateWithFlags(GraphExec* e, GraphHandle handle, unsig
 ENTRY Result cuGraphLaunch(GraphExec handle, StreamHandle s) {
   BEGIN("cuGraphLaunch", true);
   GET(e, handle, exec);
-  if (s && !get(s, Object::stream)) return invalid_handle;
+  if (!stream_at(s)) return invalid_handle;
   note("graph of " + std::to_string(e->work.size()));
   for (const auto& work : e->work)
     if (const Result r = work()) return r;

@@ -26,11 +26,12 @@ NUMBERS = {
     "function_attribute": {
         "threads_per_block": "MAX_THREADS_PER_BLOCK", "static_shared": "SHARED_SIZE_BYTES", "local_bytes": "LOCAL_SIZE_BYTES", "registers": "NUM_REGS",
         "max_dynamic_shared": "MAX_DYNAMIC_SHARED_SIZE_BYTES", "large_clusters": "NON_PORTABLE_CLUSTER_SIZE_ALLOWED"},
+    "pointer_attribute": {},
     "jit": {"error_log": "CU_JIT_ERROR_LOG_BUFFER", "error_log_bytes": "CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES"},
     "launch_attribute": {"cluster": "CLUSTER_DIMENSION", "overlap": "PROGRAMMATIC_STREAM_SERIALIZATION"},
 }  # fmt: skip
 PREFIX = {"result": "CUDA_ERROR_", "device_attribute": "CU_DEVICE_ATTRIBUTE_", "function_attribute": "CU_FUNC_ATTRIBUTE_",
-          "launch_attribute": "CU_LAUNCH_ATTRIBUTE_"}
+          "pointer_attribute": "CU_POINTER_ATTRIBUTE_", "launch_attribute": "CU_LAUNCH_ATTRIBUTE_"}
 # A driver's function and ours are called alike when every argument and the result are: as large, and both or neither a pointer.
 SAME_CALL = """
 #include <cuda.h>
@@ -100,7 +101,7 @@ def test_it_is_what_nvidia_declares(tmp_path: Path) -> None:
             theirs = NUMBERS[space].get(name, name.upper())
             theirs = theirs if theirs.startswith("CU") else PREFIX[space] + theirs
             numbers.append(f'static_assert(int({theirs}) == int(ours::{space}::{name}), "{space} {name}");')
-    assert len(calls) == 48 and len(numbers) == 52, (len(calls), len(numbers))
+    assert len(calls) == 49 and len(numbers) == 53, (len(calls), len(numbers))
     assert _compiles(SAME_CALL + LAYOUTS + "\n".join(calls + numbers), tmp_path, include) == ""
     for right, wrong in ((calls[0], calls[0].replace("&::cuInit", "&::cuCtxSynchronize")), (numbers[1], numbers[1].replace("::invalid_value", "::success"))):
         assert right != wrong and "error: static assertion failed" in _compiles(SAME_CALL + wrong, tmp_path, include), "the comparison sees a difference"

@@ -32,6 +32,7 @@ def use_everything() -> None:
             made.append((cuda.alloc(256, device), device))
         a = made[0][0]
         cuda.memory_info()
+        cuda.owner_of(a)
         cuda.upload(a, bytes(64))
         cuda.copy(a + 64, a, 64)
         cuda.fill(a, 1, 4)

@@ -34,6 +34,10 @@ namespace function_attribute {
 constexpr int threads_per_block = 0, static_shared = 1, local_bytes = 3, registers = 4, max_dynamic_shared = 8, large_clusters = 14;
 }
 
+namespace pointer_attribute {
+constexpr int device_ordinal = 9;
+}
+
 namespace jit {
 constexpr int error_log = 5, error_log_bytes = 6;
 }
@@ -93,6 +97,7 @@ struct alignas(128) TensorMap { uint64_t words[16]; };         // CUtensorMap: o
   F(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2", Address, Address, size_t, StreamHandle)                                                                      \
   F(cuMemsetD8Async, "cuMemsetD8Async", Address, unsigned char, size_t, StreamHandle)                                                                       \
   F(cuMemsetD32Async, "cuMemsetD32Async", Address, unsigned, size_t, StreamHandle)                                                                          \
+  F(cuPointerGetAttribute, "cuPointerGetAttribute", void*, int, Address)                                                                                     \
   F(cuStreamCreate, "cuStreamCreate", StreamHandle*, unsigned)                                                                                              \
   F(cuStreamDestroy, "cuStreamDestroy_v2", StreamHandle)                                                                                                    \
   F(cuStreamSynchronize, "cuStreamSynchronize", StreamHandle)                                                                                               \

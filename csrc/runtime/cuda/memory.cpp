@@ -33,6 +33,13 @@ Status free(int device, Address address) {
   });
 }
 
+Status owner_of(int device, Address address, int* owner) {
+  return on(device, [&]() -> Status {
+    ACCELNN_CUDA(cuPointerGetAttribute, (owner, pointer_attribute::device_ordinal, address), "address %llu, which no device has", address);
+    return {};
+  });
+}
+
 Status upload(int device, Address to, const void* from, size_t bytes, StreamHandle stream, bool wait) {
   if (!bytes) return {};
   return on(device, [&]() -> Status {

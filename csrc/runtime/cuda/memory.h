@@ -8,6 +8,9 @@ Status memory_info(int device, size_t* free_bytes, size_t* total);
 Status alloc(int device, size_t bytes, Address* out);         // 256-byte aligned; 0 bytes give address 0
 Status free(int device, Address address);                     // 0 is fine
 
+// Whose memory an address is; an error for memory of the host. `device`: any that has a context.
+Status owner_of(int device, Address address, int* owner);
+
 // In the stream's order. `wait`: return when it is done (not while the stream is being captured); else the host's memory must stay until then.
 Status upload(int device, Address to, const void* from, size_t bytes, StreamHandle stream, bool wait);
 Status download(int device, void* to, Address from, size_t bytes, StreamHandle stream, bool wait);
