@@ -192,7 +192,7 @@ def test_a_lost_device_says_so_and_nothing_hangs() -> None:
     x = an.tensor(numbers(64), device="cuda")
     y = scale(x, 2.0)
     fake.lose()
-    for ask in (lambda: y.cpu(), lambda: scale(x, 2.0), lambda: an.tensor(numbers(4000), device="cuda"), lambda: an.cuda.synchronize()):  # noqa: F821 (deleted below)
+    for ask in (lambda: y.cpu(), lambda: scale(x, 2.0), lambda: an.tensor(numbers(4000), device="cuda"), lambda: an.cuda.synchronize()):  # noqa: F821
         with pytest.raises(DeviceError, match="the device is lost to this process"):
             ask()
     del x, y
