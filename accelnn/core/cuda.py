@@ -12,6 +12,7 @@ from .cuda_memory import Block, Borrowed, Pool, order, streams
 from .cuda_replay import Replay
 from .cuda_rows import ImageLaunch, Images
 from .cuda_streams import current_stream
+from .dims import product
 from .errors import DeviceError
 from .remote import Launch, Remote, Sizes, Storage
 
@@ -49,6 +50,12 @@ class Cuda:
         self.await_all(storage.owner, stream)  # it waits for the device in any case: then for whoever wrote there
         _C.cuda.download(host, storage.address + offset, stream, self.number)
         return host
+
+    def duplicate(self, source: Remote, target: Remote) -> None:
+        """Copies contiguous memory."""
+        stream = self.use(source.storage.owner)
+        self.use(target.storage.owner)
+        _C.cuda.copy(target.address, source.address, product(source.shape) * source.dtype.itemsize, stream, self.number)
 
     def synchronize(self) -> None:
         _C.cuda.synchronize(device=self.number)

@@ -18,23 +18,18 @@ from .fake import apart, cuda, forked
 from .handmade import install, scale
 
 
-class Struct(ctypes.Structure):
-    def __init_subclass__(cls) -> None:
-        cls._fields_ = cls.fields  # type: ignore[attr-defined]
-
-
-class DLTensor(Struct):
-    fields = [("data", ctypes.c_void_p), ("kind", ctypes.c_int32), ("number", ctypes.c_int32), ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8),
+class DLTensor(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("kind", ctypes.c_int32), ("number", ctypes.c_int32), ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8),
               ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)), ("strides", ctypes.POINTER(ctypes.c_int64)),
               ("byte_offset", ctypes.c_uint64)]  # fmt: skip
 
 
-class Managed(Struct):
-    fields = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p)]
+class Managed(ctypes.Structure):
+    _fields_ = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p)]
 
 
-class Versioned(Struct):
-    fields = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p), ("flags", ctypes.c_uint64),
+class Versioned(ctypes.Structure):
+    _fields_ = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p), ("flags", ctypes.c_uint64),
               ("tensor", DLTensor)]  # fmt: skip
 
 
@@ -101,7 +96,9 @@ def _shared(versions: bool) -> None:
     del row
     gc.collect()
     assert maker.deleted == 1 and fake.calls("cuMemFree") == before, "it is its maker's to free"
-    assert an.asarray(maker).device == "cuda" and an.tensor(maker, device="cuda").view.address != maker.address + 8
+    assert an.asarray(maker).device == "cuda"
+    packed = Maker(a, versions=versions)
+    assert an.tensor(packed, device="cuda").view.address != packed.address + 8
     assert an.tensor(maker).device == "cpu" and an.tensor(maker).tolist()[1] == a[1].tolist()
 
 
@@ -321,7 +318,7 @@ def test_our_interface() -> None:
     assert x[:0].__cuda_array_interface__["data"] == (0, False), "nothing has no address"
     assert {t: an.zeros(1, dtype=t, device="cuda").__cuda_array_interface__["typestr"] for t in (an.bool_, an.int64, an.float16)} == {
         an.bool_: "|b1", an.int64: "<i8", an.float16: "<f2"}  # fmt: skip
-    for none in (an.ones(2), an.zeros(2, dtype=an.bfloat16, device="cuda")):
+    for none in (an.ones(2), an.zeros(2, dtype=an.bfloat16).to("cuda")):
         assert not hasattr(none, "__cuda_array_interface__")
     with an.cuda.stream(s):
         assert x.__cuda_array_interface__["stream"] == s.handle

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from accelnn.core.remote_call import TableRow
+
 from ..gpu_emulation.mode import INTERPRETED
 
 HERE = Path(__file__).parent
@@ -46,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def row_of(item: pytest.Item) -> str:
     """The device row that an item tests, or the item's own name."""
     row = getattr(getattr(item, "callspec", None), "params", {}).get("row")
-    return item.nodeid if row is None else str(row.name)
+    return row.name if isinstance(row, TableRow) else item.nodeid
 
 
 def first_samples_first(items: list[pytest.Item]) -> None:
@@ -97,7 +99,7 @@ def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     kept, left_out = [], []
     for item in items:
         row = getattr(getattr(item, "callspec", None), "params", {}).get("row")
-        if row is None:
+        if not isinstance(row, TableRow):
             kept.append(item)
             continue
         number, step = seen[row.name], EACH if row.name in several else WIDTHS
