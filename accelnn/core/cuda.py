@@ -55,7 +55,8 @@ class Cuda:
         """Copies contiguous memory."""
         stream = self.use(source.storage.owner)
         self.use(target.storage.owner)
-        _C.cuda.copy(target.address, source.address, product(source.shape) * source.dtype.itemsize, stream, self.number)
+        nbytes = int(product(source.shape)) * source.dtype.itemsize  # type: ignore[arg-type]
+        _C.cuda.copy(target.address, source.address, nbytes, stream, self.number)
 
     def synchronize(self) -> None:
         _C.cuda.synchronize(device=self.number)
