@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from accelnn.core import kernel_files
 from accelnn.core.cuda import Cuda
 from accelnn.core.remote import Remote
 from accelnn.core.tensor import Tensor
@@ -37,7 +38,7 @@ def install(scratch: int = 0, shared: int = 0) -> tuple[Fake, list[BaseException
         parameters = (("y", "*fp32"), ("x", "*fp32"), ("n", "i32"), ("f", "fp32"))
         return ahead.Compiled("scaled", target, IMAGE, "", "scaled", parameters, warps, shared, {"global_scratch_size": scratch})
 
-    ahead.compile = compile
+    kernel_files.compiled = compile
     return fake, fake.on_launch(run), asked
 
 
