@@ -61,8 +61,7 @@ class Stream:
 def stream(of: Any, device: int | None = None) -> Iterator[Stream]:
     """Inside, this thread's work on that GPU goes into the stream. The order between streams is the caller's to make (Stream.wait), but for memory: it is
     not used again before every stream is done with it. device: of a handle; objects know theirs."""
-    if of is None:
-        handle_of(of)  # raises: a Stream of nothing would be a new one
+    handle_of(of)  # None is no stream here
     entered = of if isinstance(of, Stream) else Stream(_device_of(of) if device is None else device, of)
     if device is not None and device != entered.device:
         raise DeviceError(f"{entered} in accelnn.cuda.stream(..., device={device})")

@@ -4,7 +4,6 @@ NVIDIA's disassemblers come with Triton."""
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -100,6 +99,8 @@ def _cuobjdump(image: bytes, option: str) -> str:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as f:
         f.write(image)
         f.flush()
+        import subprocess  # importing accelnn does not bring it in
+
         done = subprocess.run([str(program), option, f.name], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{program.name} {option}: {done.stderr.strip()}")

@@ -99,6 +99,7 @@ def _shared(versions: bool) -> None:
     assert an.asarray(maker).device == "cuda"
     packed = Maker(a, versions=versions)
     assert an.tensor(packed, device="cuda").view.address != packed.address + 8
+    assert an.tensor(maker, device="cuda:1").device == "cuda:1"
     assert an.tensor(maker).device == "cpu" and an.tensor(maker).tolist()[1] == a[1].tolist()
 
 
@@ -196,7 +197,7 @@ def _ours(version: Any) -> None:
     fake, _, _ = install()
     a = np.arange(12, dtype=np.float32).reshape(3, 4)
     x = an.tensor(a, device="cuda")
-    assert x.__dlpack_device__() == (2, 0) and an.zeros(1, device="cuda:1").__dlpack_device__() == (2, 1) and an.ones(1).__dlpack_device__() == (1, 0)
+    assert x.__dlpack_device__() == (2, 0) and an.tensor([0.0], device="cuda:1").__dlpack_device__() == (2, 1) and an.ones(1).__dlpack_device__() == (1, 0)
     tensor, whole = read(x[1:, ::2].__dlpack__(max_version=version and tuple(version), stream=1))
     assert (tensor.data, tensor.kind, tensor.number, tensor.ndim, tensor.code, tensor.bits, tensor.lanes) == (x.view.address + 16, 2, 0, 2, 2, 32, 1)
     assert (list(tensor.shape[:2]), list(tensor.strides[:2]), tensor.byte_offset) == ([2, 2], [4, 2], 0)
@@ -284,7 +285,7 @@ def test_arrays_with_an_interface() -> None:
     assert an.asarray(cupy(address, (4, 3), strides=(4, 16))).tolist() == a.T.tolist()
     assert an.asarray(cupy(address, (4,), typestr="<i2", strides=(4,))).dtype == an.int16
     assert an.asarray(cupy(0, (0, 4))).shape == (0, 4)
-    copied = an.tensor(cupy(address, (3, 4)), device="cuda:1")
+    copied = an.tensor(cupy(address, (3, 4)), device="cuda")
     assert copied.view.address != address and copied.tolist() == a.tolist() and an.tensor(cupy(address, (3, 4))).device == "cpu"
     read_only = an.asarray(cupy(address, (3, 4), data=(address, True)))
     with pytest.raises(AliasError, match="read-only"):
@@ -316,9 +317,9 @@ def test_our_interface() -> None:
     window = x[1:, ::2].__cuda_array_interface__
     assert (window["shape"], window["strides"], window["data"]) == ((2, 2), (16, 8), (at + 16, False))
     assert x[:0].__cuda_array_interface__["data"] == (0, False), "nothing has no address"
-    assert {t: an.zeros(1, dtype=t, device="cuda").__cuda_array_interface__["typestr"] for t in (an.bool_, an.int64, an.float16)} == {
+    assert {t: an.tensor([0], t, device="cuda").__cuda_array_interface__["typestr"] for t in (an.bool_, an.int64, an.float16)} == {
         an.bool_: "|b1", an.int64: "<i8", an.float16: "<f2"}  # fmt: skip
-    for none in (an.ones(2), an.zeros(2, dtype=an.bfloat16).to("cuda")):
+    for none in (an.ones(2), an.tensor([0], an.bfloat16, device="cuda")):
         assert not hasattr(none, "__cuda_array_interface__")
     with an.cuda.stream(s):
         assert x.__cuda_array_interface__["stream"] == s.handle

@@ -45,6 +45,9 @@ def _ops() -> int:
     equal(x[:, :0] @ y[:0], a[:, :0] @ b[:0])
     equal(an.zeros(0, 3, device="cuda") + 1.0, an.zeros(0, 3) + 1.0)
     assert (x > 0).tolist() == (a > 0).tolist() and x.to(an.int32).tolist() == a.to(an.int32).tolist()
+    copied = an.tensor(x, device="cuda")
+    equal(copied, a)
+    assert copied.view.address != x.view.address, "a copy, on the same device too"
     x.assign(a * 3.0)
     equal(x, a * 3.0)
     assert gpu.raised == []

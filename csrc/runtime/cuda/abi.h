@@ -97,7 +97,7 @@ struct alignas(128) TensorMap { uint64_t words[16]; };         // CUtensorMap: o
   F(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2", Address, Address, size_t, StreamHandle)                                                                      \
   F(cuMemsetD8Async, "cuMemsetD8Async", Address, unsigned char, size_t, StreamHandle)                                                                       \
   F(cuMemsetD32Async, "cuMemsetD32Async", Address, unsigned, size_t, StreamHandle)                                                                          \
-  F(cuPointerGetAttribute, "cuPointerGetAttribute", void*, int, Address)                                                                                     \
+  F(cuPointerGetAttribute, "cuPointerGetAttribute", void*, int, Address)                                                                                    \
   F(cuStreamCreate, "cuStreamCreate", StreamHandle*, unsigned)                                                                                              \
   F(cuStreamDestroy, "cuStreamDestroy_v2", StreamHandle)                                                                                                    \
   F(cuStreamSynchronize, "cuStreamSynchronize", StreamHandle)                                                                                               \
