@@ -15,7 +15,7 @@ import accelnn as an
 from .fake import Fake, forked
 
 HAS_COMPILER = importlib.util.find_spec("triton") is not None and os.environ.get("TRITON_INTERPRET") != "1"
-pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason="kernels cannot be compiled here: triton is not installed, or interprets in this process")
+pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason="no GPU kernels are compiled here, Triton is missing or interprets: make gpu-proof does")
 DRIVER = ("cuLaunchKernelEx", "cuGraphLaunch", "cuMemcpyDtoDAsync", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync", "cuMemAlloc", "cuModuleLoadDataEx",
           "cuStreamBeginCapture", "cuCtxSynchronize", "cuStreamSynchronize")  # fmt: skip
 

@@ -28,7 +28,7 @@ def first_samples() -> list[Any]:
     return list(found.values())
 
 
-@pytest.mark.skipif(not INTERPRETED, reason="interpreted alone")
+@pytest.mark.skipif(not INTERPRETED, reason="GPU kernels interpreted: make gpu-proof")
 @pytest.mark.parametrize("sample", first_samples() if INTERPRETED else [])
 def test_an_op_compiled(sample: Sample) -> None:
     tensors = [None if a is None else an.tensor(a, device="emu") for a in sample.arrays]
