@@ -120,7 +120,7 @@ gpu-sm_90 gpu-sm_80: export TRITON_CACHE_DIR = $(CURDIR)/build/triton$(IN)
 gpu-interpreted:
 	TRITON_INTERPRET=1 $(IN)/bin/python $(GPU_TESTS) tests/gpu_emulation $(ARGS)
 gpu-sm_90:
-	ACCELNN_EMULATE=sm_90 $(IN)/bin/python $(GPU_TESTS) tests/gpu_emulation tests/cuda/test_kernels.py $(ARGS)
+	ACCELNN_EMULATE=sm_90 $(IN)/bin/python $(GPU_TESTS) tests/gpu_emulation tests/cuda/test_kernels.py tests/cuda/test_plans.py $(ARGS)
 gpu-sm_80:
 	ACCELNN_EMULATE=sm_80 $(IN)/bin/python $(GPU_TESTS) $(ARGS)
 
