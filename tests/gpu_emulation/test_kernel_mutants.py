@@ -151,15 +151,16 @@ def outcome(op: str, row: Any, number: int) -> str:
     return "right"
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+# Which lane wrote what another one reads in global memory only the interpreter knows: such bugs are not expected of compiled kernels.
+EXPECTED = {name: said for name, m in MUTANTS.items() if (said := m.interpreted if INTERPRETED else m.compiled) is not None}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_planted_bug_is_caught(name: str, folder: Path) -> None:
     mutant = MUTANTS[name]
-    expected = mutant.interpreted if INTERPRETED else mutant.compiled
-    if expected is None:
-        pytest.skip("only the interpreter knows which lane wrote what another one reads in global memory")
     row = planted(mutant, folder)
     said = [outcome(mutant.op, row, n) for n in mutant.samples]
-    assert any(re.match(expected, s) for s in said), said
+    assert any(re.match(EXPECTED[name], s) for s in said), said
 
 
 @pytest.mark.parametrize(("file", "op", "row", "samples"), sorted({(m.user or m.file, m.op, m.row, m.samples) for m in MUTANTS.values()}))
