@@ -144,6 +144,13 @@ MatmulProblem matmul_problem(const Call& call) {
     p.state_bytes = size_t(round_up((p.k / k_block + 1) * (p.n / fresh_columns + 1), 64));
     p.b_bytes += p.state_bytes;
   }
+  // By rows first: in a chain of products a thread then reads the rows that it wrote. Two threads whose cores share no cache, chains in a Plan: 64^3 4.9 us
+  // by columns, 2.7 by rows, 128^3 20.6 and 12.5.
+  if (p.path == MatmulPath::tiles && !p.copy_b) {
+    const int64_t by_work = work_of(p.m, p.n, p.k) / 200000, by_rows = p.m / 32;
+    p.row_parts = clamp(by_rows < by_work ? by_rows : by_work, p.row_parts, p.row_parts < 4 ? 4 : p.row_parts);
+    p.column_parts = column_parts_of(p.m, p.n, p.k, p.row_parts);
+  }
   return p;
 }
 
