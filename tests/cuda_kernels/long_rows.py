@@ -9,20 +9,10 @@ import numpy as np
 from accelnn.core.registry import OPS
 
 from ..contracts.contract import Sample
+from ..contracts.drawn import after, drawn
 
 # Of a block of 128 threads and of 1024, four at a time and alone; in pieces.
 LENGTHS = (2052, 3001, 5000, 4099, 16500, 33001)
-
-
-def drawn(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [rng.normal(size=s).astype(np.float32) for s in shapes]
-
-
-def after(op: str, *inputs: Any, **attrs: Any) -> tuple[np.ndarray, ...]:
-    """What a forward op leaves for its gradient, from the reference."""
-    found = OPS[op].reference(*(None if v is None else v if v.dtype.kind in "iu" else v.astype(np.float64) for v in inputs), **attrs)
-    return tuple(np.asarray(f, np.float32) for f in (found if isinstance(found, tuple) else (found,)))
 
 
 def long_samples() -> list[Sample]:

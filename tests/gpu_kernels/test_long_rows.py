@@ -13,21 +13,11 @@ from accelnn.core.remote import Remote, device_named
 from accelnn.core.remote_call import DeviceCall, TableRow, attributes, kernel_of, rows_of
 
 from ..contracts.contract import Sample
+from ..contracts.drawn import after, drawn
 from .test_rows import fits, on, test_row_meets_its_contract as meets_its_contract
 from .where import DEVICE
 
 LONG = 20000  # three pieces
-
-
-def drawn(seed: int, *shapes: tuple[int, ...]) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [rng.normal(size=s).astype(np.float32) for s in shapes]
-
-
-def after(op: str, *inputs: Any, **attrs: Any) -> tuple[np.ndarray, ...]:
-    """What a forward op leaves for its gradient, from the reference."""
-    found = OPS[op].reference(*(None if v is None else v if v.dtype.kind in "iu" else v.astype(np.float64) for v in inputs), **attrs)
-    return tuple(np.asarray(f, np.float32) for f in (found if isinstance(found, tuple) else (found,)))
 
 
 def long_samples() -> list[Sample]:
