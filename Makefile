@@ -8,7 +8,7 @@ GPU_TESTS := -m pytest --import-mode=importlib -q tests/gpu_kernels
 NEWEST_TRITON := 3.9.0
 
 .PHONY: help build demo test wheel bench lint fuzz fuzz-models fuzz-atheris proof cross parity models clean
-.PHONY: gpu-proof gpu-proof-newest gpu-tests gpu-interpreted gpu-sm_90 gpu-sm_80 gpu-cuda
+.PHONY: gpu gpu-rehearsal gpu-proof gpu-proof-newest gpu-tests gpu-interpreted gpu-sm_90 gpu-sm_80 gpu-cuda
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -102,6 +102,16 @@ proof: $(STAMP)/test build
 #: make gpu-proof  device rows without a GPU: interpreted and checked, compiled for five chips, emulated (.ci/run calls it after make proof)
 gpu-proof: .venv-gpu/stamp build gpu-cuda
 	@$(MAKE) --no-print-directory gpu-tests IN=.venv-gpu
+	@$(MAKE) --no-print-directory gpu-rehearsal
+
+#: make gpu      on a machine with a GPU, which needs no network: build, tests, sanitizers, conformance, bench: nine minutes, one record in benchmarks/results
+gpu:
+	$(or $(GPU_PYTHON),python3) -m benchmarks.gpu $(ARGS)
+
+#: make gpu-rehearsal  every step of make gpu without a GPU: the emulated device, tiny shapes, no figures (record in build/gpu)
+gpu-rehearsal: .venv-gpu/stamp build
+	cp $(VENV)/lib/python3.*/site-packages/__editable__*accelnn* .venv-gpu/lib/python3.*/site-packages/
+	.venv-gpu/bin/python -m benchmarks.gpu --dry $(ARGS)
 
 #: make gpu-cuda  CUDA rows without a GPU: their source on fibers, compiled for every architecture, emulated, and with bugs planted (needs nvcc)
 gpu-cuda: $(STAMP)/test build

@@ -51,7 +51,7 @@ class Runner:
 
     def run(self, steps: Sequence[Step], say: Callable[[str], None]) -> list[Outcome]:
         for i, step in enumerate(steps):
-            reserved = sum(later.least for later in steps[i + 1 :])
+            reserved = 2 * GRACE + sum(later.least + 2 * GRACE for later in steps[i + 1 :])
             limit = min(step.limit, self.deadline - time.monotonic() - reserved)
             outcome = self._run(step, limit)
             self.outcomes.append(outcome)
