@@ -90,11 +90,15 @@ def on_device(op: str, *arrays: np.ndarray, **attrs: Any) -> list[np.ndarray]:
 @pytest.mark.parametrize("n", [7, LONG])
 @pytest.mark.parametrize("log", [0, 1])
 def test_softmax_of_what_is_no_number(n: int, log: int) -> None:
-    x = drawn(4, (5, n))[0]
-    x[0, 3], x[1, 5], x[2], x[3, ::2] = np.nan, np.inf, -np.inf, -np.inf
+    x = drawn(4, (6, n))[0]
+    masked = n * 5 // 7  # all of a piece, and of some of the lanes
+    x[0, 3], x[1, 5], x[2], x[3, ::2], x[5, :masked] = np.nan, np.inf, -np.inf, -np.inf, -np.inf
     (y,) = on_device("log_softmax" if log else "softmax", x)
     assert np.isnan(y[:3]).all()
-    assert (y[3, ::2] == (-np.inf if log else 0)).all() and np.isfinite(y[3, 1::2]).all() and np.isfinite(y[4]).all()
+    nothing = -np.inf if log else 0
+    assert (y[3, ::2] == nothing).all() and np.isfinite(y[3, 1::2]).all() and np.isfinite(y[4]).all()
+    total = np.exp(y[5].astype(np.float64)).sum() if log else y[5].sum(dtype=np.float64)
+    assert (y[5, :masked] == nothing).all() and abs(total - 1) < 1e-4
 
 
 @pytest.mark.parametrize("n", [7, LONG])
