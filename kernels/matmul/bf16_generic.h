@@ -303,7 +303,7 @@ template <class Part> Status bf16_parts(const Call& call, const Bf16Problem& q, 
                            q.pairs * 32);
         }
       });
-    parallel(call, items * parts, work_of(items * m.m, m.n, m.k) / 2, [&](int64_t part) {
+    parallel(call, items * parts, work_beside_b(items * m.m, m.n, m.k) / 2, [&](int64_t part) {
       const int64_t slot = part / parts, at_part = part % parts, item = first + slot;
       // What stays in L2 is first a's rows, with tiles b's columns.
       const int64_t row_part = q.tiles ? at_part % q.row_parts : at_part / q.column_parts;

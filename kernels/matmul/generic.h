@@ -299,13 +299,15 @@ inline void product_by_parts_of_rows(const Call& call, const MatmulProblem& q, c
 // Few rows, B row by row out of memory: parts of k, so that a thread reads whole rows and a region of its own. 1 x 4096 x 4096 on two threads 42.7 and
 // 38.1 GB/s (two runs) where halves of all rows gave 32.7 and 34.3, OpenBLAS 36.9 and 35.8. Runs of 32 or 64 rows in halves 32.7 to 34.5; eight rows of B
 // at a time in halves 39.3 and 37.0, but where B is in a cache they cost 6 to 12 %; 2 parts 41.3 and 35.9, 16 parts 41.0 and 38.2. On one thread 1 row
-// 0.99 of before, 2 rows 1.03, 4 rows 1.08 (AVX2 1.10).
+// 0.99 of before, 2 rows 1.03, 4 rows 1.08 (AVX2 1.10). Narrow matrices beyond L2 likewise, in 4 parts of whole runs: a thread's share of a row is too
+// short for the prefetchers. Xeon, 2 threads: 1 x 768 x 768 62 -> 41 us, 4 x 768 x 768 64 -> 48, 1 x 3072 x 768 240 -> 168; one thread 1.02 to 1.09 of
+// before; 8 parts of 96 rows 1.05 to 1.20, and 3072 columns lost on one thread and on two.
 inline __attribute__((noinline)) void product_by_parts_of_k(const Call& call, const MatmulProblem& q, const Product& p, float* sums) {
-  const int64_t all = q.m * q.n;
-  parallel(call, k_parts, work_of(q.m, q.n, q.k), [&](int64_t part) {
-    const int64_t k0 = tile_start(q.k, k_parts, part);
+  const int64_t all = q.m * q.n, runs = q.k / whole_run;
+  parallel(call, q.k_parts, q.work, [&](int64_t part) {
+    const int64_t k0 = tile_start(runs, q.k_parts, part) * whole_run;
     Product some = p;
-    some.k = tile_start(q.k, k_parts, part + 1) - k0;
+    some.k = (part + 1 == q.k_parts ? q.k : tile_start(runs, q.k_parts, part + 1) * whole_run) - k0;
     some.a += k0 * p.a_k;
     some.b += k0 * p.b_row;
     some.c = sums + part * all;
@@ -313,7 +315,7 @@ inline __attribute__((noinline)) void product_by_parts_of_k(const Call& call, co
     some.epilogue = {};
     product_part(q.path, some, 0, q.m, 0, q.n);
   });
-  for (int64_t part = 1; part < k_parts; part++) {
+  for (int64_t part = 1; part < q.k_parts; part++) {
     const float* const more = sums + part * all;
     for (int64_t i = 0; i < all; i++) sums[i] += more[i];
   }
@@ -354,7 +356,7 @@ inline Status matmul(const Call& call) {
     const size_t copied = q.a_bytes + (q.fresh ? 0 : q.b_bytes);
     if (copied) parallel(call, copy_parts, int64_t(copied), [&](int64_t piece) { items.copy(item, work, piece, copy_parts); });
     const Product p = items.product(item, work);
-    parallel(call, q.row_parts * column_parts, work_of(q.m, q.n, q.k), [&](int64_t part) {
+    parallel(call, q.row_parts * column_parts, q.work, [&](int64_t part) {
       const int64_t row_part = part / column_parts, column_part = part % column_parts;
       const int64_t n0 = tile_start(units, column_parts, column_part) * q.unit, n1 = tile_start(units, column_parts, column_part + 1) * q.unit;
       if (q.fresh) return product_by_fresh_panels(p, reinterpret_cast<float*>(work + q.a_bytes) + column_part * fresh_block, n0, n1 < q.n ? n1 : q.n);

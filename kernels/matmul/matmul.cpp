@@ -51,6 +51,7 @@ int64_t work_of(int64_t m, int64_t n, int64_t k) {
   const double flops = 2.0 * double(m) * double(n) * double(k);
   return flops < 1e18 ? int64_t(flops) : int64_t(1e18);
 }
+int64_t work_beside_b(int64_t m, int64_t n, int64_t k) { return work_of(m < 3 && double(k) * double(n) >= rows_beyond_l2 ? 3 : m, n, k); }
 bool addressable(int64_t rows, int64_t columns) { return double(rows + 16) * double(columns + 16) < 1e14; }
 
 // About 16 parts in all, each of 100 000 multiply-adds at least: fewer have too little work to be split.
@@ -105,6 +106,7 @@ MatmulProblem matmul_problem(const Call& call) {
   }
   p.panels = p.packed && !p.turned;
   p.path = path_of(p);
+  p.work = work_beside_b(p.m, p.n, p.k);
   // A stride that is no multiple of a cache line makes every other vector straddle two (127^3: 82 in place, 100 packed), which many rows pay for.
   const bool large = p.k * p.n > 100000, straddles = p.b_k % 16 != 0;
   p.copy_b = p.path == MatmulPath::tiles && !p.panels && (p.b_column != 1 || (p.m > 32 && large) || (p.m >= 96 && straddles));
@@ -124,9 +126,11 @@ MatmulProblem matmul_problem(const Call& call) {
   // Small items by themselves, each part its own; large or few ones in parts.
   if (p.batch > 1 && (p.batch >= 16 || work_of(p.m, p.n, p.k) < 4000000) && p.a_bytes + p.b_bytes <= size_t(1) << 20)
     p.item_parts = p.batch < 16 ? p.batch : 16;
-  if (p.path == MatmulPath::rows && !p.item_parts && p.k >= 64 * k_parts && p.k * p.n >= rows_of_memory) {
-    p.k_parts = k_parts;
-    p.b_bytes = size_t(round_up(k_parts * p.m * p.n, 16) * 4);
+  if (p.path == MatmulPath::rows && !p.item_parts) {
+    const int64_t parts = p.k * p.n >= rows_of_memory ? 8 : p.k * p.n >= rows_beyond_l2 && p.n <= 1024 ? 4
+                                                                                                       : 0;
+    if (p.k >= 64 * parts) p.k_parts = parts;
+    p.b_bytes = size_t(round_up(p.k_parts * p.m * p.n, 16) * 4);
   }
   p.fresh = p.copy_b && !p.item_parts && p.m <= fresh_rows;
   if (p.fresh) {

@@ -50,12 +50,15 @@ struct MatmulProblem {
   int64_t block_rows;                 // shared: of a that stay in L2
   size_t state_bytes;                 // of b_bytes, at the end: who packs which panels
   int64_t k_parts;                    // rows: sums over parts of k, in b_bytes, added up in order; 0: not so
+  int64_t work;                       // work_beside_b of an item
   ACCELNN_INLINE int64_t slots() const { return item_parts ? item_parts : m && n && batch ? 1
                                                                                           : 0; }
 };
 MatmulProblem matmul_operands(const Call&);                              // sizes and strides alone
 MatmulProblem matmul_problem(const Call&);                               // and what the f32 bodies make of them
 int64_t work_of(int64_t m, int64_t n, int64_t k);                         // floating-point operations, at most 1e18
+// The same as the pool counts it: a large b is on its way to the core for longer than one row of work takes (1 x 900 x 900: 114 us, of them 40 of work).
+int64_t work_beside_b(int64_t m, int64_t n, int64_t k);
 bool addressable(int64_t rows, int64_t columns);                         // a copy of so many elements can be thought of
 int64_t column_parts_of(int64_t m, int64_t n, int64_t k, int64_t row_parts);       // whole strips each
 int64_t batch_offset(const TensorView&, int64_t item, int batch_dims);   // in elements
@@ -63,7 +66,7 @@ int64_t batch_offset(const TensorView&, int64_t item, int batch_dims);   // in e
 constexpr int64_t k_block = 512;      // 128: 77, 256: 86, 384: 87, 512: 93 GFLOP/s at 2048. Not from the caches of a machine: it orders the sums
 constexpr int64_t row_block = 168;    // 12 tiles of 14 rows x k_block of A stay in L2; 84 and 280 are within noise
 constexpr int64_t fresh_rows = 2 * row_block, fresh_columns = 128, fresh_block = fresh_columns * k_block;      // 256 KiB of panels
-constexpr int64_t rows_of_memory = 1 << 22, k_parts = 8;      // product_by_parts_of_k (generic.h)
+constexpr int64_t rows_of_memory = 1 << 22, rows_beyond_l2 = 1 << 19;      // elements of b: product_by_parts_of_k (generic.h)
 constexpr int64_t strip = 32;         // columns that one part at least has: the widest tile
 
 }  // namespace accelnn

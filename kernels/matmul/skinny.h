@@ -57,7 +57,7 @@ void add_rows(int64_t columns, const float* a, int64_t a_row, int64_t a_step, co
   if (rest) step(j, [rest](const float* p) __attribute__((always_inline)) { return load(p, rest); });
 }
 
-constexpr int64_t rows_run = 16;
+constexpr int64_t rows_run = 16, whole_run = 4 * rows_run;
 constexpr int64_t rows_columns = 4096;  // of the sums of one row that stay near the core
 template <int M>
 void product_by_rows(const Product& p, int64_t n0, int64_t n1) {
