@@ -29,17 +29,17 @@ def measure(threads: int, milliseconds: float = 30.0, repeats: int = 4, only: Co
     for kind, nbytes in (*((kind, 0) for kind in KINDS), ("copy", read_bytes("DRAM", threads))):
         if only is not None and kind not in only:
             continue
-        seen = [x for _ in range(repeats) if (x := _C.ceiling(kind, nbytes, milliseconds, threads)) is not None]
-        if seen:
-            found[kind] = {"name": seen[0][0], "rate": max(rate for _, rate in seen)}
+        seen = _C.ceiling(kind, nbytes, milliseconds, threads, repeats=repeats)
+        if seen is not None:
+            found[kind] = {"name": seen[0], "rate": seen[1]}
     levels = [level for level in LEVELS if only is None or f"read {level}" in only]
     for key, huge in (("read", True), ("read_4k", False)) if only is None else (("read", True),):
-        found[key] = {level: max(_read(level, threads, milliseconds, huge) for _ in range(repeats)) for level in levels}
+        found[key] = {level: _read(level, threads, milliseconds, huge, repeats) for level in levels}
     return found
 
 
-def _read(level: str, threads: int, milliseconds: float, huge: bool) -> float:
-    seen = _C.ceiling("read", read_bytes(level, threads), milliseconds, threads, huge)
+def _read(level: str, threads: int, milliseconds: float, huge: bool, repeats: int) -> float:
+    seen = _C.ceiling("read", read_bytes(level, threads), milliseconds, threads, huge, repeats)
     assert seen is not None  # every machine has loads
     return seen[1]
 
